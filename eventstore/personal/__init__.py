@@ -1,0 +1,1 @@
+"""Personal data, and nothing else stores any: the keys, the blind index and the vault."""

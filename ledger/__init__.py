@@ -1,0 +1,1 @@
+"""The use cases, one module each: the only place where rules, log and read models meet."""

@@ -1,0 +1,1 @@
+"""The GraphQL face: translate in, one call to the ledger, translate out."""
