@@ -1,0 +1,445 @@
+"""An event is given its position here, under the head of its tenant's log, and nowhere else.
+
+Three steps for a group of commands: look up what they need in one round trip; `prepare` (pure: decide, number, hash,
+seal); commit in one statement that moves the head from the very state that was looked up. Where another process moved the
+head in between, nothing is written and the group is prepared again from the new head. A command's refusal is its caller's
+answer alone. What became of a commit that never answered is settled by `recover`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+import asyncpg
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from eventstore import read
+from eventstore.append_queue import AppendQueue, Waiting
+from eventstore.database import StoreUnavailable, store_errors
+from eventstore.entry import Entry, encode
+from eventstore.idempotency import IdempotencyConflict, IdempotencyKey
+from eventstore.personal.keyring import Keyring
+from eventstore.personal.vault import ADDRESS, EVIDENCE, Connected, place, seal
+from eventstore.read import Head, StoredEntry
+from eventstore.recover import committed, outcome_is_known
+from eventstore.sql import statement
+from eventstore.uuid7 import uuid7
+from tlog.compact_range import CompactRange
+from tlog.hashing import leaf_hash
+
+_LOOKUP = statement("append_lookup")
+_APPEND_PARAMETERS = 35
+_LOST_RACES_BEFORE_LOCKING = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexColumns:
+    """What is kept beside an entry to find it by; each says what the entry says."""
+
+    channel: str | None = None
+    purpose: str | None = None
+    topic: str | None = None
+    value: str | None = None
+    source: str | None = None
+
+
+NO_COLUMNS = IndexColumns()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """An event that a command decided on, before the log numbers it. `evidence` is personal and goes to the vault."""
+
+    type: str
+    version: int
+    data: Mapping[str, Any]
+    effective_at: datetime | None
+    actor: str
+    columns: IndexColumns = NO_COLUMNS
+    evidence: bytes | None = field(default=None, repr=False)
+    notice: tuple[bytes, str] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The contact point that a command is about: found by its blind index, or made with its first event."""
+
+    channel: str
+    address: str = field(repr=False)
+    blind_index: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """What a caller wants appended to one stream.
+
+    `decide` is handed the instant that the log records, and gives the events or raises the caller's refusal. `stream`
+    names a fixed stream, `subject` a contact point's. A command that `moves_catalogue` is written in a group of its own,
+    so that whatever is decided after it sees it.
+    """
+
+    decide: Callable[[datetime], Sequence[Draft]]
+    application: str | None
+    subject: Subject | None = None
+    stream: UUID | None = None
+    idempotency: IdempotencyKey | None = None
+    moves_catalogue: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """The events of a command, as they stand in the log; `repeated` where its idempotency key had recorded them before."""
+
+    entries: tuple[StoredEntry, ...]
+    repeated: bool
+
+
+class InlineProjection(Protocol):
+    """A read model written in the append's transaction."""
+
+    def ctes(self, first_parameter: int) -> str:
+        """Statements, as `, name AS (...)`, that select from `moved` (one row with `tenant`, or none)."""
+        ...
+
+    def arguments(self, entries: Sequence[Entry]) -> list[Any]:
+        """Their parameters for a group of entries, in log order."""
+        ...
+
+
+@dataclass(slots=True)
+class _Stream:
+    """What is known of a stream while a group is prepared."""
+
+    stream: UUID
+    wrapped_key: bytes | None = field(repr=False)
+    number: int = -1
+    position: int | None = None
+    cipher: AESGCM | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the look-up found."""
+
+    head: Head
+    subjects: dict[bytes, tuple[UUID, bytes, int, int]]
+    streams: dict[UUID, tuple[int, int]]
+    records: dict[bytes, tuple[bytes, int, int]]
+
+
+Caller = Waiting[Command, Appended]
+
+
+@dataclass(slots=True)
+class _Group:
+    """A group as prepared: what will be written, and who gets which part of it as an answer."""
+
+    head: Head
+    recorded_at: datetime
+    entries: list[StoredEntry] = field(default_factory=list[StoredEntry])
+    columns: list[IndexColumns] = field(default_factory=list[IndexColumns])
+    records: list[tuple[bytes, bytes, int, int]] = field(default_factory=list[tuple[bytes, bytes, int, int]])
+    subjects: list[tuple[UUID, str, bytes, bytes, bytes, int]] = field(
+        default_factory=list[tuple[UUID, str, bytes, bytes, bytes, int]]
+    )
+    items: list[tuple[UUID, int, bytes]] = field(default_factory=list[tuple[UUID, int, bytes]])
+    notices: dict[bytes, str] = field(default_factory=dict[bytes, str])
+    answers: list[tuple[Caller, int, int]] = field(default_factory=list[tuple[Caller, int, int]])
+    repeats: list[tuple[Caller, int, int]] = field(default_factory=list[tuple[Caller, int, int]])
+    recorded_before: dict[int, StoredEntry] = field(default_factory=dict[int, StoredEntry])
+    catalogue_position: int = -1
+
+    def settle(self) -> None:
+        """Answer the callers: the group is durable."""
+        size = self.head.size
+        for caller, first, events in self.answers:
+            caller.settle(Appended(tuple(self.entries[first - size : first - size + events]), repeated=False))
+        for caller, first, events in self.repeats:
+            positions = range(first, first + events)
+            caller.settle(
+                Appended(
+                    tuple(
+                        self.entries[position - size] if position >= size else self.recorded_before[position]
+                        for position in positions
+                    ),
+                    repeated=True,
+                )
+            )
+
+
+class Log:
+    """Appends to one tenant's log, from any number of processes at once."""
+
+    def __init__(
+        self,
+        *,
+        pool: asyncpg.Pool[Any],
+        tenant: int,
+        tenant_key: str,
+        keyring: Keyring,
+        projection: InlineProjection,
+        clock: Callable[[], datetime],
+        before_deciding: Callable[[Connected, Head], Awaitable[None]],
+    ) -> None:
+        self._pool = pool
+        self._tenant = tenant
+        self._tenant_key = tenant_key
+        self._keyring = keyring
+        self._projection = projection
+        self._clock = clock
+        self._before_deciding = before_deciding
+        self._append_sql = statement("append").replace("-- projection", projection.ctes(_APPEND_PARAMETERS + 1))
+        self._queue = AppendQueue[Command, Appended](self._flush, alone=lambda command: command.moves_catalogue)
+
+    async def append(self, command: Command) -> Appended:
+        """Append a command's events, durably. Raises what `decide` raises, IdempotencyConflict, EntryTooLarge, or
+        StoreUnavailable: then the outcome may be unknown, and the same idempotency key asks again without risk."""
+        return await self._queue.submit(command)
+
+    def enqueue(self, command: Command) -> asyncio.Future[Appended]:
+        """The same, without waiting yet."""
+        return self._queue.enqueue(command)
+
+    async def close(self) -> None:
+        """Write what waits, take nothing more."""
+        await self._queue.close()
+
+    async def _flush(self, waiting: Sequence[Caller]) -> None:
+        lost_races = 0
+        while pending := [caller for caller in waiting if not caller.settled]:
+            try:
+                if not await self._attempt(pending, lock=lost_races > _LOST_RACES_BEFORE_LOCKING):
+                    lost_races += 1
+            except StoreUnavailable as error:
+                for caller in pending:
+                    caller.refuse(error)
+            except Exception as error:  # noqa: BLE001 - one command that the database cannot take fails alone
+                if len(pending) == 1:
+                    pending[0].refuse(error)
+                else:
+                    for caller in pending:
+                        await self._flush([caller])
+
+    async def _attempt(self, pending: Sequence[Caller], *, lock: bool) -> bool:
+        """One try for the group; False where the head had moved, or the commit turned out not to have happened."""
+        group: _Group | None = None
+        with store_errors():
+            try:
+                async with self._pool.acquire() as connection:
+                    # The lock comes after lost races: whoever holds the head's row cannot lose the next one.
+                    async with connection.transaction() if lock else nullcontext():
+                        if lock:
+                            await connection.execute(
+                                "SELECT 1 FROM log_heads WHERE tenant = $1 FOR UPDATE", self._tenant
+                            )
+                        found = await self._look_up(connection, pending)
+                        await self._before_deciding(connection, found.head)
+                        group = self.prepare(pending, found)
+                        await self._read_repeats(connection, group)
+                        moved = await self._write(connection, group)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+                if group is None or not group.entries or outcome_is_known(error):
+                    raise
+                # The statement may or may not be durable, and may even still run. `recover` fences it off and looks.
+                moved = await committed(self._pool, self._tenant, group.entries[0])
+        if moved:
+            group.settle()
+        return moved
+
+    async def _look_up(self, connection: Connected, pending: Sequence[Caller]) -> _Found:
+        commands = [caller.command for caller in pending]
+        row = await connection.fetchrow(
+            _LOOKUP,
+            self._tenant,
+            list({command.subject.blind_index for command in commands if command.subject is not None}),
+            list({command.stream for command in commands if command.stream is not None}),
+            list({command.idempotency.key_hash for command in commands if command.idempotency is not None}),
+        )
+        if row is None:
+            raise LookupError("a tenant without a log")
+        subjects, streams, records = row[5], row[6], row[7]
+        return _Found(
+            head=Head(row[0], row[1], row[2], row[3], row[4]),
+            subjects={found[0]: (found[1], found[2], found[3], found[4]) for found in subjects},
+            streams={found[0]: (found[1], found[2]) for found in streams},
+            records={found[0]: (found[1], found[2], found[3]) for found in records},
+        )
+
+    def prepare(self, pending: Sequence[Caller], found: _Found) -> _Group:
+        """Decide, number, hash and seal a group from the state that was looked up. Touches no storage."""
+        head = found.head
+        group = _Group(
+            head=head,
+            recorded_at=max(self._clock(), head.recorded_at),
+            catalogue_position=head.catalogue_position,
+        )
+        streams: dict[bytes | UUID, _Stream] = {}
+        in_group: dict[bytes, tuple[bytes, int, int]] = {}
+        for caller in pending:
+            command = caller.command
+            key = command.idempotency
+            if key is not None:
+                known = found.records.get(key.key_hash) or in_group.get(key.key_hash)
+                if known is not None:
+                    digest, position, events = known
+                    if digest != key.command_digest:
+                        caller.refuse(IdempotencyConflict("the idempotency key stood for another command before"))
+                    else:
+                        group.repeats.append((caller, position, events))
+                    continue
+            first = head.size + len(group.entries)
+            try:
+                drafts = command.decide(group.recorded_at)
+                if drafts:
+                    self._number(group, command, drafts, _stream_of(command, found, streams))
+            except Exception as refusal:  # noqa: BLE001 - whatever a command's rules raise is its caller's answer
+                caller.refuse(refusal)
+                continue
+            if key is not None and drafts:
+                group.records.append((key.key_hash, key.command_digest, first, len(drafts)))
+                in_group[key.key_hash] = (key.command_digest, first, len(drafts))
+            group.answers.append((caller, first, len(drafts)))
+            if command.moves_catalogue and drafts:
+                group.catalogue_position = first + len(drafts) - 1
+        return group
+
+    def _number(self, group: _Group, command: Command, drafts: Sequence[Draft], stream: _Stream) -> None:
+        """Number and hash the events of one command. Changes group and stream only once nothing can fail any more."""
+        position = group.head.size + len(group.entries)
+        number, previous, cipher, wrapped_key = stream.number, stream.position, stream.cipher, stream.wrapped_key
+        entries: list[StoredEntry] = []
+        items: list[tuple[UUID, int, bytes]] = []
+        sealed_address: bytes | None = None
+        for draft in drafts:
+            personal: dict[str, bytes] = {}
+            if command.subject is not None:
+                if wrapped_key is None:
+                    raw_key, wrapped_key = self._keyring.new_contact_point_key(self._tenant, stream.stream)
+                    cipher = AESGCM(raw_key)
+                    where = place(self._tenant, stream.stream, position, ADDRESS)
+                    sealed_address, personal[ADDRESS] = seal(cipher, where, command.subject.address.encode())
+                if draft.evidence is not None:
+                    cipher = cipher or AESGCM(
+                        self._keyring.contact_point_key(self._tenant, stream.stream, wrapped_key)
+                    )
+                    where = place(self._tenant, stream.stream, position, EVIDENCE)
+                    sealed, personal[EVIDENCE] = seal(cipher, where, draft.evidence)
+                    items.append((stream.stream, position, sealed))
+            number += 1
+            entry = Entry(
+                event_id=uuid7(group.recorded_at),
+                tenant=self._tenant_key,
+                type=draft.type,
+                version=draft.version,
+                stream=stream.stream,
+                number=number,
+                previous=previous,
+                position=position,
+                recorded_at=group.recorded_at,
+                effective_at=draft.effective_at,
+                application=command.application,
+                actor=draft.actor,
+                data=draft.data,
+                personal=personal,
+            )
+            raw = encode(entry)
+            entries.append(StoredEntry(entry, raw, leaf_hash(raw)))
+            previous = position
+            position += 1
+        if command.subject is not None and sealed_address is not None and wrapped_key is not None:
+            subject = command.subject
+            first_position = entries[0].entry.position
+            group.subjects.append(
+                (stream.stream, subject.channel, subject.blind_index, wrapped_key, sealed_address, first_position)
+            )
+        group.entries += entries
+        group.items += items
+        for draft in drafts:
+            group.columns.append(draft.columns)
+            if draft.notice is not None:
+                group.notices[draft.notice[0]] = draft.notice[1]
+        stream.number, stream.position, stream.cipher, stream.wrapped_key = number, previous, cipher, wrapped_key
+
+    async def _read_repeats(self, connection: Connected, group: _Group) -> None:
+        before = group.head.size
+        positions = {
+            position + offset
+            for _, position, events in group.repeats
+            if position < before
+            for offset in range(events)
+        }
+        if positions:
+            group.recorded_before = await read.at_positions(connection, self._tenant, list(positions))
+
+    async def _write(self, connection: Connected, group: _Group) -> bool:
+        """Write the group; False where the head was no longer as looked up, and then nothing was written at all."""
+        if not group.entries:
+            return True
+        head = group.head
+        tree = CompactRange.from_bytes(head.size, head.frontier).append_many(
+            [entry.leaf_hash for entry in group.entries]
+        )
+        entries = [stored.entry for stored in group.entries]
+        moved = await connection.fetchval(
+            self._append_sql,
+            self._tenant,
+            head.size,
+            head.epoch,
+            tree.size,
+            tree.to_bytes(),
+            tree.root(),
+            group.recorded_at,
+            group.catalogue_position,
+            [entry.position for entry in entries],
+            [entry.stream for entry in entries],
+            [entry.number for entry in entries],
+            [entry.type for entry in entries],
+            [columns.channel for columns in group.columns],
+            [columns.purpose for columns in group.columns],
+            [columns.topic for columns in group.columns],
+            [columns.value for columns in group.columns],
+            [columns.source for columns in group.columns],
+            [entry.application for entry in entries],
+            [stored.raw for stored in group.entries],
+            [stored.leaf_hash for stored in group.entries],
+            *_columns(group.records, 4),
+            *_columns(group.subjects, 6),
+            *_columns(group.items, 3),
+            list(group.notices),
+            list(group.notices.values()),
+            *self._projection.arguments(entries),
+        )
+        # Durable now: entries, head, vault, idempotency records and projection together, or none of them.
+        return moved == 1
+
+
+def _stream_of(command: Command, found: _Found, streams: dict[bytes | UUID, _Stream]) -> _Stream:
+    """The stream that a command writes to, as it stands at this point of the group."""
+    if command.subject is not None:
+        known = streams.get(command.subject.blind_index)
+        if known is None:
+            stored = found.subjects.get(command.subject.blind_index)
+            known = (
+                _Stream(uuid7(found.head.recorded_at), None)
+                if stored is None
+                else _Stream(stored[0], stored[1], stored[2], stored[3])
+            )
+            streams[command.subject.blind_index] = known
+        return known
+    if command.stream is None:
+        raise ValueError("a command writes to a subject's stream or to a named one")
+    known = streams.get(command.stream)
+    if known is None:
+        stored = found.streams.get(command.stream)
+        known = _Stream(command.stream, None) if stored is None else _Stream(command.stream, None, *stored)
+        streams[command.stream] = known
+    return known
+
+
+def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    """Rows as columns, for unnest; `width` says how many where there is no row."""
+    return [[row[index] for row in rows] for index in range(width)]

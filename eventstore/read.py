@@ -1,0 +1,178 @@
+"""Reading the log: the head, entries forward and backward by position with filters, whole streams, single positions."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from eventstore.entry import Entry
+from eventstore.entry import read as read_entry
+from eventstore.personal.vault import Connected
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEntry:
+    """An entry as stored: what it says, its bytes, and the leaf hash that the tree holds."""
+
+    entry: Entry
+    raw: bytes
+    leaf_hash: bytes
+
+    @property
+    def position(self) -> int:
+        """Its position in the tenant's log."""
+        return self.entry.position
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The state of a tenant's log: `size` entries, whose Merkle tree has this frontier and root."""
+
+    size: int
+    epoch: int
+    frontier: bytes
+    root: bytes
+    recorded_at: datetime
+    catalogue_position: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryFilter:
+    """Which entries to read; what is not given does not filter. Positions and instants are inclusive."""
+
+    types: Sequence[str] | None = None
+    channel: str | None = None
+    purpose: str | None = None
+    topic: str | None = None
+    values: Sequence[str] | None = None
+    sources: Sequence[str] | None = None
+    application: str | None = None
+    stream: UUID | None = None
+    recorded_from: datetime | None = None
+    recorded_to: datetime | None = None
+    from_position: int | None = None
+    to_position: int | None = None
+
+    def is_empty(self) -> bool:
+        """Whether every entry passes."""
+        return self == EVERYTHING
+
+    def conditions(self, first_parameter: int) -> tuple[str, list[Any]]:
+        """The SQL that this filter is, over columns of log_entries, and its parameters from `first_parameter` on."""
+        given = [
+            ("type = ANY({}::text[])", None if self.types is None else list(self.types)),
+            ("channel = {}", self.channel),
+            ("purpose = {}", self.purpose),
+            ("topic = {}", self.topic),
+            ("value = ANY({}::text[])", None if self.values is None else list(self.values)),
+            ("source = ANY({}::text[])", None if self.sources is None else list(self.sources)),
+            ("application = {}", self.application),
+            ("stream = {}", self.stream),
+            ("recorded_at >= {}", self.recorded_from),
+            ("recorded_at <= {}", self.recorded_to),
+            ("position >= {}", self.from_position),
+            ("position <= {}", self.to_position),
+        ]
+        used = [(condition, value) for condition, value in given if value is not None]
+        text = "".join(
+            f" AND {condition.format(f'${number}')}" for number, (condition, _) in enumerate(used, first_parameter)
+        )
+        return text, [value for _, value in used]
+
+
+EVERYTHING = EntryFilter()
+
+
+def stored(raw: bytes, leaf_hash: bytes) -> StoredEntry:
+    """An entry from its columns."""
+    return StoredEntry(read_entry(raw), raw, leaf_hash)
+
+
+def _stored(rows: Iterable[Sequence[Any]]) -> list[StoredEntry]:
+    return [stored(row[0], row[1]) for row in rows]
+
+
+async def head(connection: Connected, tenant: int) -> Head:
+    """The head of a tenant's log."""
+    row = await connection.fetchrow(
+        "SELECT size, epoch, frontier, root, recorded_at, catalogue_position FROM log_heads WHERE tenant = $1", tenant
+    )
+    if row is None:
+        raise LookupError("a tenant without a log")
+    return Head(*row)
+
+
+async def forward(
+    connection: Connected, tenant: int, entry_filter: EntryFilter = EVERYTHING, *, after: int = -1, limit: int
+) -> list[StoredEntry]:
+    """Up to `limit` entries with a position greater than `after`, oldest first."""
+    conditions, parameters = entry_filter.conditions(4)
+    rows = await connection.fetch(
+        "SELECT entry, leaf_hash FROM log_entries WHERE tenant = $1 AND position > $2"
+        + conditions
+        + " ORDER BY position LIMIT $3",
+        tenant,
+        after,
+        limit,
+        *parameters,
+    )
+    return _stored(rows)
+
+
+async def backward(
+    connection: Connected, tenant: int, entry_filter: EntryFilter = EVERYTHING, *, before: int | None, limit: int
+) -> list[StoredEntry]:
+    """Up to `limit` entries with a position less than `before` (None: from the end), newest first."""
+    conditions, parameters = entry_filter.conditions(4)
+    rows = await connection.fetch(
+        "SELECT entry, leaf_hash FROM log_entries WHERE tenant = $1 AND ($2::bigint IS NULL OR position < $2)"
+        + conditions
+        + " ORDER BY position DESC LIMIT $3",
+        tenant,
+        before,
+        limit,
+        *parameters,
+    )
+    return _stored(rows)
+
+
+async def count(connection: Connected, tenant: int, entry_filter: EntryFilter = EVERYTHING) -> int:
+    """How many entries pass the filter."""
+    if entry_filter.is_empty():
+        return (await head(connection, tenant)).size
+    conditions, parameters = entry_filter.conditions(2)
+    number: int = await connection.fetchval(
+        "SELECT count(*) FROM log_entries WHERE tenant = $1" + conditions, tenant, *parameters
+    )
+    return number
+
+
+async def at_positions(connection: Connected, tenant: int, positions: Sequence[int]) -> dict[int, StoredEntry]:
+    """The entries at these positions, by position; those beyond the log are left out."""
+    rows = await connection.fetch(
+        "SELECT entry, leaf_hash FROM log_entries WHERE tenant = $1 AND position = ANY($2::bigint[])",
+        tenant,
+        positions,
+    )
+    return {found.position: found for found in _stored(rows)}
+
+
+async def streams(
+    connection: Connected, tenant: int, stream_ids: Sequence[UUID], *, to_position: int | None = None
+) -> dict[UUID, list[StoredEntry]]:
+    """Whole streams, oldest event first; one statement for any number of them."""
+    rows = await connection.fetch(
+        "SELECT found.entry, found.leaf_hash FROM unnest($2::uuid[]) AS asked (stream)"
+        " CROSS JOIN LATERAL (SELECT e.position, e.entry, e.leaf_hash FROM log_entries e"
+        "  WHERE e.tenant = $1 AND e.stream = asked.stream AND ($3::bigint IS NULL OR e.position <= $3)"
+        "  ORDER BY e.position OFFSET 0) AS found"
+        " ORDER BY found.position",
+        tenant,
+        stream_ids,
+        to_position,
+    )
+    result: dict[UUID, list[StoredEntry]] = {stream: [] for stream in stream_ids}
+    for found in _stored(rows):
+        result[found.entry.stream].append(found)
+    return result

@@ -1,0 +1,35 @@
+-- append_lookup: all that a group of commands must know before it is decided, in one snapshot and one round trip:
+-- the head, the contact points by blind index with the last event of each, the streams named outright, and the
+-- idempotency records. LIMIT 1 keeps each look-up an index probe of its own, whatever the planner knows of the tables.
+SELECT
+    head.size, head.epoch, head.frontier, head.recorded_at, head.catalogue_position,
+    ARRAY(
+        SELECT ROW (asked.blind_index, subject.contact_point, subject.wrapped_key, latest.number, latest.position)
+        FROM unnest($2::bytea[]) AS asked (blind_index)
+        CROSS JOIN LATERAL (
+            SELECT s.contact_point, s.wrapped_key FROM vault_subjects s
+            WHERE s.tenant = $1 AND s.blind_index = asked.blind_index LIMIT 1
+        ) AS subject
+        CROSS JOIN LATERAL (
+            SELECT e.number, e.position FROM log_entries e
+            WHERE e.tenant = $1 AND e.stream = subject.contact_point ORDER BY e.position DESC LIMIT 1
+        ) AS latest
+    ) AS subjects,
+    ARRAY(
+        SELECT ROW (asked.stream, latest.number, latest.position)
+        FROM unnest($3::uuid[]) AS asked (stream)
+        CROSS JOIN LATERAL (
+            SELECT e.number, e.position FROM log_entries e
+            WHERE e.tenant = $1 AND e.stream = asked.stream ORDER BY e.position DESC LIMIT 1
+        ) AS latest
+    ) AS streams,
+    ARRAY(
+        SELECT ROW (asked.key_hash, record.command_digest, record.position, record.events)
+        FROM unnest($4::bytea[]) AS asked (key_hash)
+        CROSS JOIN LATERAL (
+            SELECT r.command_digest, r.position, r.events FROM idempotency_records r
+            WHERE r.tenant = $1 AND r.key_hash = asked.key_hash LIMIT 1
+        ) AS record
+    ) AS records
+FROM log_heads head
+WHERE head.tenant = $1

@@ -1,0 +1,94 @@
+"""NOTIFY, as a hint and no more: one listening connection a process, which wakes whoever waits for a tenant's log.
+
+Waiters poll each second as well, so a lost notification, or a database that restarts, costs a second and no event.
+`fresh` says whether this process would have heard by now: what it holds because it was not told otherwise holds only then.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+import asyncpg
+
+LOG_CHANNEL = "consentry_log"
+KEYS_CHANNEL = "consentry_keys"
+POLL_S = 1.0
+_HEARTBEAT_S = 1.0
+_FRESH_S = 2.5
+_RECONNECT_S = 0.5
+
+
+async def wait(growth: asyncio.Event, timeout_s: float = POLL_S) -> None:
+    """Return when `growth` is set, or after `timeout_s`."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(growth.wait(), timeout_s)
+
+
+class Wakeup:
+    """Wakes waiters of a tenant when its log has grown, and tells when API keys have changed."""
+
+    def __init__(self, connect: Mapping[str, Any], *, keys_changed: Callable[[], None]) -> None:
+        self._connect = connect
+        self._keys_changed = keys_changed
+        self._grown: dict[int, asyncio.Event] = {}
+        self._heard_at = float("-inf")
+        self._task: asyncio.Task[None] | None = None
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Listen for as long as the context lasts."""
+        self._task = asyncio.create_task(self._listen(), name="wakeup")
+        try:
+            yield
+        finally:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the listening connection answered within the last moments."""
+        return asyncio.get_running_loop().time() - self._heard_at < _FRESH_S
+
+    def growth(self, tenant: int) -> asyncio.Event:
+        """Set when the tenant's log may have grown from now on. To be taken before reading, so no hint falls between."""
+        event = self._grown.get(tenant)
+        if event is None:
+            event = self._grown[tenant] = asyncio.Event()
+        return event
+
+    def _heard(self, _connection: object, _pid: int, channel: str, payload: object) -> None:
+        if channel == KEYS_CHANNEL:
+            self._keys_changed()
+            return
+        tenant, _, _ = str(payload).partition(":")
+        event = self._grown.pop(int(tenant), None)
+        if event is not None:
+            event.set()
+
+    def _wake_all(self) -> None:
+        for event in self._grown.values():
+            event.set()
+        self._grown.clear()
+
+    async def _listen(self) -> None:
+        while True:
+            # Whatever happened while nobody listened: ask anew.
+            self._keys_changed()
+            with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                connection = await asyncpg.connect(**self._connect)
+                try:
+                    await connection.add_listener(LOG_CHANNEL, self._heard)
+                    await connection.add_listener(KEYS_CHANNEL, self._heard)
+                    self._keys_changed()
+                    self._wake_all()
+                    while True:
+                        asked_at = asyncio.get_running_loop().time()
+                        await asyncio.wait_for(connection.execute("SELECT 1"), _FRESH_S)
+                        self._heard_at = asked_at
+                        await asyncio.sleep(_HEARTBEAT_S)
+                finally:
+                    connection.terminate()
+            self._wake_all()
+            await asyncio.sleep(_RECONNECT_S)

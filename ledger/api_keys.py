@@ -1,0 +1,125 @@
+"""API keys of the applications of a tenant: shown once, stored as a hash, revocable at once.
+
+A key is `ck_TENANT_ID_SECRET`: the number of its tenant and its own id find its row, and 256 random bits prove it.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain.refusals import Refusal, RefusalCode
+from domain.text import clean_key
+from ledger.assembly import Caller, Ledger, Tenant
+
+SCOPES = ("check", "read", "read:personal", "write", "admin", "audit", "erase")
+_FORM = re.compile(r"ck_([0-9]{1,9})_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
+_NOTIFY = "SELECT pg_notify('consentry_keys', '')"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyRow:
+    """A key as listed: never its secret."""
+
+    key_id: str
+    application: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+async def create_key(tenant: Tenant, application: str, scopes: Sequence[str]) -> str:
+    """Make a key for an application, which is made with its first key. Returns the secret, the only time that it is seen.
+
+    Raises Refusal INVALID for an unknown scope or a malformed application key.
+    """
+    application = clean_key(application, field="application")
+    unknown = [scope for scope in scopes if scope not in SCOPES]
+    if unknown or not scopes:
+        raise Refusal(RefusalCode.INVALID, f"a scope is one of {', '.join(SCOPES)}", ("scope",))
+    key_id = secrets.token_hex(6)
+    secret = f"ck_{tenant.id}_{key_id}_{secrets.token_urlsafe(32)}"
+    now = tenant.ledger.clock()
+    async with tenant.ledger.connection() as connection, connection.transaction():
+        await connection.execute(
+            "INSERT INTO applications (tenant, key, name, created_at) VALUES ($1, $2, $2, $3) ON CONFLICT DO NOTHING",
+            tenant.id,
+            application,
+            now,
+        )
+        await connection.execute(
+            "INSERT INTO api_keys (tenant, key_id, application, secret_hash, scopes, created_at)"
+            " VALUES ($1, $2, $3, $4, $5, $6)",
+            tenant.id,
+            key_id,
+            application,
+            _hash(secret),
+            [scope for scope in SCOPES if scope in scopes],
+            now,
+        )
+    return secret
+
+
+async def list_keys(tenant: Tenant) -> list[ApiKeyRow]:
+    """The tenant's keys, oldest first."""
+    async with tenant.ledger.connection() as connection:
+        rows = await connection.fetch(
+            "SELECT key_id, application, scopes, created_at, revoked_at FROM api_keys WHERE tenant = $1"
+            " ORDER BY created_at, key_id",
+            tenant.id,
+        )
+    return [ApiKeyRow(row[0], row[1], tuple(row[2]), row[3], row[4]) for row in rows]
+
+
+async def revoke_key(tenant: Tenant, key_id: str) -> None:
+    """End a key's validity, in every process. Raises Refusal NOT_FOUND; revoking twice keeps the first instant."""
+    async with tenant.ledger.connection() as connection, connection.transaction():
+        found = await connection.fetchval(
+            "UPDATE api_keys SET revoked_at = coalesce(revoked_at, $3) WHERE tenant = $1 AND key_id = $2"
+            " RETURNING key_id",
+            tenant.id,
+            key_id,
+            tenant.ledger.clock(),
+        )
+        if found is None:
+            raise Refusal(RefusalCode.NOT_FOUND, "there is no key with this id; `keys list` shows them", ("key",))
+        await connection.execute(_NOTIFY)
+
+
+async def authenticate(ledger: Ledger, secret: str) -> tuple[Tenant, Caller] | None:
+    """Whose key `secret` is, or None. Raises StoreUnavailable where that cannot be known now."""
+    form = _FORM.fullmatch(secret)
+    if form is None:
+        return None
+    known = ledger.proven_keys.find(secret, fresh=ledger.wakeup.fresh)
+    if known is not None:
+        return known
+    keep = ledger.proven_keys.keeper()
+    async with ledger.connection() as connection:
+        row = await connection.fetchrow(
+            "SELECT application, secret_hash, scopes FROM api_keys"
+            " WHERE tenant = $1 AND key_id = $2 AND revoked_at IS NULL",
+            int(form[1]),
+            form[2],
+        )
+    if row is None or not hmac.compare_digest(row[1], _hash(secret)):
+        return None
+    identity = await ledger.tenant_by_id(int(form[1])), Caller(row[0], frozenset(row[2]))
+    keep(secret, identity)
+    return identity
+
+
+async def application_names(tenant: Tenant, keys: Sequence[str]) -> dict[str, str]:
+    """The names of applications, by key."""
+    async with tenant.ledger.connection() as connection:
+        rows = await connection.fetch(
+            "SELECT key, name FROM applications WHERE tenant = $1 AND key = ANY($2::text[])", tenant.id, list(keys)
+        )
+    return {row[0]: row[1] for row in rows}
+
+
+def _hash(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()

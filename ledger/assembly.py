@@ -1,0 +1,228 @@
+"""The ledger put together: clock, pool, keyring, and what this process holds of each tenant. Holds no rule."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from domain.catalogue import Catalogue
+from domain.refusals import NotYetAvailable, Refusal, RefusalCode
+from eventstore import read
+from eventstore.append import Log
+from eventstore.database import DatabaseAddress, open_database, open_pool, store_errors
+from eventstore.migrate import migrate
+from eventstore.personal.blind_index import BlindIndex
+from eventstore.personal.keyring import MASTER_KEY_FILE, Keyring, KeyUnusable, load_master_key
+from eventstore.personal.vault import Connected
+from eventstore.read import Head
+from eventstore.wakeup import Wakeup, wait
+from ledger.key_cache import KeyCache
+from projections.catalogue import HeldCatalogue
+from projections.inline import InlineCurrentConsent
+
+WAIT_FOR_POSITION_S = 5.0
+_POOL_CONNECTIONS_MAX = 10
+_CONNECT_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerConfig:
+    """Where the data is: the embedded database in `data_dir`, or the one that `database_url` names."""
+
+    data_dir: Path
+    database_url: str | None = None
+    master_key_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: an application by its API key, or, without one, whoever runs the command line."""
+
+    application: str | None
+    scopes: frozenset[str]
+
+
+class Tenant:
+    """What this process holds of one tenant: its keys, its catalogue, and the queue of its log."""
+
+    def __init__(self, ledger: "Ledger", tenant_id: int, key: str, wrapped_secret: bytes) -> None:
+        self.ledger = ledger
+        self.id = tenant_id
+        self.key = key
+        self.keys = ledger.keyring.tenant_keys(key, wrapped_secret)
+        self.blind_index = BlindIndex(self.keys.blind_index)
+        self._held = HeldCatalogue(tenant_id)
+        self.log = Log(
+            pool=ledger.pool,
+            tenant=tenant_id,
+            tenant_key=key,
+            keyring=ledger.keyring,
+            projection=InlineCurrentConsent(),
+            clock=ledger.clock,
+            before_deciding=self._before_deciding,
+        )
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The catalogue as held; compare `position` with the head's, or `refresh_catalogue` first."""
+        return self._held.current
+
+    def catalogue_known_at(self, instant: datetime) -> Catalogue:
+        """The catalogue as recorded by `instant`; what was made later is as it was made."""
+        return self._held.known_at(instant)
+
+    def catalogue_at(self, position: int) -> Catalogue:
+        """The catalogue after its event at `position`, and no later one."""
+        return self._held.at(position)
+
+    async def refresh_catalogue(self, position: int, connection: Connected | None = None) -> None:
+        """Take account of every catalogue event up to `position` at least."""
+        if self._held.position >= position:
+            return
+        if connection is not None:
+            await self._held.refresh(connection, position)
+            return
+        async with self.ledger.connection() as own:
+            await self._held.refresh(own, position)
+
+    async def latest_catalogue(self) -> Catalogue:
+        """The catalogue as of now."""
+        async with self.ledger.connection() as connection:
+            head = await read.head(connection, self.id)
+            await self.refresh_catalogue(head.catalogue_position, connection)
+        return self.catalogue
+
+    async def wait_for_position(self, position: int, timeout_s: float = WAIT_FOR_POSITION_S) -> None:
+        """Return when the log holds `position`. Raises NotYetAvailable after `timeout_s`."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout_s
+        while True:
+            growth = self.ledger.wakeup.growth(self.id)
+            async with self.ledger.connection() as connection:
+                if (await read.head(connection, self.id)).size > position:
+                    return
+            left = until - loop.time()
+            if left <= 0:
+                raise NotYetAvailable(position)
+            await wait(growth, min(left, 1.0))
+
+    async def _before_deciding(self, connection: Connected, head: Head) -> None:
+        await self.refresh_catalogue(head.catalogue_position, connection)
+
+
+class Ledger:
+    """All tenants of one database, as this process works with them."""
+
+    def __init__(
+        self,
+        *,
+        address: DatabaseAddress,
+        pool: asyncpg.Pool[Any],
+        keyring: Keyring,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.address = address
+        self.pool = pool
+        self.keyring = keyring
+        self.clock = clock
+        self.proven_keys = KeyCache[tuple[Tenant, Caller]]()
+        self.wakeup = Wakeup(address.service, keys_changed=self.proven_keys.forget)
+        self._tenants: dict[int, Tenant] = {}
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connected]:
+        """A connection of the service's role. Raises StoreUnavailable where the database does not answer."""
+        with store_errors():
+            async with self.pool.acquire() as connection:
+                yield connection
+
+    async def tenant(self, key: str) -> Tenant:
+        """The tenant with this key, its catalogue up to date. Raises Refusal NOT_FOUND."""
+        for tenant in self._tenants.values():
+            if tenant.key == key:
+                return tenant
+        return await self._load("key = $1", key)
+
+    async def tenant_by_id(self, tenant_id: int) -> Tenant:
+        """The same by its number."""
+        return self._tenants.get(tenant_id) or await self._load("tenant = $1", tenant_id)
+
+    async def _load(self, condition: str, value: object) -> Tenant:
+        async with self.connection() as connection:
+            row = await connection.fetchrow(
+                "SELECT tenant, key, wrapped_secret FROM tenants WHERE " + condition, value
+            )
+        if row is None:
+            raise Refusal(RefusalCode.NOT_FOUND, "there is no tenant with this key", ("tenant",))
+        tenant = Tenant(self, row[0], row[1], row[2])
+        await tenant.latest_catalogue()
+        return self._tenants.setdefault(tenant.id, tenant)
+
+    async def close(self) -> None:
+        """Write what waits, take nothing more."""
+        for tenant in self._tenants.values():
+            await tenant.log.close()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@contextlib.asynccontextmanager
+async def open_ledger(config: LedgerConfig, *, clock: Callable[[], datetime] = _now) -> AsyncIterator[Ledger]:
+    """The ledger on its database, which is started if it is the embedded one, and brought up to date.
+
+    Raises StoreUnavailable, DatabaseTooNew, KeyUnusable.
+    """
+    async with open_database(data_dir=config.data_dir, database_url=config.database_url) as address:
+        await migrate(address)
+        async with ledger_on(address, master_key_file(config), clock=clock) as ledger:
+            yield ledger
+
+
+def master_key_file(config: LedgerConfig) -> Path:
+    """Where the master key is."""
+    return config.master_key_file or config.data_dir / MASTER_KEY_FILE
+
+
+@contextlib.asynccontextmanager
+async def ledger_on(
+    address: DatabaseAddress, key_file: Path, *, clock: Callable[[], datetime] = _now
+) -> AsyncIterator[Ledger]:
+    """The ledger on a database that runs and is up to date."""
+    pool = await open_pool(address, min_size=1, max_size=_POOL_CONNECTIONS_MAX)
+    try:
+        with store_errors():
+            in_use = await pool.fetchval("SELECT EXISTS (SELECT FROM tenants)")
+        # A new key beside data that an old one sealed would make the next address a stranger: an opt-out lost.
+        keyring = Keyring(load_master_key(key_file, may_create=not in_use))
+        if in_use:
+            await _prove_master_key(pool, keyring)
+        ledger = Ledger(address=address, pool=pool, keyring=keyring, clock=clock)
+        async with ledger.wakeup.running():
+            try:
+                yield ledger
+            finally:
+                await ledger.close()
+    finally:
+        await _close_pool(pool)
+
+
+async def _prove_master_key(pool: asyncpg.Pool[Any], keyring: Keyring) -> None:
+    with store_errors():
+        row = await pool.fetchrow("SELECT key, wrapped_secret FROM tenants ORDER BY tenant LIMIT 1")
+    if row is None:
+        raise KeyUnusable("the tenants of the database have gone")
+    keyring.tenant_keys(row[0], row[1])
+
+
+async def _close_pool(pool: asyncpg.Pool[Any]) -> None:
+    try:
+        await asyncio.wait_for(pool.close(), _CONNECT_TIMEOUT_S)
+    except TimeoutError:
+        pool.terminate()

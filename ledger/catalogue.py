@@ -1,0 +1,214 @@
+"""Changing the catalogue and the tenant's settings: each change is events of one stream, decided on the present catalogue."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from domain import catalogue_commands as commands
+from domain.catalogue import Catalogue, CatalogueDraft, ComplianceProfile, Purpose, Topic
+from domain.catalogue_import import import_catalogue as decide_import
+from domain.consent import ActorKind
+from domain.events import CURRENT_VERSIONS
+from eventstore.append import Command, Draft, IndexColumns
+from ledger.assembly import Caller, Tenant
+from ledger.idempotency import append, stored_key
+from projections.catalogue import CATALOGUE_STREAM
+
+Decide = Callable[[Catalogue], Sequence[CatalogueDraft]]
+
+
+async def change(
+    tenant: Tenant,
+    caller: Caller,
+    name: str,
+    decide: Decide,
+    fields: Mapping[str, Any],
+    idempotency_key: str | None,
+    *,
+    actor: ActorKind = ActorKind.USER,
+) -> tuple[Catalogue, int]:
+    """(the catalogue after the change, the number of events). Raises Refusal, StoreUnavailable.
+
+    With an idempotency key that was used before: the catalogue as it was after the events of then.
+    """
+
+    def drafts(_: datetime) -> list[Draft]:
+        return [_draft(draft, actor) for draft in decide(tenant.catalogue)]
+
+    appended = await append(
+        tenant,
+        Command(
+            decide=drafts,
+            application=caller.application,
+            stream=CATALOGUE_STREAM,
+            idempotency=stored_key(tenant, caller.application, idempotency_key, name, fields),
+            moves_catalogue=True,
+        ),
+    )
+    if not appended.entries:
+        return tenant.catalogue, 0
+    position = appended.entries[-1].position
+    await tenant.refresh_catalogue(position)
+    return tenant.catalogue_at(position), len(appended.entries)
+
+
+def _draft(draft: CatalogueDraft, actor: ActorKind) -> Draft:
+    data = draft.data
+    purpose = data.get("purpose")
+    topic = None
+    if draft.type.startswith("Topic"):
+        topic = data.get("key")
+    elif draft.type.startswith("Purpose") and purpose is None:
+        purpose = data.get("key")
+    return Draft(
+        type=draft.type,
+        version=CURRENT_VERSIONS[draft.type],
+        data=data,
+        effective_at=None,
+        actor=actor,
+        columns=IndexColumns(purpose=purpose, topic=topic),
+    )
+
+
+async def first_events(tenant: Tenant, decide: Callable[[], Sequence[CatalogueDraft]]) -> None:
+    """Write a new tenant's first events, unless they are there."""
+
+    def unless_there(catalogue: Catalogue) -> Sequence[CatalogueDraft]:
+        return decide() if catalogue.position < 0 else ()
+
+    await change(
+        tenant, Caller(None, frozenset()), "createTenant", unless_there, {}, None, actor=ActorKind.SYSTEM
+    )
+
+
+async def create_profile(
+    tenant: Tenant, caller: Caller, *, idempotency_key: str | None = None, **fields: Any
+) -> ComplianceProfile:
+    """Make a profile; see `domain.catalogue_commands.create_profile`."""
+    after, _ = await change(
+        tenant,
+        caller,
+        "createComplianceProfile",
+        lambda catalogue: commands.create_profile(catalogue, **fields),
+        fields,
+        idempotency_key,
+    )
+    return after.profile(fields["key"])
+
+
+async def update_profile(
+    tenant: Tenant, caller: Caller, *, idempotency_key: str | None = None, **fields: Any
+) -> ComplianceProfile:
+    """Change a profile; see `domain.catalogue_commands.update_profile`."""
+    after, _ = await change(
+        tenant,
+        caller,
+        "updateComplianceProfile",
+        lambda catalogue: commands.update_profile(catalogue, **fields),
+        _given(fields),
+        idempotency_key,
+    )
+    return after.profile(fields["ref"])
+
+
+async def create_purpose(
+    tenant: Tenant, caller: Caller, *, idempotency_key: str | None = None, **fields: Any
+) -> Purpose:
+    """Make a purpose; see `domain.catalogue_commands.create_purpose`."""
+    after, _ = await change(
+        tenant,
+        caller,
+        "createPurpose",
+        lambda catalogue: commands.create_purpose(catalogue, **fields),
+        fields,
+        idempotency_key,
+    )
+    return after.purpose(fields["key"])
+
+
+async def update_purpose(
+    tenant: Tenant, caller: Caller, *, idempotency_key: str | None = None, **fields: Any
+) -> Purpose:
+    """Change a purpose; see `domain.catalogue_commands.update_purpose`."""
+    after, _ = await change(
+        tenant,
+        caller,
+        "updatePurpose",
+        lambda catalogue: commands.update_purpose(catalogue, **fields),
+        _given(fields),
+        idempotency_key,
+    )
+    return after.purpose(fields["ref"])
+
+
+async def add_purpose_to_profile(
+    tenant: Tenant, caller: Caller, *, profile: str, purpose: str, idempotency_key: str | None = None
+) -> ComplianceProfile:
+    """Share a purpose with a further profile."""
+    after, _ = await change(
+        tenant,
+        caller,
+        "addPurposeToProfile",
+        lambda catalogue: commands.add_purpose_to_profile(catalogue, profile=profile, purpose=purpose),
+        {"profile": profile, "purpose": purpose},
+        idempotency_key,
+    )
+    return after.profile(profile)
+
+
+async def create_topic(tenant: Tenant, caller: Caller, *, idempotency_key: str | None = None, **fields: Any) -> Topic:
+    """Make a topic; see `domain.catalogue_commands.create_topic`."""
+    after, _ = await change(
+        tenant,
+        caller,
+        "createTopic",
+        lambda catalogue: commands.create_topic(catalogue, **fields),
+        fields,
+        idempotency_key,
+    )
+    return after.topic(fields["key"])
+
+
+async def update_topic(tenant: Tenant, caller: Caller, *, idempotency_key: str | None = None, **fields: Any) -> Topic:
+    """Change a topic; see `domain.catalogue_commands.update_topic`."""
+    after, _ = await change(
+        tenant,
+        caller,
+        "updateTopic",
+        lambda catalogue: commands.update_topic(catalogue, **fields),
+        _given(fields),
+        idempotency_key,
+    )
+    return after.topic(fields["ref"])
+
+
+async def update_tenant(
+    tenant: Tenant, caller: Caller, *, idempotency_key: str | None = None, **fields: Any
+) -> Catalogue:
+    """Change the tenant's name or settings; see `domain.catalogue_commands.update_tenant`."""
+    after, _ = await change(
+        tenant,
+        caller,
+        "updateTenant",
+        lambda catalogue: commands.update_tenant(catalogue, **fields),
+        _given(fields),
+        idempotency_key,
+    )
+    return after
+
+
+async def import_catalogue(tenant: Tenant, caller: Caller, document: object) -> int:
+    """Make what a catalogue file has and the catalogue lacks, and note its GUIDs; the number of events."""
+    _, events = await change(
+        tenant, caller, "importCatalogue", lambda catalogue: decide_import(catalogue, document), {}, None
+    )
+    return events
+
+
+def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of an update that were given, None (which clears) told apart from not given."""
+    return {
+        name: "\0cleared" if value is None else value
+        for name, value in fields.items()
+        if value is not commands.UNCHANGED
+    }

@@ -1,0 +1,60 @@
+"""Commands under an idempotency key, and the log's own errors as refusals. The exact spelling of a command lives here."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from domain.refusals import Refusal, RefusalCode
+from domain.text import clean_text
+from domain.time import format_instant
+from eventstore.append import Appended, Command
+from eventstore.entry import EntryTooLarge
+from eventstore.idempotency import IdempotencyConflict, IdempotencyKey, idempotency_key
+from ledger.assembly import Tenant
+
+KEY_CHARS_MAX = 200
+
+
+def stored_key(
+    tenant: Tenant, application: str | None, key: str | None, command: str, fields: Mapping[str, Any]
+) -> IdempotencyKey | None:
+    """What is stored of a caller's key and of its input; None without a key. Raises Refusal INVALID for the key.
+
+    The spelling leaves out what has no value, so a field added later does not turn yesterday's key into a conflict.
+    """
+    key = clean_text(key, field="idempotencyKey", chars_max=KEY_CHARS_MAX)
+    if key is None:
+        return None
+    given = {name: value for name, value in fields.items() if value is not None}
+    spelling = json.dumps([command, given], sort_keys=True, default=_spelled)
+    return idempotency_key(
+        tenant.keys.idempotency, application=application or "", key=key, command=spelling.encode("utf-8", "replace")
+    )
+
+
+def _spelled(value: object) -> object:
+    if isinstance(value, datetime):
+        return format_instant(value)
+    if isinstance(value, tuple | frozenset):
+        return sorted(value) if isinstance(value, frozenset) else list(value)
+    raise TypeError(f"{type(value).__name__} in a command")
+
+
+async def append(tenant: Tenant, command: Command) -> Appended:
+    """Append, with the log's own refusals in the words of the domain."""
+    try:
+        return await tenant.log.append(command)
+    except (IdempotencyConflict, EntryTooLarge) as error:
+        raise refusal_of(error) from error
+
+
+def refusal_of(error: IdempotencyConflict | EntryTooLarge) -> Refusal:
+    """The domain's refusal for what the log refuses by itself."""
+    if isinstance(error, IdempotencyConflict):
+        return Refusal(
+            RefusalCode.IDEMPOTENCY_CONFLICT,
+            "this key was used before with another input; a new input needs a new key",
+            ("idempotencyKey",),
+        )
+    return Refusal(RefusalCode.INVALID, "the event would be longer than an entry of the log can be", ())

@@ -1,0 +1,379 @@
+"""Recording consent: a capture becomes a command, and a command an event.
+
+What is personal goes to the vault (address, evidence, words of one's own); what goes into the log must not name anyone,
+because nothing can ever be taken out of it again.
+"""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from domain import dynamics_codes
+from domain.addresses import Channel, normalise
+from domain.catalogue import PurposeType
+from domain.consent import ActorKind, ConsentSource, ConsentValue, check_valid_until, effective_instant
+from domain.events import CURRENT_VERSIONS, ConsentCaptured, EventType
+from domain.refusals import LimitExceeded, Refusal, RefusalCode
+from domain.text import clean_text
+from eventstore.append import Appended, Command, Draft, IndexColumns, Subject
+from eventstore.entry import EntryTooLarge
+from eventstore.idempotency import IdempotencyConflict, IdempotencyKey
+from eventstore.read import StoredEntry
+from ledger.assembly import Caller, Tenant
+from ledger.idempotency import append, refusal_of, stored_key
+
+CONSENTS_MAX = 1_000
+REASON_CHARS_MAX = 500
+NOTICE_CHARS_MAX = 50_000
+ATTRIBUTES_CHARS_MAX = 8_000
+_DIGITS_OF_A_NUMBER = 7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What shows that a person chose: the notice as shown, and how and from where the choice came."""
+
+    notice_text: str | None = None
+    notice_version: str | None = None
+    locale: str | None = None
+    url: str | None = None
+    method: str | None = None
+    ip_address: str | None = None
+    user_agent: str | None = None
+    attributes: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who was behind a capture. The id is personal."""
+
+    kind: ActorKind
+    id: str | None = field(default=None, repr=False)
+
+
+SYSTEM = Actor(kind=ActorKind.SYSTEM)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capture:
+    """One change of consent as a caller states it: the words of "What a capture carries". Purposes and topics are refs."""
+
+    channel: Channel
+    address: str = field(repr=False)
+    purpose: str
+    topic: str | None = None
+    value: ConsentValue
+    effective_at: datetime | None = None
+    valid_until: datetime | None = None
+    source: ConsentSource = ConsentSource.API
+    reason: str | None = field(default=None, repr=False)
+    reason_description: str | None = field(default=None, repr=False)
+    legal_basis: str | None = None
+    jurisdiction: str | None = None
+    actor: Actor = SYSTEM
+    evidence: Evidence | None = field(default=None, repr=False)
+    message_id: str | None = field(default=None, repr=False)
+    idempotency_key: str | None = field(default=None, repr=False)
+    trust: str = "SERVER_KEY"
+    dynamics: Mapping[str, Any] | None = None
+    allow_inactive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The events that a command led to; `repeated` where its idempotency key had recorded them before."""
+
+    events: tuple[StoredEntry, ...]
+    repeated: bool
+
+    @property
+    def position(self) -> int | None:
+        """The position of the last of them."""
+        return self.events[-1].position if self.events else None
+
+
+async def record_consent(tenant: Tenant, caller: Caller, capture: Capture) -> Recorded:
+    """Record one capture, durably. Raises Refusal, or StoreUnavailable: then ask again with the same idempotency key."""
+    return _recorded(await append(tenant, _capture_command(tenant, caller, capture)))
+
+
+async def record_consents(
+    tenant: Tenant, caller: Caller, captures: Sequence[Capture]
+) -> list[Recorded | Refusal]:
+    """Record many, each for itself, in this order. Raises LimitExceeded, StoreUnavailable."""
+    if len(captures) > CONSENTS_MAX:
+        raise LimitExceeded("consents", CONSENTS_MAX, len(captures))
+    answers: list[asyncio.Future[Appended] | Refusal] = []
+    for capture in captures:
+        try:
+            answers.append(tenant.log.enqueue(_capture_command(tenant, caller, capture)))
+        except Refusal as refusal:
+            answers.append(refusal)
+    waiting = [answer for answer in answers if not isinstance(answer, Refusal)]
+    if waiting:
+        await asyncio.wait(waiting)
+    return [answer if isinstance(answer, Refusal) else _recorded_or_refused(answer) for answer in answers]
+
+
+async def opt_out_of_all(
+    tenant: Tenant,
+    caller: Caller,
+    *,
+    channel: Channel,
+    address: str,
+    profile: str | None = None,
+    source: ConsentSource = ConsentSource.API,
+    reason: str | None = None,
+    effective_at: datetime | None = None,
+    idempotency_key: str | None = None,
+) -> Recorded:
+    """One OPTED_OUT for each COMMERCIAL purpose of the profile, or of the tenant; inactive ones included, no topics."""
+    subject = _subject(tenant, channel, address)
+    reason_label, own_reason = _reason(reason)
+    key = stored_key(
+        tenant,
+        caller.application,
+        idempotency_key,
+        "optOutOfAll",
+        {
+            "channel": channel,
+            "address": address,
+            "profile": profile,
+            "source": source,
+            "reason": reason,
+            "effectiveAt": effective_at,
+        },
+    )
+    evidence = _evidence_bytes({"reason": own_reason})
+
+    def decide(recorded_at: datetime) -> list[Draft]:
+        catalogue = tenant.catalogue
+        keys = catalogue.purposes if profile is None else catalogue.profile(profile).purposes
+        effective = effective_instant(effective_at, recorded_at)
+        return [
+            _draft(
+                ConsentCaptured(
+                    channel=channel,
+                    purpose=purpose.key,
+                    topic=None,
+                    unit=purpose.unit,
+                    value=ConsentValue.OPTED_OUT,
+                    source=source,
+                    effective_at=effective,
+                    reason=reason_label,
+                    claimed_effective_at=_claimed(effective_at, effective),
+                    trust="SERVER_KEY",
+                ),
+                SYSTEM.kind,
+                evidence,
+                None,
+            )
+            for purpose in (catalogue.purposes[key] for key in keys)
+            if purpose.type is PurposeType.COMMERCIAL
+        ]
+
+    command = Command(decide=decide, application=caller.application, subject=subject, idempotency=key)
+    return _recorded(await append(tenant, command))
+
+
+def _recorded(appended: Appended) -> Recorded:
+    return Recorded(appended.entries, appended.repeated)
+
+
+def _recorded_or_refused(answer: asyncio.Future[Appended]) -> Recorded | Refusal:
+    try:
+        return _recorded(answer.result())
+    except Refusal as refusal:
+        return refusal
+    except (IdempotencyConflict, EntryTooLarge) as error:
+        return refusal_of(error)
+
+
+def _subject(tenant: Tenant, channel: Channel, address: str) -> Subject:
+    normalised = normalise(channel, address)
+    return Subject(channel, normalised, tenant.blind_index(channel, normalised))
+
+
+def _capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Command:
+    """The command that a capture is. Raises Refusal for what is wrong whatever the catalogue says."""
+    subject = _subject(tenant, capture.channel, capture.address)
+    reason_label, own_reason = _reason(capture.reason)
+    legal_basis = _for_the_log(capture.legal_basis, "legalBasis", 200)
+    jurisdiction = _for_the_log(capture.jurisdiction, "jurisdiction", 100)
+    personal: dict[str, Any] = {
+        "reason": own_reason,
+        "reasonDescription": clean_text(
+            capture.reason_description, field="reasonDescription", chars_max=REASON_CHARS_MAX, multiline=True
+        ),
+        "messageId": clean_text(capture.message_id, field="messageId", chars_max=500),
+        "actorId": _under("actor", lambda: clean_text(capture.actor.id, field="id", chars_max=200)),
+    }
+    notice: tuple[bytes, str] | None = None
+    if capture.evidence is not None:
+        evidence = capture.evidence
+        text = _under("evidence", lambda: _evidence(evidence, personal))
+        if text is not None and _names(text, capture.address, subject.address):
+            # A notice made out to the person is personal itself: it is kept, but not shared by its content.
+            personal["noticeText"] = text
+        elif text is not None:
+            notice = hashlib.sha256(text.encode()).digest(), text
+    evidence_bytes = _evidence_bytes(personal)
+
+    def decide(recorded_at: datetime) -> list[Draft]:
+        purpose, topic = tenant.catalogue.capture_subject(
+            capture.purpose, capture.topic, value=capture.value, allow_inactive=capture.allow_inactive
+        )
+        effective = effective_instant(capture.effective_at, recorded_at)
+        check_valid_until(capture.value, effective, capture.valid_until)
+        captured = ConsentCaptured(
+            channel=capture.channel,
+            purpose=purpose.key,
+            topic=None if topic is None else topic.key,
+            unit=purpose.unit,
+            value=capture.value,
+            source=capture.source,
+            effective_at=effective,
+            valid_until=capture.valid_until,
+            reason=reason_label,
+            legal_basis=legal_basis,
+            jurisdiction=jurisdiction,
+            notice_digest=None if notice is None else notice[0],
+            trust=capture.trust,
+            claimed_effective_at=_claimed(capture.effective_at, effective),
+            dynamics=capture.dynamics,
+        )
+        return [_draft(captured, capture.actor.kind, evidence_bytes, notice)]
+
+    return Command(
+        decide=decide, application=caller.application, subject=subject, idempotency=_key(tenant, caller, capture)
+    )
+
+
+def _key(tenant: Tenant, caller: Caller, capture: Capture) -> IdempotencyKey | None:
+    if capture.idempotency_key is None:
+        return None
+    evidence = capture.evidence
+    fields = {
+        "channel": capture.channel,
+        "address": capture.address,
+        "purpose": capture.purpose,
+        "topic": capture.topic,
+        "value": capture.value,
+        "effectiveAt": capture.effective_at,
+        "validUntil": capture.valid_until,
+        "source": capture.source,
+        "reason": capture.reason,
+        "reasonDescription": capture.reason_description,
+        "legalBasis": capture.legal_basis,
+        "jurisdiction": capture.jurisdiction,
+        "actor": [capture.actor.kind, capture.actor.id],
+        "messageId": capture.message_id,
+        "dynamics": capture.dynamics,
+        "evidence": None
+        if evidence is None
+        else [
+            evidence.notice_text,
+            evidence.notice_version,
+            evidence.locale,
+            evidence.url,
+            evidence.method,
+            evidence.ip_address,
+            evidence.user_agent,
+            evidence.attributes,
+        ],
+    }
+    return stored_key(tenant, caller.application, capture.idempotency_key, "recordConsent", fields)
+
+
+def _draft(
+    captured: ConsentCaptured, actor: ActorKind, evidence: bytes | None, notice: tuple[bytes, str] | None
+) -> Draft:
+    return Draft(
+        type=EventType.CONSENT_CAPTURED,
+        version=CURRENT_VERSIONS[EventType.CONSENT_CAPTURED],
+        data=captured.to_data(),
+        effective_at=captured.effective_at,
+        actor=actor,
+        columns=IndexColumns(
+            channel=captured.channel,
+            purpose=captured.purpose,
+            topic=captured.topic,
+            value=captured.value,
+            source=captured.source,
+        ),
+        evidence=evidence,
+        notice=notice,
+    )
+
+
+def _claimed(claimed: datetime | None, effective: datetime) -> datetime | None:
+    return claimed if claimed is not None and claimed != effective else None
+
+
+def _reason(reason: str | None) -> tuple[str | None, str | None]:
+    """(a label of the Dynamics reasons, which names nobody; or words of one's own, which may)."""
+    text = clean_text(reason, field="reason", chars_max=REASON_CHARS_MAX, multiline=True)
+    if text is None:
+        return None, None
+    label = dynamics_codes.reason_label(text)
+    return (label, None) if label is not None else (None, text)
+
+
+def _evidence(evidence: Evidence, personal: dict[str, Any]) -> str | None:
+    """Put what an evidence holds, but the notice's text, into `personal`; the notice's text."""
+    for name, value, chars_max in (
+        ("noticeVersion", evidence.notice_version, 100),
+        ("locale", evidence.locale, 35),
+        ("url", evidence.url, 2_000),
+        ("method", evidence.method, 200),
+        ("ipAddress", evidence.ip_address, 45),
+        ("userAgent", evidence.user_agent, 1_000),
+    ):
+        personal[name] = clean_text(value, field=name, chars_max=chars_max)
+    if evidence.attributes is not None:
+        personal["attributes"] = _attributes(evidence.attributes)
+    return clean_text(evidence.notice_text, field="noticeText", chars_max=NOTICE_CHARS_MAX, multiline=True)
+
+
+def _attributes(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    try:
+        text = json.dumps(attributes, allow_nan=False, ensure_ascii=False)
+        text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Refusal(RefusalCode.INVALID, "attributes must be a JSON object of valid text", ("attributes",)) from error
+    if len(text) > ATTRIBUTES_CHARS_MAX:
+        raise Refusal(
+            RefusalCode.INVALID, f"attributes has at most {ATTRIBUTES_CHARS_MAX} characters of JSON", ("attributes",)
+        )
+    return attributes
+
+
+def _evidence_bytes(personal: Mapping[str, Any]) -> bytes | None:
+    given = {name: value for name, value in personal.items() if value is not None}
+    return json.dumps(given, ensure_ascii=False, sort_keys=True).encode() if given else None
+
+
+def _for_the_log(value: str | None, name: str, chars_max: int) -> str | None:
+    """Text that goes into the log for ever: refused where it looks as if it named a person."""
+    text = clean_text(value, field=name, chars_max=chars_max)
+    if text is not None and ("@" in text or sum(character.isdigit() for character in text) >= _DIGITS_OF_A_NUMBER):
+        raise Refusal(
+            RefusalCode.INVALID, f"{name} stays in the log for ever: it must not hold an address or a number", (name,)
+        )
+    return text
+
+
+def _names(text: str, *addresses: str) -> bool:
+    folded = text.casefold()
+    return any(address.strip().casefold() in folded for address in addresses)
+
+
+def _under(name: str, clean: Callable[[], str | None]) -> str | None:
+    try:
+        return clean()
+    except Refusal as refusal:
+        raise refusal.under(name) from refusal
