@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Any
 
 from domain import catalogue_commands as commands
-from domain.catalogue import Catalogue, CatalogueDraft, ComplianceProfile, Purpose, Topic
+from domain.catalogue import Catalogue, ComplianceProfile, Purpose, Topic
 from domain.catalogue_import import import_catalogue as decide_import
 from domain.consent import ActorKind
-from domain.events import CURRENT_VERSIONS
+from domain.events import CURRENT_VERSIONS, CatalogueDraft
 from eventstore.append import Command, Draft, IndexColumns
 from ledger.assembly import Caller, Tenant
 from ledger.idempotency import append, stored_key

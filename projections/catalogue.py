@@ -8,9 +8,9 @@ from collections import OrderedDict
 from datetime import datetime
 from uuid import UUID
 
-from domain.catalogue import EMPTY, Catalogue, CatalogueEvent
+from domain.catalogue import EMPTY, Catalogue
 from domain.catalogue_fold import apply, fold
-from domain.events import CATALOGUE_TYPES, EventType
+from domain.events import CATALOGUE_TYPES, CatalogueEvent, EventType
 from domain.upcasting import upcast
 from eventstore import read
 from eventstore.entry import Entry

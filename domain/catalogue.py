@@ -1,0 +1,239 @@
+"""The catalogue: compliance profiles, purposes, topics and business units, and how refs find them.
+
+A Catalogue is a value, replaced as a whole. Keys are permanent; nothing is ever deleted. `catalogue_fold` makes it from
+events, `catalogue_commands` decides on changes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final, TypeVar
+
+from domain.addresses import Channel
+from domain.consent import ConsentValue
+from domain.refusals import Refusal, RefusalCode
+
+DEFAULT_PROFILE: Final = "default"
+
+
+class PurposeType(StrEnum):
+    """Why one communicates."""
+
+    COMMERCIAL = "COMMERCIAL"
+    TRANSACTIONAL = "TRANSACTIONAL"
+    TRACKING = "TRACKING"
+
+
+class EnforcementModel(StrEnum):
+    """How a purpose treats the values: see the table in `decision`."""
+
+    RESTRICTIVE = "RESTRICTIVE"
+    NON_RESTRICTIVE = "NON_RESTRICTIVE"
+    DISABLED = "DISABLED"
+
+
+class DoubleOptInMode(StrEnum):
+    """When a profile asks for a confirmation."""
+
+    OFF = "OFF"
+    EVERY_SUBMISSION = "EVERY_SUBMISSION"
+    NEW_CONTACT_POINTS = "NEW_CONTACT_POINTS"
+
+
+# Rule 3 of The decision: what a purpose starts with.
+DEFAULT_ENFORCEMENT: Mapping[PurposeType, Mapping[Channel, EnforcementModel]] = {
+    PurposeType.COMMERCIAL: {
+        Channel.EMAIL: EnforcementModel.NON_RESTRICTIVE,
+        Channel.SMS: EnforcementModel.RESTRICTIVE,
+        Channel.VOICE: EnforcementModel.RESTRICTIVE,
+        Channel.PUSH: EnforcementModel.RESTRICTIVE,
+        Channel.CUSTOM: EnforcementModel.RESTRICTIVE,
+    },
+    PurposeType.TRANSACTIONAL: {
+        Channel.EMAIL: EnforcementModel.DISABLED,
+        Channel.SMS: EnforcementModel.DISABLED,
+        Channel.VOICE: EnforcementModel.DISABLED,
+        Channel.PUSH: EnforcementModel.DISABLED,
+        Channel.CUSTOM: EnforcementModel.DISABLED,
+    },
+    PurposeType.TRACKING: {
+        Channel.EMAIL: EnforcementModel.NON_RESTRICTIVE,
+        Channel.SMS: EnforcementModel.NON_RESTRICTIVE,
+        Channel.VOICE: EnforcementModel.NON_RESTRICTIVE,
+        Channel.PUSH: EnforcementModel.NON_RESTRICTIVE,
+        Channel.CUSTOM: EnforcementModel.NON_RESTRICTIVE,
+    },
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purpose:
+    """Why one communicates, with the enforcement of each channel. Shared by any number of profiles."""
+
+    key: str
+    name: str
+    description: str | None
+    type: PurposeType
+    active: bool
+    legal_basis: str | None
+    enforcement: Mapping[Channel, EnforcementModel]
+    unit: str
+    guid: str | None
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topic:
+    """A finer choice inside exactly one purpose, whose enforcement it inherits."""
+
+    key: str
+    name: str
+    description: str | None
+    active: bool
+    purpose: str
+    guid: str | None
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComplianceProfile:
+    """The hub for a brand, region or line of business. `purposes` includes its one tracking purpose."""
+
+    key: str
+    name: str
+    active: bool
+    unit: str
+    company_address: str | None
+    external_link: str | None
+    double_opt_in: DoubleOptInMode
+    purposes: tuple[str, ...]
+    tracking_purpose: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BusinessUnit:
+    """A node in a tenant's tree of units."""
+
+    key: str
+    name: str
+    parent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageSubject:
+    """What a message names: a profile, a purpose of it, and perhaps a topic of that purpose."""
+
+    profile: ComplianceProfile
+    purpose: Purpose
+    topic: Topic | None
+
+
+Item = TypeVar("Item", Purpose, Topic, ComplianceProfile)
+
+
+def _nothing() -> Mapping[str, str]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalogue:
+    """A tenant's catalogue and settings as of one position of its log (-1: before its first event)."""
+
+    tenant_name: str = ""
+    unit_scoping: bool = True
+    position: int = -1
+    units: Mapping[str, BusinessUnit] = field(default_factory=dict[str, BusinessUnit])
+    profiles: Mapping[str, ComplianceProfile] = field(default_factory=dict[str, ComplianceProfile])
+    purposes: Mapping[str, Purpose] = field(default_factory=dict[str, Purpose])
+    topics: Mapping[str, Topic] = field(default_factory=dict[str, Topic])
+    purpose_guids: Mapping[str, str] = field(default_factory=_nothing)
+    topic_guids: Mapping[str, str] = field(default_factory=_nothing)
+
+    def profile(self, ref: str, *, field: str = "profile") -> ComplianceProfile:
+        """The profile that `ref` names. Raises Refusal NOT_FOUND."""
+        return _found(self.profiles, ref, None, "compliance profile", field)
+
+    def purpose(self, ref: str, *, field: str = "purpose") -> Purpose:
+        """The purpose that `ref`, a key or GUID, names. Raises Refusal NOT_FOUND."""
+        return _found(self.purposes, ref, self.purpose_guids, "purpose", field)
+
+    def topic(self, ref: str, *, field: str = "topic") -> Topic:
+        """The topic that `ref`, a key or GUID, names. Raises Refusal NOT_FOUND."""
+        return _found(self.topics, ref, self.topic_guids, "topic", field)
+
+    def topics_of(self, purpose: str) -> list[Topic]:
+        """The topics of a purpose, in the order in which they were made."""
+        return [topic for topic in self.topics.values() if topic.purpose == purpose]
+
+    def profiles_of(self, purpose: str) -> list[ComplianceProfile]:
+        """The profiles that share a purpose."""
+        return [profile for profile in self.profiles.values() if purpose in profile.purposes]
+
+    def topic_of(self, purpose: Purpose, topic_ref: str | None) -> Topic | None:
+        """The topic of this very purpose. Raises Refusal NOT_FOUND, TOPIC_OUTSIDE_PURPOSE."""
+        if topic_ref is None:
+            return None
+        topic = self.topic(topic_ref)
+        if topic.purpose != purpose.key:
+            raise Refusal(
+                RefusalCode.TOPIC_OUTSIDE_PURPOSE,
+                f"topic {topic.key} belongs to purpose {topic.purpose}, not to {purpose.key}",
+                ("topic",),
+            )
+        return topic
+
+    def message(self, profile_ref: str, purpose_ref: str, topic_ref: str | None) -> MessageSubject:
+        """What a new message names (rule 1 of The decision).
+
+        Raises Refusal NOT_FOUND, INACTIVE, PURPOSE_OUTSIDE_PROFILE, TOPIC_OUTSIDE_PURPOSE.
+        """
+        profile = self.profile(profile_ref)
+        purpose = self.purpose(purpose_ref)
+        if purpose.key not in profile.purposes:
+            raise Refusal(
+                RefusalCode.PURPOSE_OUTSIDE_PROFILE,
+                f"purpose {purpose.key} does not belong to profile {profile.key}",
+                ("purpose",),
+            )
+        topic = self.topic_of(purpose, topic_ref)
+        for item, name in ((profile, "profile"), (purpose, "purpose"), (topic, "topic")):
+            if item is not None and not item.active:
+                raise _inactive(name, item.key)
+        return MessageSubject(profile, purpose, topic)
+
+    def capture_subject(
+        self, purpose_ref: str, topic_ref: str | None, *, value: ConsentValue, allow_inactive: bool = False
+    ) -> tuple[Purpose, Topic | None]:
+        """What a capture is about. A message sent with what is inactive now can still be unsubscribed from, so only an
+        OPTED_IN is refused there, and not even that where `allow_inactive` (records from elsewhere).
+
+        Raises Refusal NOT_FOUND, INACTIVE, TOPIC_OUTSIDE_PURPOSE.
+        """
+        purpose = self.purpose(purpose_ref)
+        topic = self.topic_of(purpose, topic_ref)
+        if value is ConsentValue.OPTED_IN and not allow_inactive:
+            if not purpose.active:
+                raise _inactive("purpose", purpose.key)
+            if topic is not None and not topic.active:
+                raise _inactive("topic", topic.key)
+        return purpose, topic
+
+
+EMPTY = Catalogue()
+
+
+def _found(
+    items: Mapping[str, Item], ref: str, guids: Mapping[str, str] | None, what: str, field_name: str
+) -> Item:
+    item = items.get(ref)
+    if item is None and guids is not None:
+        item = items.get(guids.get(ref.lower(), ""))
+    if item is None:
+        raise Refusal(RefusalCode.NOT_FOUND, f"there is no {what} with this key, id or GUID", (field_name,))
+    return item
+
+
+def _inactive(name: str, key: str) -> Refusal:
+    return Refusal(RefusalCode.INACTIVE, f"{name} {key} is inactive: nothing new can be sent or asked with it", (name,))

@@ -1,0 +1,47 @@
+"""Text and keys as given by callers: clean, or refused with the field's name."""
+
+import re
+import unicodedata
+
+from domain.refusals import Refusal, RefusalCode
+
+KEY_FORM = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_LINE_CONTROLS = frozenset("\n\r\t")
+
+
+def clean_text(
+    value: str | None, *, field: str, chars_max: int, required: bool = False, multiline: bool = False
+) -> str | None:
+    """`value` without outer blanks; None where nothing is left.
+
+    Raises Refusal INVALID for text that is too long, required and missing, or that holds NUL, another control character
+    (line breaks and tabs pass where `multiline`) or half of a surrogate pair.
+    """
+    text = "" if value is None else value.strip()
+    if not text and not (value and "\x00" in value):
+        if required:
+            raise Refusal(RefusalCode.INVALID, f"{field} must not be empty", (field,))
+        return None
+    if len(text) > chars_max:
+        raise Refusal(
+            RefusalCode.INVALID, f"{field} has at most {chars_max} characters, this has {len(text)}", (field,)
+        )
+    allowed = _LINE_CONTROLS if multiline else frozenset[str]()
+    if not text.isprintable() and any(
+        unicodedata.category(character) in ("Cc", "Cs") and character not in allowed for character in text
+    ):
+        raise Refusal(
+            RefusalCode.INVALID, f"{field} must be valid Unicode text without control characters", (field,)
+        )
+    return text
+
+
+def clean_key(value: str, *, field: str) -> str:
+    """A key of a tenant, profile, purpose, topic, unit or application. Raises Refusal INVALID."""
+    if KEY_FORM.fullmatch(value) is None:
+        raise Refusal(
+            RefusalCode.INVALID,
+            f"{field} is 1 to 64 lower-case letters, digits, - and _, and starts with a letter or digit",
+            (field,),
+        )
+    return value

@@ -1,0 +1,102 @@
+"""The answer's media type and status: what the client accepts, and what the specification says for it.
+
+Obeys "Response" of the GraphQL-over-HTTP specification (September 2026) and its appendix on `application/json`.
+"""
+
+import json
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any
+
+from starlette.responses import Response
+
+PARTIAL_SUCCESS = 294
+
+
+class MediaType(StrEnum):
+    """What an answer is served as; the first is preferred where the client names both alike."""
+
+    GRAPHQL_RESPONSE = "application/graphql-response+json"
+    JSON = "application/json"
+
+
+_RANGES = {
+    MediaType.GRAPHQL_RESPONSE: (MediaType.GRAPHQL_RESPONSE.value, "application/*", "*/*"),
+    MediaType.JSON: (MediaType.JSON.value, "application/*", "*/*"),
+}
+
+
+@lru_cache(maxsize=256)
+def negotiate(accept: str | None) -> MediaType | None:
+    """The media type to answer in, None where the client takes neither.
+
+    Who names neither gets application/json, which every client reads; who names both alike gets the newer one.
+    """
+    if accept is None or not accept.strip():
+        return MediaType.JSON
+    ranges = _accepted(accept)
+    weights = {media_type: _weight(media_type, ranges) for media_type in MediaType}
+    best = max(weights.values())
+    if best[0] <= 0:
+        return None
+    if best[1] == 0:  # named by itself, not through a wildcard
+        return next(media_type for media_type in MediaType if weights[media_type] == best)
+    return MediaType.JSON if weights[MediaType.JSON] == best else MediaType.GRAPHQL_RESPONSE
+
+
+@lru_cache(maxsize=256)
+def wants_page(accept: str | None) -> bool:
+    """Whether this is a browser that opens the address: it names HTML, and no JSON before it."""
+    if accept is None:
+        return False
+    ranges = _accepted(accept)
+    html = ranges.get("text/html", 0.0)
+    return html > 0 and all(ranges.get(media_type.value, 0.0) < html for media_type in MediaType)
+
+
+def graphql_answer(body: dict[str, Any], status: int, media_type: MediaType) -> Response:
+    """The answer, as bytes. Its JSON is ASCII, so what a client sent comes back whatever it was, lone surrogates too."""
+    return Response(
+        _encode(body).encode("ascii"), status_code=status, headers={"content-type": f"{media_type}; charset=utf-8"}
+    )
+
+
+def status_of_result(body: dict[str, Any], media_type: MediaType) -> int:
+    """The status of a well-formed request that was tried: 200, 294 (data beside errors) or 400 (nothing executed)."""
+    if media_type is MediaType.JSON or "errors" not in body:
+        return 200
+    return PARTIAL_SUCCESS if "data" in body else 400
+
+
+_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+
+
+def _accepted(accept: str) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for item in accept.lower().split(","):
+        name, *parameters = (part.strip() for part in item.split(";"))
+        weight = 1.0
+        for parameter in parameters:
+            key, _, value = (part.strip() for part in parameter.partition("="))
+            if key == "q":
+                weight = _quality(value)
+            elif key == "charset" and value.strip('"') not in ("utf-8", "utf8"):
+                weight = 0.0
+        if name:
+            found[name] = max(weight, found.get(name, 0.0))
+    return found
+
+
+def _quality(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        return 0.0
+    return value if 0.0 <= value <= 1.0 else 0.0
+
+
+def _weight(media_type: MediaType, ranges: dict[str, float]) -> tuple[float, int]:
+    for distance, name in enumerate(_RANGES[media_type]):
+        if name in ranges:
+            return ranges[name], -distance
+    return 0.0, -len(_RANGES[media_type])
