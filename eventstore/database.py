@@ -1,0 +1,116 @@
+"""Reaching the database: the embedded one or the one that a URL names, its two roles, and its errors in our own words."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from eventstore.embedded import EmbeddedDatabaseFailed, EmbeddedPostgres
+
+SERVICE_ROLE = "consentry_service"
+SCHEMA = "consentry"
+COMMAND_TIMEOUT_S = 30.0
+CONNECT_TIMEOUT_S = 5.0
+_WATCH_S = 1.0
+
+_SETTINGS = {"search_path": SCHEMA, "jit": "off", "application_name": "consentry", "timezone": "UTC"}
+
+
+class StoreUnavailable(Exception):
+    """The store does not answer. Nothing was acknowledged; whoever asked may ask again with the same idempotency key."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseAddress:
+    """How to connect, as arguments of asyncpg.connect: as the role that owns and migrates, and as the service's."""
+
+    owner: Mapping[str, Any] = field(repr=False)
+    service: Mapping[str, Any] = field(repr=False)
+
+
+def address_of_url(database_url: str) -> DatabaseAddress:
+    """The address that a PostgreSQL URL names. Its user owns and migrates; the service works as `consentry_service`."""
+    return DatabaseAddress(
+        owner={"dsn": database_url, "server_settings": dict(_SETTINGS)},
+        service={"dsn": database_url, "server_settings": {**_SETTINGS, "role": SERVICE_ROLE}},
+    )
+
+
+@contextlib.asynccontextmanager
+async def open_database(
+    *, data_dir: Path, database_url: str | None, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[DatabaseAddress]:
+    """The database that `database_url` names, or else the embedded one in `data_dir`, kept running for this process.
+
+    Raises StoreUnavailable where the embedded one does not start.
+    """
+    if database_url is not None:
+        yield address_of_url(database_url)
+        return
+    embedded = EmbeddedPostgres(data_dir, settings)
+    try:
+        await asyncio.to_thread(embedded.__enter__)
+    except (EmbeddedDatabaseFailed, OSError) as error:
+        raise StoreUnavailable(str(error)) from error
+    watch = asyncio.create_task(_keep_running(embedded), name="embedded-database")
+    try:
+        yield DatabaseAddress(
+            owner={**embedded.connect_arguments("postgres"), "server_settings": dict(_SETTINGS)},
+            service={**embedded.connect_arguments(SERVICE_ROLE), "server_settings": dict(_SETTINGS)},
+        )
+    finally:
+        watch.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watch
+        await asyncio.to_thread(embedded.__exit__)
+
+
+async def _keep_running(embedded: EmbeddedPostgres) -> None:
+    while True:
+        await asyncio.sleep(_WATCH_S)
+        with contextlib.suppress(EmbeddedDatabaseFailed, OSError):
+            await asyncio.to_thread(embedded.ensure_running)
+
+
+async def open_pool(address: DatabaseAddress, *, min_size: int, max_size: int) -> asyncpg.Pool[Any]:
+    """Connections of the service's role. Raises StoreUnavailable."""
+    with store_errors():
+        return await asyncpg.create_pool(
+            **address.service,
+            min_size=min_size,
+            max_size=max_size,
+            command_timeout=COMMAND_TIMEOUT_S,
+            timeout=CONNECT_TIMEOUT_S,
+            max_inactive_connection_lifetime=0,
+            connection_class=_PlainConnection,
+        )
+
+
+class _PlainConnection(asyncpg.Connection[Any]):
+    """A pooled connection that is given back as it is: ours never keep session state, so no round trip resets it."""
+
+    def get_reset_query(self) -> str:
+        return ""
+
+
+# Insufficient resources, operator intervention, system errors, connection exceptions, and lost races that may be tried again.
+_AWAY_CLASSES = ("53", "57", "58", "08", "40")
+
+
+@contextlib.contextmanager
+def store_errors() -> Iterator[None]:
+    """Turns whatever shows that the store does not answer into StoreUnavailable; an error of ours stays what it is."""
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        if (error.sqlstate or "").startswith(_AWAY_CLASSES):
+            raise StoreUnavailable("the database does not answer") from error
+        raise
+    except asyncpg.DataError:
+        raise
+    except (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+        raise StoreUnavailable("the database does not answer") from error
