@@ -177,7 +177,7 @@ class Log:
     def __init__(
         self,
         *,
-        pool: asyncpg.Pool[Any],
+        pool: asyncpg.Pool,
         tenant: int,
         tenant_key: str,
         keyring: Keyring,
@@ -261,9 +261,9 @@ class Log:
         )
         if row is None:
             raise LookupError("a tenant without a log")
-        subjects, streams, records = row[5], row[6], row[7]
+        subjects, streams, records = row[6], row[7], row[8]
         return _Found(
-            head=Head(row[0], row[1], row[2], row[3], row[4]),
+            head=Head(row[0], row[1], row[2], row[3], row[4], row[5]),
             subjects={found[0]: (found[1], found[2], found[3], found[4]) for found in subjects},
             streams={found[0]: (found[1], found[2]) for found in streams},
             records={found[0]: (found[1], found[2], found[3]) for found in records},

@@ -76,7 +76,7 @@ async def _keep_running(embedded: EmbeddedPostgres) -> None:
             await asyncio.to_thread(embedded.ensure_running)
 
 
-async def open_pool(address: DatabaseAddress, *, min_size: int, max_size: int) -> asyncpg.Pool[Any]:
+async def open_pool(address: DatabaseAddress, *, min_size: int, max_size: int) -> asyncpg.Pool:
     """Connections of the service's role. Raises StoreUnavailable."""
     with store_errors():
         return await asyncpg.create_pool(
@@ -90,7 +90,7 @@ async def open_pool(address: DatabaseAddress, *, min_size: int, max_size: int) -
         )
 
 
-class _PlainConnection(asyncpg.Connection[Any]):
+class _PlainConnection(asyncpg.Connection):
     """A pooled connection that is given back as it is: ours never keep session state, so no round trip resets it."""
 
     def get_reset_query(self) -> str:

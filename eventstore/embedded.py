@@ -32,11 +32,10 @@ _SOCKET_NAME = ".s.PGSQL.5432"
 _ACCOUNT = "consentry"
 
 _SETTINGS: Mapping[str, str] = {
-    "listen_addresses": "''",
+    "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "shared_buffers": "256MB",
     "max_connections": "100",
-    "wal_compression": "lz4",
     "max_wal_size": "2GB",
     "checkpoint_timeout": "15min",
     "logging_collector": "off",

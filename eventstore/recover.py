@@ -27,7 +27,7 @@ def outcome_is_known(error: BaseException) -> bool:
     return sqlstate is not None and not sqlstate.startswith(_UNKNOWN_CLASSES)
 
 
-async def committed(pool: asyncpg.Pool[Any], tenant: int, first: StoredEntry) -> bool:
+async def committed(pool: asyncpg.Pool, tenant: int, first: StoredEntry) -> bool:
     """Whether the group that starts with `first` is in the log; if not, it can never get there any more.
 
     Raises StoreUnavailable where the database stays away: then its callers learn that the outcome is unknown, and their

@@ -122,7 +122,7 @@ class Ledger:
         self,
         *,
         address: DatabaseAddress,
-        pool: asyncpg.Pool[Any],
+        pool: asyncpg.Pool,
         keyring: Keyring,
         clock: Callable[[], datetime],
     ) -> None:
@@ -213,7 +213,7 @@ async def ledger_on(
         await _close_pool(pool)
 
 
-async def _prove_master_key(pool: asyncpg.Pool[Any], keyring: Keyring) -> None:
+async def _prove_master_key(pool: asyncpg.Pool, keyring: Keyring) -> None:
     with store_errors():
         row = await pool.fetchrow("SELECT key, wrapped_secret FROM tenants ORDER BY tenant LIMIT 1")
     if row is None:
@@ -221,7 +221,7 @@ async def _prove_master_key(pool: asyncpg.Pool[Any], keyring: Keyring) -> None:
     keyring.tenant_keys(row[0], row[1])
 
 
-async def _close_pool(pool: asyncpg.Pool[Any]) -> None:
+async def _close_pool(pool: asyncpg.Pool) -> None:
     try:
         await asyncio.wait_for(pool.close(), _CONNECT_TIMEOUT_S)
     except TimeoutError:

@@ -22,7 +22,7 @@ SALT_BYTES = 16
 ADDRESS = "address"
 EVIDENCE = "evidence"
 
-Connected: TypeAlias = Connection[Any] | PoolConnectionProxy[Any]
+Connected: TypeAlias = Connection | PoolConnectionProxy
 
 
 class VaultBroken(Exception):

@@ -2,7 +2,7 @@
 -- the head, the contact points by blind index with the last event of each, the streams named outright, and the
 -- idempotency records. LIMIT 1 keeps each look-up an index probe of its own, whatever the planner knows of the tables.
 SELECT
-    head.size, head.epoch, head.frontier, head.recorded_at, head.catalogue_position,
+    head.size, head.epoch, head.frontier, head.root, head.recorded_at, head.catalogue_position,
     ARRAY(
         SELECT ROW (asked.blind_index, subject.contact_point, subject.wrapped_key, latest.number, latest.position)
         FROM unnest($2::bytea[]) AS asked (blind_index)
