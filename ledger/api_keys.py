@@ -31,6 +31,15 @@ class ApiKeyRow:
     revoked_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class ApplicationRow:
+    """An application: the scopes are those of all its keys that are valid now."""
+
+    key: str
+    name: str
+    scopes: tuple[str, ...]
+
+
 async def create_key(tenant: Tenant, application: str, scopes: Sequence[str]) -> str:
     """Make a key for an application, which is made with its first key. Returns the secret, the only time that it is seen.
 
@@ -112,13 +121,17 @@ async def authenticate(ledger: Ledger, secret: str) -> tuple[Tenant, Caller] | N
     return identity
 
 
-async def application_names(tenant: Tenant, keys: Sequence[str]) -> dict[str, str]:
-    """The names of applications, by key."""
+async def applications(tenant: Tenant, keys: Sequence[str]) -> dict[str, ApplicationRow]:
+    """Applications by key; one statement for any number of them."""
     async with tenant.ledger.connection() as connection:
         rows = await connection.fetch(
-            "SELECT key, name FROM applications WHERE tenant = $1 AND key = ANY($2::text[])", tenant.id, list(keys)
+            "SELECT a.key, a.name, array(SELECT DISTINCT scope FROM api_keys k, unnest(k.scopes) AS scope"
+            "  WHERE k.tenant = a.tenant AND k.application = a.key AND k.revoked_at IS NULL)"
+            " FROM applications a WHERE a.tenant = $1 AND a.key = ANY($2::text[])",
+            tenant.id,
+            list(keys),
         )
-    return {row[0]: row[1] for row in rows}
+    return {row[0]: ApplicationRow(row[0], row[1], tuple(scope for scope in SCOPES if scope in row[2])) for row in rows}
 
 
 def _hash(secret: str) -> bytes:

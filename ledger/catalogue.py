@@ -1,8 +1,9 @@
-"""Changing the catalogue and the tenant's settings: each change is events of one stream, decided on the present catalogue."""
+"""Changing the catalogue and the tenant's settings: events of one stream, decided on the present catalogue."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from domain import catalogue_commands as commands
 from domain.catalogue import Catalogue, ComplianceProfile, Purpose, Topic
@@ -15,6 +16,15 @@ from ledger.idempotency import append, stored_key
 from projections.catalogue import CATALOGUE_STREAM
 
 Decide = Callable[[Catalogue], Sequence[CatalogueDraft]]
+Item = TypeVar("Item", ComplianceProfile, Purpose, Topic)
+
+
+@dataclass(frozen=True, slots=True)
+class Changed(Generic[Item]):
+    """What was made or changed, in the catalogue as it was right after."""
+
+    item: Item
+    catalogue: Catalogue
 
 
 async def change(
@@ -76,14 +86,12 @@ async def first_events(tenant: Tenant, decide: Callable[[], Sequence[CatalogueDr
     def unless_there(catalogue: Catalogue) -> Sequence[CatalogueDraft]:
         return decide() if catalogue.position < 0 else ()
 
-    await change(
-        tenant, Caller(None, frozenset()), "createTenant", unless_there, {}, None, actor=ActorKind.SYSTEM
-    )
+    await change(tenant, Caller(None, frozenset()), "createTenant", unless_there, {}, None, actor=ActorKind.SYSTEM)
 
 
 async def create_profile(
     tenant: Tenant, caller: Caller, *, idempotency_key: str | None = None, **fields: Any
-) -> ComplianceProfile:
+) -> Changed[ComplianceProfile]:
     """Make a profile; see `domain.catalogue_commands.create_profile`."""
     after, _ = await change(
         tenant,
@@ -93,12 +101,12 @@ async def create_profile(
         fields,
         idempotency_key,
     )
-    return after.profile(fields["key"])
+    return Changed(after.profile(fields["key"]), after)
 
 
 async def update_profile(
     tenant: Tenant, caller: Caller, *, idempotency_key: str | None = None, **fields: Any
-) -> ComplianceProfile:
+) -> Changed[ComplianceProfile]:
     """Change a profile; see `domain.catalogue_commands.update_profile`."""
     after, _ = await change(
         tenant,
@@ -108,12 +116,12 @@ async def update_profile(
         _given(fields),
         idempotency_key,
     )
-    return after.profile(fields["ref"])
+    return Changed(after.profile(fields["ref"]), after)
 
 
 async def create_purpose(
     tenant: Tenant, caller: Caller, *, idempotency_key: str | None = None, **fields: Any
-) -> Purpose:
+) -> Changed[Purpose]:
     """Make a purpose; see `domain.catalogue_commands.create_purpose`."""
     after, _ = await change(
         tenant,
@@ -123,12 +131,12 @@ async def create_purpose(
         fields,
         idempotency_key,
     )
-    return after.purpose(fields["key"])
+    return Changed(after.purpose(fields["key"]), after)
 
 
 async def update_purpose(
     tenant: Tenant, caller: Caller, *, idempotency_key: str | None = None, **fields: Any
-) -> Purpose:
+) -> Changed[Purpose]:
     """Change a purpose; see `domain.catalogue_commands.update_purpose`."""
     after, _ = await change(
         tenant,
@@ -138,12 +146,12 @@ async def update_purpose(
         _given(fields),
         idempotency_key,
     )
-    return after.purpose(fields["ref"])
+    return Changed(after.purpose(fields["ref"]), after)
 
 
 async def add_purpose_to_profile(
     tenant: Tenant, caller: Caller, *, profile: str, purpose: str, idempotency_key: str | None = None
-) -> ComplianceProfile:
+) -> Changed[ComplianceProfile]:
     """Share a purpose with a further profile."""
     after, _ = await change(
         tenant,
@@ -153,10 +161,12 @@ async def add_purpose_to_profile(
         {"profile": profile, "purpose": purpose},
         idempotency_key,
     )
-    return after.profile(profile)
+    return Changed(after.profile(profile), after)
 
 
-async def create_topic(tenant: Tenant, caller: Caller, *, idempotency_key: str | None = None, **fields: Any) -> Topic:
+async def create_topic(
+    tenant: Tenant, caller: Caller, *, idempotency_key: str | None = None, **fields: Any
+) -> Changed[Topic]:
     """Make a topic; see `domain.catalogue_commands.create_topic`."""
     after, _ = await change(
         tenant,
@@ -166,10 +176,12 @@ async def create_topic(tenant: Tenant, caller: Caller, *, idempotency_key: str |
         fields,
         idempotency_key,
     )
-    return after.topic(fields["key"])
+    return Changed(after.topic(fields["key"]), after)
 
 
-async def update_topic(tenant: Tenant, caller: Caller, *, idempotency_key: str | None = None, **fields: Any) -> Topic:
+async def update_topic(
+    tenant: Tenant, caller: Caller, *, idempotency_key: str | None = None, **fields: Any
+) -> Changed[Topic]:
     """Change a topic; see `domain.catalogue_commands.update_topic`."""
     after, _ = await change(
         tenant,
@@ -179,7 +191,7 @@ async def update_topic(tenant: Tenant, caller: Caller, *, idempotency_key: str |
         _given(fields),
         idempotency_key,
     )
-    return after.topic(fields["ref"])
+    return Changed(after.topic(fields["ref"]), after)
 
 
 async def update_tenant(
