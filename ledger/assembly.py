@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,9 @@ from eventstore.personal.keyring import MASTER_KEY_FILE, Keyring, KeyUnusable, l
 from eventstore.personal.vault import Connected
 from eventstore.read import Head
 from eventstore.wakeup import Wakeup, wait
+from ledger.check_queue import CheckQueue
 from ledger.key_cache import KeyCache
+from ledger.look_up import LookUp, Seen, look_up
 from projections.catalogue import HeldCatalogue
 from projections.inline import InlineCurrentConsent
 
@@ -57,6 +59,9 @@ class Tenant:
         self.keys = ledger.keyring.tenant_keys(key, wrapped_secret)
         self.blind_index = BlindIndex(self.keys.blind_index)
         self._held = HeldCatalogue(tenant_id)
+        self.check_queue = CheckQueue[LookUp, Seen](
+            self._look_up, addresses=lambda look: len(look.blind_indexes)
+        )
         self.log = Log(
             pool=ledger.pool,
             tenant=tenant_id,
@@ -97,10 +102,10 @@ class Tenant:
             await self.refresh_catalogue(head.catalogue_position, connection)
         return self.catalogue
 
-    async def wait_for_position(self, position: int, timeout_s: float = WAIT_FOR_POSITION_S) -> None:
-        """Return when the log holds `position`. Raises NotYetAvailable after `timeout_s`."""
+    async def wait_for_position(self, position: int) -> None:
+        """Return when the log holds `position`. Raises NotYetAvailable after WAIT_FOR_POSITION_S."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + timeout_s
+        until = loop.time() + WAIT_FOR_POSITION_S
         while True:
             growth = self.ledger.wakeup.growth(self.id)
             async with self.ledger.connection() as connection:
@@ -110,6 +115,10 @@ class Tenant:
             if left <= 0:
                 raise NotYetAvailable(position)
             await wait(growth, min(left, 1.0))
+
+    async def _look_up(self, asked: Sequence[LookUp]) -> Sequence[Seen]:
+        async with self.ledger.connection() as connection:
+            return await look_up(connection, self.id, asked)
 
     async def _before_deciding(self, connection: Connected, head: Head) -> None:
         await self.refresh_catalogue(head.catalogue_position, connection)

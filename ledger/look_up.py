@@ -1,0 +1,48 @@
+"""What checks need from the store: for each blind index a contact point and its current records, in one snapshot."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from domain.consent import ConsentRecord
+from eventstore.personal.vault import Connected
+from projections import current_consent
+from projections.current_consent import HeadSeen, Level
+
+Records = Mapping[Level, Mapping[str, ConsentRecord]]
+"""The current records of one contact point: by level, then by unit."""
+
+NOTHING: Records = {}
+
+
+@dataclass(frozen=True, slots=True)
+class LookUp:
+    """What one question needs."""
+
+    blind_indexes: Sequence[bytes]
+    purposes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the store held, for each blind index of a question."""
+
+    head: HeadSeen
+    found: Sequence[tuple[UUID | None, Records]]
+
+
+async def look_up(connection: Connected, tenant: int, asked: Sequence[LookUp]) -> list[Seen]:
+    """What several questions need, by one statement for all of them."""
+    blind_indexes = [index for look in asked for index in look.blind_indexes]
+    purposes = list({purpose for look in asked for purpose in look.purposes})
+    head, found = await current_consent.by_blind_index(connection, tenant, blind_indexes, purposes)
+    seen: list[Seen] = []
+    start = 0
+    for look in asked:
+        rows: list[tuple[UUID | None, Records]] = []
+        for number in range(start, start + len(look.blind_indexes)):
+            held = found.get(number)
+            rows.append((None, NOTHING) if held is None else (held.contact_point, held.records))
+        seen.append(Seen(head, rows))
+        start += len(look.blind_indexes)
+    return seen
