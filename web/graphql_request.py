@@ -93,14 +93,14 @@ def _request(given: dict[str, Any]) -> GraphQLRequest:
     return GraphQLRequest(
         query,
         operation_name,
-        _object(given.get("variables") or _absent(given, "variables"), "variables"),
-        _object(given.get("extensions") or _absent(given, "extensions"), "extensions"),
+        _optional_object(given, "variables"),
+        _optional_object(given, "extensions"),
     )
 
 
-def _absent(given: dict[str, Any], name: str) -> object:
+def _optional_object(given: dict[str, Any], name: str) -> dict[str, Any]:
     value = given.get(name)
-    return {} if value is None else value
+    return {} if value is None else _object(value, name)
 
 
 def _object(value: object, name: str) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def wants_page(accept: str | None) -> bool:
 
 
 def graphql_answer(body: dict[str, Any], status: int, media_type: MediaType) -> Response:
-    """The answer, as bytes. Its JSON is ASCII, so what a client sent comes back whatever it was, lone surrogates too."""
+    """The answer, as bytes. Its JSON is ASCII, so what a client sent comes back as it was, lone surrogates too."""
     return Response(
         _encode(body).encode("ascii"), status_code=status, headers={"content-type": f"{media_type}; charset=utf-8"}
     )

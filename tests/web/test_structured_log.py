@@ -1,0 +1,101 @@
+"""The log is JSON lines with nothing personal and nothing secret in them, whatever is thrown at it."""
+
+import io
+import json
+import logging
+
+import pytest
+from httpx import AsyncClient
+
+from web.structured_log import JsonLines, redact
+
+SECRET = "ck_1_0123456789ab_AbCdEfGhIjKlMnOpQrStUvWxYz0123456789_-abcde"
+PERSONAL = ["ann@example.com", "Änn.Ö@bücher.example", "+45 12 34 56 78", "+4512345678", SECRET]
+
+
+@pytest.fixture
+def lines() -> tuple[logging.Logger, io.StringIO]:
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonLines())
+    logger = logging.getLogger("consentry.test")
+    logger.handlers[:] = [handler]
+    logger.propagate = False
+    logger.setLevel(logging.DEBUG)
+    return logger, stream
+
+
+@pytest.mark.parametrize("personal", PERSONAL)
+@pytest.mark.parametrize("form", ["{}", "a {} b", "<{}>", "address='{}'", "to={},", '{{"a":"{}"}}'])
+def test_what_looks_personal_or_secret_does_not_pass(personal: str, form: str) -> None:
+    assert personal not in redact(form.format(personal))
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("Authorization: Bearer abc.def", "abc"),
+        ("postgresql://joe:pw123@db.example/x", "pw123"),
+        ("GET /u/tok-123_x?y", "tok-123"),
+    ],
+)
+def test_credentials_in_headers_urls_and_links_do_not_pass(text: str, kept: str) -> None:
+    assert kept not in redact(text)
+
+
+def test_a_line_is_json_with_its_fields(lines: tuple[logging.Logger, io.StringIO]) -> None:
+    logger, stream = lines
+    logger.info("imported", extra={"fields": {"rows": 3, "who": "ann@example.com", "more": ["+4512345678"]}})
+    line = json.loads(stream.getvalue())
+    assert line["event"] == "imported"
+    assert line["rows"] == 3
+    assert line["level"] == "info"
+    assert line["time"].endswith("Z")
+    assert "ann" not in stream.getvalue()
+    assert "12345678" not in stream.getvalue()
+
+
+def test_of_an_exception_the_log_has_type_and_place_and_never_its_text(
+    lines: tuple[logging.Logger, io.StringIO],
+) -> None:
+    logger, stream = lines
+    try:
+        try:
+            raise KeyError("device-token-of-ann")
+        except KeyError as error:
+            raise ValueError("the address device-token-of-ann") from error
+    except ValueError:
+        logger.exception("unexpected")
+    line = json.loads(stream.getvalue())
+    assert [entry["type"] for entry in line["exception"]] == ["builtins.ValueError", "builtins.KeyError"]
+    assert "test_structured_log.py" in line["exception"][0]["frames"][0]
+    assert "device-token" not in stream.getvalue()
+
+
+def test_a_long_hostile_text_is_dealt_with_quickly() -> None:
+    assert len(redact("a" * 1_000_000)) <= 2_000
+
+
+async def test_a_request_leaves_one_line_without_what_it_asked(
+    client: AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    secrets = {"address": "ann@example.com", "token": "opaque-push-token"}
+    await client.post(
+        "/graphql?address=ann@example.com",
+        json={"query": "query($n: String) { hello(name: $n) }", "variables": {"n": secrets["address"]}},
+        headers={"authorization": f"Bearer {SECRET}"},
+    )
+    await client.get(f"/u/{secrets['token']}")
+    await client.post("/graphql", json={"query": '{ maybe(fail: "bug") }'})
+    formatted = [JsonLines().format(record) for record in caplog.records if record.name.startswith("consentry")]
+    access = [line for line in map(json.loads, formatted) if line["event"] == "request"]
+    assert [(line["method"], line["route"], line["status"]) for line in access] == [
+        ("POST", "/graphql", 200),
+        ("GET", "(none)", 404),
+        ("POST", "/graphql", 200),
+    ]
+    assert access[0]["operation"] == "query"
+    assert access[0]["milliseconds"] >= 0
+    for secret in (*secrets.values(), SECRET, "ann"):
+        assert not any(secret in line for line in formatted)

@@ -1,0 +1,61 @@
+"""The application: its routes, and what every request goes through."""
+
+from collections.abc import Awaitable, Callable
+
+from graphql import GraphQLSchema
+from schema.schema import build_schema
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.routing import Route
+
+from ledger.assembly import Ledger
+from schema.context import RequestContext
+from web.authentication import caller_of
+from web.body_limit import BodyLimit
+from web.graphiql_page import graphiql_file, graphiql_page
+from web.graphql_endpoint import GraphQLEndpoint
+from web.graphql_limits import Limits
+from web.health import healthz, readyz
+from web.metrics import Metrics
+from web.request_observer import RequestObserver
+from web.security_headers import SecurityHeaders
+from web.structured_log import log_request
+
+# Reasons are one or two at each level; a page of 10,000 decisions would be priced beyond what it costs otherwise.
+_LIMITS = Limits(known_lists={"ConsentDecision.reasons": 2, "ContactabilityRow.reasons": 2})
+
+
+def create_app(ledger: Ledger) -> Starlette:
+    """The application on an open ledger."""
+    metrics = Metrics()
+    graphql = GraphQLEndpoint(executable_schema(), context=_context(ledger), limits=_LIMITS, page=graphiql_page)
+    app = Starlette(
+        routes=[
+            Route("/graphql", graphql),
+            Route("/graphiql/{name}", graphiql_file),
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+            Route("/metrics", metrics.endpoint),
+        ],
+        middleware=[
+            Middleware(RequestObserver, observers=(log_request, metrics.count)),
+            Middleware(SecurityHeaders),
+            Middleware(BodyLimit),
+        ],
+    )
+    app.state.ledger = ledger
+    return app
+
+
+def executable_schema() -> GraphQLSchema:
+    """The schema as the executor runs it."""
+    return build_schema()._schema  # Strawberry has no public name for it
+
+
+def _context(ledger: Ledger) -> Callable[[Request], Awaitable[object]]:
+    async def context(request: Request) -> RequestContext:
+        tenant, caller = await caller_of(request, ledger)
+        return RequestContext(tenant, caller)
+
+    return context

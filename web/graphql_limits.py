@@ -1,0 +1,115 @@
+"""How large a GraphQL document may be, measured on its text's tree before anything of it is run.
+
+Knows GraphQL's language, and no schema: what it would cost to answer is `graphql_price`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import cast
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    InlineFragmentNode,
+    OperationDefinitionNode,
+    SelectionNode,
+    SelectionSetNode,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one request may ask for.
+
+    Tokens: a batch of 10,000 addresses written into the document fits; sensible clients send variables.
+    Fields: validation compares the fields of a selection pairwise. Depth: the standard introspection query has 15.
+    Cost, in fields answered: 10,000 decisions with their reasons, purposes and topics.
+    """
+
+    source_chars: int = 1_000_000
+    tokens: int = 15_000
+    comments: int = 1_000
+    depth: int = 15
+    fields: int = 1_000
+    aliases: int = 200
+    directives: int = 200
+    cost: int = 500_000
+    page_default: int = 50
+    page_max: int = 1_000
+    list_max: int = 10_000
+    plain_list: int = 10
+    # Lists that are known to be shorter than `plain_list`, as "Type.field".
+    known_lists: dict[str, int] = field(default_factory=dict)
+
+
+class LimitReached(Exception):
+    """More than a limit allows. `given` is None where counting stopped at the limit."""
+
+    def __init__(self, limit: str, allowed: int, given: int | None) -> None:
+        super().__init__(f"{limit}: at most {allowed}")
+        self.limit = limit
+        self.allowed = allowed
+        self.given = given
+
+    @property
+    def message(self) -> str:
+        """The limit in words."""
+        given = "more" if self.given is None else str(self.given)
+        return f"the request is over a limit: {self.limit}, at most {self.allowed}, given {given}"
+
+
+def check_size(document: DocumentNode, limits: Limits) -> None:
+    """Raises LimitReached where the document has too many fields, aliases or directives, wherever they stand."""
+    fields = aliases = directives = 0
+    for definition in document.definitions:
+        if not isinstance(definition, OperationDefinitionNode | FragmentDefinitionNode):
+            continue
+        directives += len(definition.directives or ())
+        for selection in _selections(definition.selection_set):
+            directives += len(selection.directives or ())
+            if isinstance(selection, FieldNode):
+                fields += 1
+                aliases += selection.alias is not None
+    for limit, allowed, given in (
+        ("fields", limits.fields, fields),
+        ("aliases", limits.aliases, aliases),
+        ("directives", limits.directives, directives),
+    ):
+        if given > allowed:
+            raise LimitReached(limit, allowed, given)
+
+
+def check_depth(document: DocumentNode, limits: Limits) -> None:
+    """Raises LimitReached where fields are nested too deeply. Fragments must be free of cycles: validate first."""
+    fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
+    known: dict[str, int] = {}
+
+    def depth(selections: SelectionSetNode | None) -> int:
+        return max((depth_of(selection) for selection in selections.selections), default=0) if selections else 0
+
+    def depth_of(selection: SelectionNode) -> int:
+        if isinstance(selection, FieldNode):
+            return 1 + depth(selection.selection_set)
+        if isinstance(selection, InlineFragmentNode):
+            return depth(selection.selection_set)
+        name = cast(FragmentSpreadNode, selection).name.value
+        if name not in known:
+            known[name] = depth(fragments[name].selection_set)
+        return known[name]
+
+    for definition in document.definitions:
+        if isinstance(definition, OperationDefinitionNode):
+            given = depth(definition.selection_set)
+            if given > limits.depth:
+                raise LimitReached("depth", limits.depth, given)
+
+
+def _selections(selection_set: SelectionSetNode) -> Iterator[SelectionNode]:
+    waiting = list(selection_set.selections)
+    while waiting:
+        selection = waiting.pop()
+        yield selection
+        if isinstance(selection, FieldNode | InlineFragmentNode) and selection.selection_set is not None:
+            waiting.extend(selection.selection_set.selections)

@@ -1,0 +1,74 @@
+"""What is measured, as Prometheus reads it. Labels are routes, methods, statuses and fields of the schema.
+
+With several workers each writes what it counts to a folder that they share, and whichever is asked sums them up.
+"""
+
+import os
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from starlette.requests import Request
+from starlette.responses import Response
+
+from eventstore.database import StoreUnavailable
+from ledger.assembly import Ledger
+from ledger.health import store_state
+from web.request_observer import RequestRecord
+
+SHARED_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+class Metrics:
+    """The counters of this process."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "consentry_http_requests",
+            "Requests answered",
+            ("route", "method", "status"),
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "consentry_http_request_seconds", "Time to answer", ("route",), buckets=_SECONDS, registry=self._registry
+        )
+        self._fields = Counter(
+            "consentry_graphql_root_fields",
+            "Fields of Query and Mutation asked for: checkConsent, recordConsent and so on",
+            ("operation", "field"),
+            registry=self._registry,
+        )
+
+    def count(self, record: RequestRecord) -> None:
+        """Take account of an answered request."""
+        self._requests.labels(record.route, record.method, str(record.status)).inc()
+        self._seconds.labels(record.route).observe(record.seconds)
+        for field in record.fields:
+            self._fields.labels(record.operation, field).inc()
+
+    async def text(self, ledger: Ledger) -> bytes:
+        """Everything, in Prometheus' text format."""
+        counted = self._registry
+        if SHARED_FOLDER_VARIABLE in os.environ:  # the library's own switch, set by web.workers
+            counted = CollectorRegistry()
+            multiprocess.MultiProcessCollector(counted)
+        return generate_latest(counted) + generate_latest(await _store_gauges(ledger))
+
+    async def endpoint(self, request: Request) -> Response:
+        """`/metrics`."""
+        return Response(await self.text(request.app.state.ledger), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+async def _store_gauges(ledger: Ledger) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    up = Gauge("consentry_store_up", "Whether the database answers", registry=registry)
+    try:
+        state = await store_state(ledger)
+    except StoreUnavailable:
+        up.set(0)
+        return registry
+    up.set(1)
+    Gauge("consentry_tenants", "Tenants", registry=registry).set(state.tenants)
+    Gauge("consentry_log_events", "Events in the logs of all tenants", registry=registry).set(state.events)
+    return registry

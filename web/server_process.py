@@ -1,0 +1,65 @@
+"""One process that serves: opens the ledger, answers on a socket that is bound already, stops cleanly when told to."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Iterator
+
+import uvicorn
+
+from ledger.assembly import open_ledger
+from web.app import create_app
+from web.settings import Settings
+
+_GRACEFUL_S = 10
+_HEADERS_BYTES_MAX = 64 * 1024
+_BACKLOG = 2048
+
+
+async def serve(settings: Settings, listener: socket.socket, *, started: Callable[[], None]) -> None:
+    """Answer until SIGTERM or SIGINT; `started` is called once it does. Raises what opening the ledger raises."""
+    told_to_stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
+    async with open_ledger(settings.ledger) as ledger:
+        config = uvicorn.Config(
+            create_app(ledger),
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            # Nothing here depends on the client's address, so no proxy has to be believed.
+            proxy_headers=False,
+            ws="none",
+            backlog=_BACKLOG,
+            timeout_graceful_shutdown=_GRACEFUL_S,
+            h11_max_incomplete_event_size=_HEADERS_BYTES_MAX,
+        )
+        server = _Server(config, started)
+        stopper = asyncio.create_task(_stop_when_told(server, told_to_stop), name="stop-when-told")
+        try:
+            await server.serve(sockets=[listener])
+        finally:
+            stopper.cancel()
+
+
+async def _stop_when_told(server: uvicorn.Server, told_to_stop: asyncio.Event) -> None:
+    await told_to_stop.wait()
+    server.should_exit = True
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn's server, which leaves signals to us: it would let them end the process before the ledger is closed."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._tell_started = started
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._tell_started()

@@ -1,0 +1,107 @@
+"""The settings of a serving process: the only module that reads the environment.
+
+Each has an option of `consentry serve` and a variable; the option wins. `SETTINGS` is the table of all of them.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ledger.assembly import LedgerConfig
+from web.structured_log import LEVELS
+
+
+class SettingInvalid(Exception):
+    """A setting cannot be read; says which, and what would be right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting: its name, what it is for, its default as text (None: not set), and how its text is read."""
+
+    name: str
+    help: str
+    default: str | None
+    read: Callable[[str], object]
+
+    @property
+    def option(self) -> str:
+        """The option of the command line."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """The variable of the environment."""
+        return "CONSENTRY_" + self.name.upper()
+
+
+def _between(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+            raise ValueError(f"a whole number from {low} to {high}")
+        return int(text)
+
+    return read
+
+
+def _level(text: str) -> str:
+    if text.lower() not in LEVELS:
+        raise ValueError(f"one of {', '.join(LEVELS)}")
+    return text.lower()
+
+
+def _url(text: str) -> str:
+    if not text.startswith(("postgresql://", "postgres://")):
+        raise ValueError("a URL like postgresql://user@host/database")
+    return text
+
+
+SETTINGS = (
+    Setting("host", "the address to listen on; the default is reached from this machine only", "127.0.0.1", str),
+    Setting("port", "the port to listen on; 0 takes a free one", "8080", _between(0, 65_535)),
+    Setting("workers", "how many processes serve", "1", _between(1, 64)),
+    Setting("data_dir", "the folder of the embedded database and of the master key", "data", Path),
+    Setting("database_url", "a PostgreSQL 15 or newer to use instead of the embedded one", None, _url),
+    Setting("master_key_file", "the file of the master key, if it is not in the data folder", None, Path),
+    Setting("log_level", f"how much is logged: {', '.join(LEVELS)}", "info", _level),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All of them, read. `repr` shows no database URL, which may hold a password."""
+
+    host: str
+    port: int
+    workers: int
+    data_dir: Path
+    database_url: str | None
+    master_key_file: Path | None
+    log_level: str
+
+    @property
+    def ledger(self) -> LedgerConfig:
+        """Where the data is."""
+        return LedgerConfig(
+            data_dir=self.data_dir, database_url=self.database_url, master_key_file=self.master_key_file
+        )
+
+    def __repr__(self) -> str:
+        return f"Settings(host={self.host!r}, port={self.port}, workers={self.workers})"
+
+
+def read_settings(options: Mapping[str, str | None], environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings from the command line's options, by name, and the environment. Raises SettingInvalid."""
+    environment = os.environ if environment is None else environment
+    values: dict[str, object] = {}
+    for setting in SETTINGS:
+        source, text = setting.option, options.get(setting.name)
+        if text is None:
+            # An empty variable is one that was not set, as compose files write it.
+            source, text = setting.variable, environment.get(setting.variable) or setting.default
+        try:
+            values[setting.name] = None if text is None else setting.read(text)
+        except ValueError as error:
+            raise SettingInvalid(f"{source}: {error}") from None
+    return Settings(**values)  # type: ignore[arg-type]

@@ -1,0 +1,116 @@
+"""The log: one JSON object a line on standard error. Never an address, a key or a token.
+
+Our own lines hold named fields. Of an exception the log has its type and where it came from, not its text, which may
+quote what a client sent; of what libraries log, the first line. Over all of it goes a filter for what looks like an
+address or a credential.
+"""
+
+import json
+import logging
+import re
+import sys
+import traceback
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from domain.time import format_instant
+from web.request_observer import RequestRecord
+
+LEVELS = ("debug", "info", "warning", "error")
+_OURS = "consentry"
+_REDACTED = "[redacted]"
+_TEXT_CHARS_MAX = 2_000
+_SECRETS = re.compile(
+    r"""
+    ck_[0-9]+_[0-9a-f]+_[\w-]+                # an API key
+    | (?<=bearer\ )\S+                        # any credential in a header
+    | (?<=://)[^\s/@]*:[^\s/@]*(?=@)          # user and password of a database's address
+    | (?<=/[puc]/)[\w.~-]+                    # a token in a link
+    | [^\s@"'<>=,;:()\[\]{}]+@[^\s@"'<>=,;:()\[\]{}]+   # an e-mail address
+    | \+[0-9][0-9 ().-]{5,}[0-9]              # a telephone number
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_access_log = logging.getLogger(f"{_OURS}.web.access")
+
+
+def redact(text: str) -> str:
+    """The text without what looks like an address, a key or a token; cut where it is too long to be a line of a log."""
+    return _SECRETS.sub(_REDACTED, text[:_TEXT_CHARS_MAX])
+
+
+class JsonLines(logging.Formatter):
+    """A record as one line of JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        message = record.getMessage()
+        line: dict[str, Any] = {
+            "time": format_instant(datetime.fromtimestamp(record.created, UTC)),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": message if record.name.startswith(_OURS) else message.partition("\n")[0],
+        }
+        line.update(getattr(record, "fields", {}))
+        if record.exc_info and record.exc_info[1] is not None:
+            line["exception"] = _described(record.exc_info[1])
+        return json.dumps(_redacted(line), separators=(",", ":"), default=lambda value: type(value).__name__)
+
+
+def configure_logging(level: str, stream: TextIO | None = None) -> None:
+    """All loggers of this process write JSON lines of `level` and above to standard error."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonLines())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger(_OURS).setLevel(level.upper())
+    # A failed write to the log must not print the record, unredacted, to standard error.
+    logging.raiseExceptions = False
+
+
+def log_request(record: RequestRecord) -> None:
+    """The access line."""
+    if not _access_log.isEnabledFor(logging.INFO):
+        return
+    fields: dict[str, object] = {
+        "method": record.method,
+        "route": record.route,
+        "status": record.status,
+        "milliseconds": round(record.seconds * 1000, 1),
+        "request_id": record.request_id,
+    }
+    for name in ("tenant", "application", "operation"):
+        value = getattr(record, name)
+        if value is not None:
+            fields[name] = value
+    _access_log.info("request", extra={"fields": fields})
+
+
+def _redacted(value: object) -> object:
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return {key: _redacted(member) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_redacted(member) for member in value]
+    return value
+
+
+def _described(error: BaseException) -> list[dict[str, Any]]:
+    """The exception and those that it came from: types and places, and the codes that say more without quoting."""
+    found: list[dict[str, Any]] = []
+    current: BaseException | None = error
+    while current is not None and len(found) < 10:
+        entry: dict[str, Any] = {"type": f"{type(current).__module__}.{type(current).__qualname__}"}
+        for code in ("sqlstate", "errno"):
+            value = getattr(current, code, None)
+            if isinstance(value, str | int):
+                entry[code] = value
+        entry["frames"] = [
+            f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(current.__traceback__)
+        ]
+        found.append(entry)
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+    return found

@@ -1,0 +1,133 @@
+"""Several processes that serve one address. The parent only supervises: it starts, replaces and stops them.
+
+A worker that ends before it ever answered would end again: that stops everything. One that ends later is replaced.
+Workers notice when the parent is gone, by the pipe that it held.
+"""
+
+import asyncio
+import contextlib
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+from web.metrics import SHARED_FOLDER_VARIABLE
+from web.server_process import serve
+from web.settings import Settings
+from web.structured_log import configure_logging
+
+_STARTED = "started"
+_STOP_S = 20.0
+_LOOK_S = 0.25
+_REPLACE_PAUSE_S = 0.5
+_log = logging.getLogger("consentry.web.workers")
+
+
+class WorkerFailed(Exception):
+    """A worker could not start; says why, in its own words."""
+
+
+@dataclass(slots=True)
+class _Worker:
+    process: BaseProcess
+    pipe: Connection
+    answers: bool = False
+
+
+def supervise(settings: Settings, listener: socket.socket, *, started: Callable[[], None]) -> None:
+    """Run the workers until SIGTERM or SIGINT. Raises WorkerFailed."""
+    stop = False
+
+    def on_signal(_number: int, _frame: object) -> None:
+        nonlocal stop
+        stop = True
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    workers: list[_Worker] = []
+    with tempfile.TemporaryDirectory(prefix="consentry-metrics-") as folder:
+        # Inherited by the workers: the metrics library reads it when it is imported there.
+        os.environ[SHARED_FOLDER_VARIABLE] = folder  # set for the workers, not read
+        try:
+            workers = [_start(settings, listener) for _ in range(settings.workers)]
+            announced = False
+            while not stop:
+                wait([worker.process.sentinel for worker in workers], timeout=_LOOK_S)
+                for worker in workers:
+                    _hear(worker)
+                if not announced and all(worker.answers for worker in workers):
+                    announced = True
+                    started()
+                ended = [worker for worker in workers if not worker.process.is_alive()]
+                if ended and not stop:
+                    for worker in ended:
+                        _log.error("worker ended", extra={"fields": {"exit_code": worker.process.exitcode}})
+                    time.sleep(_REPLACE_PAUSE_S)
+                    workers = [_start(settings, listener) if worker in ended else worker for worker in workers]
+        finally:
+            _stop(workers)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _start(settings: Settings, listener: socket.socket) -> _Worker:
+    # Spawned, not forked: a fork would take the parent's state along, half of it locked.
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_work, args=(settings, listener, theirs), name="consentry-worker")
+    process.start()
+    theirs.close()
+    return _Worker(process, ours)
+
+
+def _hear(worker: _Worker) -> None:
+    """What the worker says: that it answers, or why it cannot."""
+    with contextlib.suppress(EOFError, OSError):
+        if worker.answers or not worker.pipe.poll():
+            if not worker.answers and not worker.process.is_alive():
+                raise WorkerFailed(f"a worker ended before it answered, with exit code {worker.process.exitcode}")
+            return
+        said = worker.pipe.recv()
+        if said != _STARTED:
+            raise WorkerFailed(said)
+        worker.answers = True
+
+
+def _stop(workers: list[_Worker]) -> None:
+    for worker in workers:
+        if worker.process.is_alive():
+            worker.process.terminate()
+    until = time.monotonic() + _STOP_S
+    for worker in workers:
+        worker.process.join(max(0.0, until - time.monotonic()))
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+        worker.pipe.close()
+
+
+def _work(settings: Settings, listener: socket.socket, pipe: Connection) -> None:
+    """A worker's life."""
+    configure_logging(settings.log_level)
+
+    async def work() -> None:
+        asyncio.get_running_loop().add_reader(pipe.fileno(), _parent_gone)
+        await serve(settings, listener, started=lambda: pipe.send(_STARTED))
+
+    try:
+        asyncio.run(work())
+    except Exception as error:  # noqa: BLE001 - whatever it is, the parent says it, and ends with it
+        with contextlib.suppress(OSError):
+            pipe.send(str(error) or type(error).__name__)
+        raise SystemExit(1) from None
+
+
+def _parent_gone() -> None:
+    """The parent never writes: the pipe can only be readable because it has ended."""
+    os.kill(os.getpid(), signal.SIGTERM)
