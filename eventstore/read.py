@@ -176,3 +176,48 @@ async def streams(
     for found in _stored(rows):
         result[found.entry.stream].append(found)
     return result
+
+
+async def pages_of_streams(
+    connection: Connected,
+    tenant: int,
+    stream_ids: Sequence[UUID],
+    entry_filter: EntryFilter,
+    *,
+    limit: int,
+    backward: bool,
+) -> dict[UUID, list[StoredEntry]]:
+    """Up to `limit` entries of each stream that pass the filter, oldest first (or newest); one statement for all."""
+    conditions, parameters = entry_filter.conditions(4)
+    order = "DESC" if backward else "ASC"
+    rows = await connection.fetch(
+        "SELECT found.entry, found.leaf_hash FROM unnest($2::uuid[]) AS asked (asked_stream)"
+        " CROSS JOIN LATERAL (SELECT position, entry, leaf_hash FROM log_entries"
+        "  WHERE tenant = $1 AND stream = asked_stream"
+        + conditions
+        + f" ORDER BY position {order} LIMIT $3) AS found ORDER BY found.position {order}",
+        tenant,
+        stream_ids,
+        limit,
+        *parameters,
+    )
+    result: dict[UUID, list[StoredEntry]] = {stream: [] for stream in stream_ids}
+    for found in _stored(rows):
+        result[found.entry.stream].append(found)
+    return result
+
+
+async def counts_of_streams(
+    connection: Connected, tenant: int, stream_ids: Sequence[UUID], entry_filter: EntryFilter
+) -> dict[UUID, int]:
+    """How many entries of each stream pass the filter; streams without any are left out."""
+    conditions, parameters = entry_filter.conditions(3)
+    rows = await connection.fetch(
+        "SELECT stream, count(*) FROM log_entries WHERE tenant = $1 AND stream = ANY($2::uuid[])"
+        + conditions
+        + " GROUP BY stream",
+        tenant,
+        stream_ids,
+        *parameters,
+    )
+    return {row[0]: row[1] for row in rows}

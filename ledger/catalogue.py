@@ -3,18 +3,21 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from domain import catalogue_commands as commands
 from domain.catalogue import Catalogue, ComplianceProfile, Purpose, Topic
 from domain.catalogue_import import import_catalogue as decide_import
 from domain.consent import ActorKind
-from domain.events import CURRENT_VERSIONS, CatalogueDraft
+from domain.events import CURRENT_VERSIONS, CatalogueDraft, EventType
 from eventstore.append import Command, Draft, IndexColumns
 from ledger.assembly import Caller, Tenant
 from ledger.idempotency import append, stored_key
+from ledger.pages import Page, cursor, no_cursor, page_size, place_of
 from projections.catalogue import CATALOGUE_STREAM
 
+PROFILES = "compliance-profile"
 Decide = Callable[[Catalogue], Sequence[CatalogueDraft]]
 Item = TypeVar("Item", ComplianceProfile, Purpose, Topic)
 
@@ -62,18 +65,21 @@ async def change(
     return tenant.catalogue_at(position), len(appended.entries)
 
 
+def subject_of(event_type: str, data: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """The keys of the purpose and the topic that an event is about, by which filters find it."""
+    if event_type in (EventType.TOPIC_CREATED, EventType.TOPIC_UPDATED):
+        return data["purpose"], data["key"]
+    if event_type in (EventType.PURPOSE_CREATED, EventType.PURPOSE_UPDATED):
+        return data["key"], None
+    return data.get("purpose"), data.get("topic")
+
+
 def _draft(draft: CatalogueDraft, actor: ActorKind) -> Draft:
-    data = draft.data
-    purpose = data.get("purpose")
-    topic = None
-    if draft.type.startswith("Topic"):
-        topic = data.get("key")
-    elif draft.type.startswith("Purpose") and purpose is None:
-        purpose = data.get("key")
+    purpose, topic = subject_of(draft.type, draft.data)
     return Draft(
         type=draft.type,
         version=CURRENT_VERSIONS[draft.type],
-        data=data,
+        data=draft.data,
         effective_at=None,
         actor=actor,
         columns=IndexColumns(purpose=purpose, topic=topic),
@@ -207,6 +213,28 @@ async def update_tenant(
         idempotency_key,
     )
     return after
+
+
+def profiles(
+    tenant: Tenant, catalogue: Catalogue, *, include_inactive: bool, first: int | None = None, after: str | None = None
+) -> Page[ComplianceProfile]:
+    """A page of the profiles, in the order in which they were made. Raises Refusal INVALID, LimitExceeded."""
+    size = page_size("first", first)
+    listed = [profile for profile in catalogue.profiles.values() if include_inactive or profile.active]
+    rest = listed
+    if after is not None:
+        key = place_of(tenant, PROFILES, after, field="after")
+        if key not in catalogue.profiles:
+            raise no_cursor("after")
+        # The one that the cursor names may be inactive by now: it keeps its place among all of them.
+        before = set(islice(catalogue.profiles, list(catalogue.profiles).index(key) + 1))
+        rest = [profile for profile in listed if profile.key not in before]
+
+    async def total_count() -> int:
+        return len(listed)
+
+    items = [(cursor(tenant, PROFILES, profile.key), profile) for profile in rest[:size]]
+    return Page(items, len(rest) > size, len(rest) < len(listed), total_count)
 
 
 async def import_catalogue(tenant: Tenant, caller: Caller, document: object) -> int:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from domain.addresses import Channel, normalise
 from domain.catalogue import Catalogue, ComplianceProfile, MessageSubject, Purpose, Topic
-from domain.consent import ConsentRecord, current, record_that_counts
+from domain.consent import ConsentRecord, ConsentValue, current, record_that_counts
 from domain.decision import (
     Contactability,
     Decision,
@@ -219,12 +219,12 @@ def records_of(events: Iterable[read.StoredEntry], times: Times, purposes: set[s
 
 @dataclass(frozen=True, slots=True)
 class ConsentAt:
-    """The consent of one contact point at one level: the record that counts, and the value after expiry decides."""
+    """The consent of one contact point at one level: the record that counts, and its value, NOT_SET once it expired."""
 
     purpose: Purpose
     topic: Topic | None
     record: ConsentRecord | None
-    expired: bool
+    value: ConsentValue
 
 
 async def consent_of(
@@ -254,18 +254,18 @@ async def consent_of(
             profile_unit=purpose.unit,
             unit_scoping=catalogue.unit_scoping,
         )
-        results.append(ConsentAt(purpose, topic, record, record is not None and record.expired_at(times.as_of)))
+        results.append(ConsentAt(purpose, topic, record, _value(record, times.as_of)))
     return results
 
 
 @dataclass(frozen=True, slots=True)
 class ContactabilityRow:
-    """What would happen for one purpose or topic of a profile."""
+    """What would happen for one purpose or topic of a profile; `value` is NOT_SET once it expired."""
 
     purpose: Purpose
     topic: Topic | None
     decision: Decision
-    record: ConsentRecord | None
+    value: ConsentValue
     contactability: Contactability
 
 
@@ -307,9 +307,13 @@ def _rows(
                 purpose,
                 topic,
                 decision,
-                _counting(catalogue, profile, purpose, topic, records),
+                _value(_counting(catalogue, profile, purpose, topic, records), as_of),
                 contactability(purpose.type, allowed=decision.allowed),
             )
+
+
+def _value(record: ConsentRecord | None, as_of: datetime) -> ConsentValue:
+    return ConsentValue.NOT_SET if record is None or record.expired_at(as_of) else record.value
 
 
 async def _records_of_contact_points(

@@ -1,24 +1,30 @@
 """History: contact points, and the events of a contact point or of the whole log, page by page in log order."""
 
+import asyncio
+import re
 from base64 import b64decode
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from domain.addresses import Channel, normalise
 from domain.catalogue import Catalogue
+from domain.events import EventType
 from domain.refusals import Refusal, RefusalCode
+from domain.text import clean_key
 from eventstore import read
 from eventstore.personal import vault
 from eventstore.read import EntryFilter, StoredEntry
 from ledger.assembly import Tenant
-from ledger.pages import Page, cursor, page_size, place_of
+from ledger.pages import Page, cursor, no_cursor, page_size, place_of
 from projections import contact_points
 from projections.contact_points import ContactPoint
 
 EVENTS = "event"
+_POSITION = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,38 +97,72 @@ async def events(
     after: str | None = None,
     last: int | None = None,
     before: str | None = None,
-    stream: UUID | None = None,
 ) -> Page[StoredEntry]:
-    """A page of events in log order: the `first` after a cursor, or the `last` before one; of one stream if given.
+    """A page of the log, in log order: the `first` after a cursor, or the `last` before one.
 
     Raises Refusal NOT_FOUND (purpose, topic), INVALID (cursors, first beside last), LimitExceeded, StoreUnavailable.
     """
-    if first is not None and last is not None:
-        raise Refusal(RefusalCode.INVALID, "give first or last, not both", ("last",))
-    backward = last is not None or (before is not None and first is None)
-    size = page_size("last", last) if backward else page_size("first", first)
-    low = int(place_of(tenant, EVENTS, after, field="after")) if after is not None else -1
-    high = int(place_of(tenant, EVENTS, before, field="before")) if before is not None else None
-    wanted = _entry_filter(await tenant.latest_catalogue(), event_filter, stream)
+    span = _span(tenant, first, after, last, before)
+    wanted = _entry_filter(await tenant.latest_catalogue(), event_filter)
     async with tenant.ledger.connection() as connection:
-        if backward:
-            bounded = _bounded(wanted, low + 1, None)
-            found = await read.backward(connection, tenant.id, bounded, before=high, limit=size + 1)
-            more = len(found) > size
-            page = found[:size][::-1]
-            has_previous, has_next = more, high is not None and await _any(tenant, wanted, after=high - 1)
+        if span.backward:
+            within = replace(wanted, from_position=_at_least(wanted, span.low + 1))
+            found = await read.backward(connection, tenant.id, within, before=span.high, limit=span.size + 1)
         else:
-            bounded = _bounded(wanted, None, None if high is None else high - 1)
-            found = await read.forward(connection, tenant.id, bounded, after=low, limit=size + 1)
-            more = len(found) > size
-            page = found[:size]
-            has_next, has_previous = more, low >= 0 and await _any(tenant, wanted, before=low + 1)
+            within = replace(wanted, to_position=_below(wanted, span.high))
+            found = await read.forward(connection, tenant.id, within, after=span.low, limit=span.size + 1)
+        beyond = span.beyond(wanted)
+        others = beyond is not None and bool(await read.forward(connection, tenant.id, beyond, limit=1))
 
     async def total_count() -> int:
         async with tenant.ledger.connection() as connection:
             return await read.count(connection, tenant.id, wanted)
 
-    return Page([(event_cursor(tenant, event), event) for event in page], has_next, has_previous, total_count)
+    return span.page(tenant, found, total_count, others=others)
+
+
+async def histories(
+    tenant: Tenant,
+    contact_points: Sequence[UUID],
+    event_filter: EventFilter,
+    *,
+    first: int | None = None,
+    after: str | None = None,
+    last: int | None = None,
+    before: str | None = None,
+) -> dict[UUID, Page[StoredEntry]]:
+    """The same page of the history of each contact point; the same statements for any number of them."""
+    span = _span(tenant, first, after, last, before)
+    wanted = _entry_filter(await tenant.latest_catalogue(), event_filter)
+    within = replace(wanted, from_position=_at_least(wanted, span.low + 1), to_position=_below(wanted, span.high))
+    async with tenant.ledger.connection() as connection:
+        found = await read.pages_of_streams(
+            connection, tenant.id, contact_points, within, limit=span.size + 1, backward=span.backward
+        )
+        beyond = span.beyond(wanted)
+        others = (
+            {}
+            if beyond is None
+            else await read.pages_of_streams(connection, tenant.id, contact_points, beyond, limit=1, backward=False)
+        )
+    counting: asyncio.Task[dict[UUID, int]] | None = None
+
+    async def count_all() -> dict[UUID, int]:
+        async with tenant.ledger.connection() as connection:
+            return await read.counts_of_streams(connection, tenant.id, contact_points, wanted)
+
+    async def total_count(contact_point: UUID) -> int:
+        nonlocal counting
+        if counting is None:
+            counting = asyncio.create_task(count_all())
+        return (await asyncio.shield(counting)).get(contact_point, 0)
+
+    return {
+        contact_point: span.page(
+            tenant, found[contact_point], partial(total_count, contact_point), others=bool(others.get(contact_point))
+        )
+        for contact_point in contact_points
+    }
 
 
 def event_cursor(tenant: Tenant, event: StoredEntry) -> str:
@@ -130,31 +170,87 @@ def event_cursor(tenant: Tenant, event: StoredEntry) -> str:
     return cursor(tenant, EVENTS, str(event.position))
 
 
-async def _any(tenant: Tenant, wanted: EntryFilter, *, after: int = -1, before: int | None = None) -> bool:
-    async with tenant.ledger.connection() as connection:
-        if before is None:
-            return bool(await read.forward(connection, tenant.id, wanted, after=after, limit=1))
-        return bool(await read.backward(connection, tenant.id, wanted, before=before, limit=1))
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """Which part of a list was asked for: `size` items between the positions `low` and `high`, neither included."""
+
+    backward: bool
+    size: int
+    low: int
+    high: int | None
+
+    def beyond(self, wanted: EntryFilter) -> EntryFilter | None:
+        """What lies on the far side of the cursor that the page starts from; None where it starts at an end."""
+        if self.backward:
+            return None if self.high is None else replace(wanted, from_position=_at_least(wanted, self.high))
+        return None if self.low < 0 else replace(wanted, to_position=_below(wanted, self.low + 1))
+
+    def page(
+        self,
+        tenant: Tenant,
+        found: Sequence[StoredEntry],
+        total_count: Callable[[], Awaitable[int]],
+        *,
+        others: bool,
+    ) -> Page[StoredEntry]:
+        """The page, from `found` in the order read, one more than asked for where there are more."""
+        more = len(found) > self.size
+        shown = found[: self.size]
+        items = [(event_cursor(tenant, event), event) for event in (reversed(shown) if self.backward else shown)]
+        has_next, has_previous = (others, more) if self.backward else (more, others)
+        return Page(items, has_next, has_previous, total_count)
 
 
-def _bounded(wanted: EntryFilter, low: int | None, high: int | None) -> EntryFilter:
-    lows = [bound for bound in (wanted.from_position, low) if bound is not None]
-    highs = [bound for bound in (wanted.to_position, high) if bound is not None]
-    return replace(wanted, from_position=max(lows, default=None), to_position=min(highs, default=None))
+def _span(tenant: Tenant, first: int | None, after: str | None, last: int | None, before: str | None) -> _Span:
+    if first is not None and last is not None:
+        raise Refusal(RefusalCode.INVALID, "give first or last, not both", ("last",))
+    backward = last is not None or (before is not None and first is None)
+    return _Span(
+        backward,
+        page_size("last", last) if backward else page_size("first", first),
+        -1 if after is None else _position(tenant, after, "after"),
+        None if before is None else _position(tenant, before, "before"),
+    )
 
 
-def _entry_filter(catalogue: Catalogue, asked: EventFilter, stream: UUID | None) -> EntryFilter:
+def _position(tenant: Tenant, text: str, field: str) -> int:
+    place = place_of(tenant, EVENTS, text, field=field)
+    if _POSITION.fullmatch(place) is None:
+        raise no_cursor(field)
+    return int(place)
+
+
+def _at_least(wanted: EntryFilter, low: int) -> int:
+    return low if wanted.from_position is None else max(low, wanted.from_position)
+
+
+def _below(wanted: EntryFilter, high: int | None) -> int | None:
+    if high is None:
+        return wanted.to_position
+    return high - 1 if wanted.to_position is None else min(high - 1, wanted.to_position)
+
+
+def _entry_filter(catalogue: Catalogue, asked: EventFilter) -> EntryFilter:
     return EntryFilter(
-        types=asked.types,
+        types=None if asked.types is None else [_type(name) for name in asked.types],
         channel=asked.channel,
         purpose=None if asked.purpose is None else catalogue.purpose(asked.purpose).key,
         topic=None if asked.topic is None else catalogue.topic(asked.topic).key,
         values=asked.values,
         sources=asked.sources,
-        application=asked.application,
-        stream=stream,
+        application=None if asked.application is None else clean_key(asked.application, field="application"),
         recorded_from=asked.recorded_from,
         recorded_to=asked.recorded_to,
         from_position=asked.from_position,
         to_position=asked.to_position,
     )
+
+
+def _type(name: str) -> EventType:
+    try:
+        return EventType(name)
+    except ValueError as error:
+        known = ", ".join(EventType)
+        raise Refusal(
+            RefusalCode.INVALID, f"there is no event type of this name; there are {known}", ("types",)
+        ) from error

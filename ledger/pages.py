@@ -49,14 +49,15 @@ def place_of(tenant: Tenant, kind: str, text: str, *, field: str) -> str:
     try:
         decoded = urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode("ascii")
     except (Base64Error, ValueError) as error:
-        raise _no_cursor(field) from error
+        raise no_cursor(field) from error
     version, _, rest = decoded.partition(":")
     named, _, rest = rest.partition(":")
     owner, _, place = rest.partition(":")
     if (version, named, owner) != ("1", kind, tenant.key) or not place or cursor(tenant, kind, place) != text:
-        raise _no_cursor(field)
+        raise no_cursor(field)
     return place
 
 
-def _no_cursor(field: str) -> Refusal:
+def no_cursor(field: str) -> Refusal:
+    """The refusal of what is no cursor of the list that it was given to."""
     return Refusal(RefusalCode.INVALID, f"{field} is not a cursor that this list gave out", (field,))
