@@ -49,6 +49,12 @@ def import_catalogue(catalogue: Catalogue, document: object) -> list[CatalogueDr
     return drafts
 
 
+def items_of(document: object) -> int:
+    """How many purposes and topics a file has that `import_catalogue` has accepted."""
+    members = cast(Mapping[str, Sequence[object] | None], document)
+    return sum(len(members.get(name) or ()) for name in ("purposes", "topics"))
+
+
 def _purpose(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[CatalogueDraft]:
     _only(item, _PURPOSE_MEMBERS, ())
     key, guid = _required(item, "key"), _guid(item)

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from domain import catalogue_commands as commands
 from domain.catalogue import Catalogue, ComplianceProfile, Purpose, Topic
 from domain.catalogue_import import import_catalogue as decide_import
+from domain.catalogue_import import items_of
 from domain.consent import ActorKind
 from domain.events import CURRENT_VERSIONS, CatalogueDraft, EventType
 from eventstore.append import Command, Draft, IndexColumns
@@ -237,12 +238,20 @@ def profiles(
     return Page(items, len(rest) > size, len(rest) < len(listed), total_count)
 
 
-async def import_catalogue(tenant: Tenant, caller: Caller, document: object) -> int:
-    """Make what a catalogue file has and the catalogue lacks, and note its GUIDs; the number of events."""
-    _, events = await change(
-        tenant, caller, "importCatalogue", lambda catalogue: decide_import(catalogue, document), {}, None
-    )
-    return events
+async def import_catalogue(
+    tenant: Tenant, caller: Caller, document: object, *, dry_run: bool = False
+) -> tuple[int, int]:
+    """Make what a catalogue file has and the catalogue lacks, and note its GUIDs: (events, items of the file).
+
+    An item leads to one event or none. `dry_run` only says how many there would be. Raises Refusal with the path in the file.
+    """
+    if dry_run:
+        events = len(decide_import(await tenant.latest_catalogue(), document))
+    else:
+        _, events = await change(
+            tenant, caller, "importCatalogue", lambda catalogue: decide_import(catalogue, document), {}, None
+        )
+    return events, items_of(document)
 
 
 def _given(fields: Mapping[str, Any]) -> dict[str, Any]:

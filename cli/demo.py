@@ -1,0 +1,36 @@
+"""The demo tenant of `make run`: made once, its key printed once."""
+
+import asyncio
+import sys
+
+from domain.refusals import Refusal, RefusalCode
+from ledger.api_keys import SCOPES, create_key
+from ledger.assembly import open_ledger
+from ledger.tenants import create_tenant
+from web.settings import Settings
+
+_KEY = "demo"
+
+
+def prepare(settings: Settings) -> None:
+    """Make the tenant and print a key with every scope; where it is there already, say how to make a new key."""
+    asyncio.run(_prepare(settings))
+
+
+async def _prepare(settings: Settings) -> None:
+    async with open_ledger(settings.ledger) as ledger:
+        try:
+            tenant = await create_tenant(ledger, _KEY, "Demo")
+        except Refusal as refusal:
+            if refusal.code is not RefusalCode.ALREADY_EXISTS:
+                raise
+            _say("The tenant `demo` is there already; a new key for it:")
+            _say("  .venv/bin/consentry keys create --tenant demo --application demo-app --scope check --scope read")
+            return
+        secret = await create_key(tenant, "demo-app", SCOPES)
+    _say("Made the tenant `demo`. Its API key, with every scope, is shown this once:")
+    _say(f"  export CONSENTRY_KEY={secret}")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

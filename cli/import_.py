@@ -1,0 +1,88 @@
+"""`consentry import`: a catalogue, or consents; refused rows are no failure of the command."""
+
+import argparse
+import contextlib
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from cli.options import Subparsers, add_settings, add_tenant, with_tenant
+from cli.progress import Progress
+from ledger.assembly import Tenant
+from ledger.catalogue import import_catalogue
+from ledger.import_rows import FileUnusable, Outcome, Report, Totals
+from ledger.importing import IMPORTER, READERS, import_consents
+
+_CATALOGUE = "catalogue"
+_CATALOGUE_BYTES_MAX = 20_000_000
+
+
+def add(commands: Subparsers) -> None:
+    """Declare the command."""
+    command = commands.add_parser("import", help="import a catalogue, or consents")
+    command.add_argument("file", metavar="FILE", type=Path)
+    command.add_argument("--format", required=True, choices=[_CATALOGUE, *READERS])
+    command.add_argument("--dry-run", action="store_true", help="record nothing, report what would be refused")
+    command.add_argument(
+        "--report", metavar="FILE", type=Path, help="a CSV file with each row that was not recorded, and why"
+    )
+    add_tenant(command)
+    add_settings(command)
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command."""
+    work = _import_catalogue if options.format == _CATALOGUE else _import_consents
+    with options.file.open("rb"):
+        pass  # said before a database is started for nothing
+    return with_tenant(options, lambda tenant: work(tenant, options))
+
+
+async def _import_catalogue(tenant: Tenant, options: argparse.Namespace) -> int:
+    if options.file.stat().st_size > _CATALOGUE_BYTES_MAX:
+        raise FileUnusable(f"a catalogue file has at most {_CATALOGUE_BYTES_MAX} bytes")
+    try:
+        document: object = json.loads(options.file.read_bytes())
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise FileUnusable("the catalogue file is not JSON") from error
+    events, items = await import_catalogue(
+        tenant, IMPORTER, document, dry_run=options.dry_run
+    )
+    totals = Totals(rows=items, recorded=min(events, items), unchanged=items - min(events, items), events=events)
+    print(json.dumps(asdict(totals)))
+    return 0
+
+
+async def _import_consents(tenant: Tenant, options: argparse.Namespace) -> int:
+    with options.file.open("rb") as file, _report(options.report) as report, Progress("rows") as progress:
+        totals = await import_consents(
+            tenant,
+            file,
+            format=options.format,
+            report=report,
+            progress=lambda totals: progress.show(
+                totals.rows, f"{totals.recorded} recorded, {totals.unchanged} unchanged, {totals.refused} refused"
+            ),
+            dry_run=options.dry_run,
+        )
+    print(json.dumps(asdict(totals)))
+    return 0
+
+
+@contextlib.contextmanager
+def _report(path: Path | None) -> Iterator[Report]:
+    if path is None:
+        yield lambda line, outcome, code, message: None
+        return
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["row", "outcome", "code", "message"])
+
+        def write(line: int, outcome: Outcome, code: str, message: str) -> None:
+            writer.writerow([line, outcome, code, message])
+
+        yield write
+

@@ -1,0 +1,42 @@
+"""The one place of the command line where errors become a sentence on standard error and an exit code."""
+
+import sys
+
+from domain.refusals import LimitExceeded, NotYetAvailable, Refusal
+from eventstore.database import StoreUnavailable
+from eventstore.migrate import DatabaseTooNew, DatabaseUnusable
+from eventstore.personal.keyring import KeyUnusable
+from ledger.import_rows import FileUnusable
+from web.serve import CannotListen
+from web.settings import SettingInvalid
+from web.workers import WorkerFailed
+
+FAILED = 1
+UNUSABLE = 2
+
+_OPTIONS = {"key": "KEY", "tenant": "--tenant", "application": "--application", "scope": "--scope"}
+
+
+def exit_code_of(error: Exception) -> int:
+    """Say what is wrong; 2 where the input is, 1 where the command could not be done now. Never a stack trace."""
+    match error:
+        case Refusal():
+            path = _OPTIONS.get(error.path[0], ".".join(error.path)) + ": " if error.path else ""
+            return _say(f"{path}{error.message}", UNUSABLE)
+        case LimitExceeded() | SettingInvalid() | FileUnusable():
+            return _say(str(error), UNUSABLE)
+        case FileNotFoundError() | IsADirectoryError() | PermissionError():
+            return _say(f"{error.filename}: {error.strerror}", UNUSABLE)
+        case StoreUnavailable():
+            return _say(f"the store does not answer: {error}", FAILED)
+        case DatabaseTooNew() | DatabaseUnusable() | KeyUnusable() | CannotListen() | WorkerFailed() | NotYetAvailable():
+            return _say(str(error), FAILED)
+        case BrokenPipeError():
+            return FAILED
+        case _:
+            return _say(f"an unexpected {type(error).__name__} stopped this; nothing was half done", FAILED)
+
+
+def _say(sentence: str, code: int) -> int:
+    print(f"consentry: {sentence}", file=sys.stderr)
+    return code

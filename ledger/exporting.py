@@ -1,0 +1,163 @@
+"""Exporting: consent records with Dynamics codes, and captures as JSON lines that the import reads again.
+
+Both open addresses, so they are for who may read what is personal. Memory is constant: pages of keys.
+"""
+
+import json
+import uuid
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from domain import dynamics_codes as codes
+from domain.consent import ConsentValue
+from domain.events import EventType
+from domain.time import format_instant
+from eventstore import read
+from eventstore.read import EntryFilter, StoredEntry
+from ledger import history
+from ledger.assembly import Tenant
+from ledger.import_contact_point_consents import WITHOUT_CODE
+from projections.inline import captured
+
+_PAGE = 1_000
+_IDS = UUID("6b6f6e73-656e-4472-8000-000000000000")
+
+COLUMNS = (
+    "msdynmkt_contactpointconsent4id",
+    "msdynmkt_contactpointvalue",
+    "msdynmkt_contactpointtype",
+    "msdynmkt_contactpointconsenttype",
+    "msdynmkt_purposeid",
+    "msdynmkt_topicid",
+    "msdynmkt_value",
+    "msdynmkt_source",
+    "msdynmkt_logicalreason",
+    "msdynmkt_reason",
+    "msdynmkt_modifiedonbehalf",
+    "msdynmkt_messageid",
+    "createdon",
+    "modifiedon",
+    "statecode",
+)
+
+_RECORDS = """
+SELECT contact_point, purpose, topic, unit, valid_until, position FROM current_consent
+WHERE tenant = $1 AND (contact_point, purpose, topic, unit) > ($2, $3, $4, $5)
+ORDER BY contact_point, purpose, topic, unit LIMIT $6
+"""
+
+
+class Left:
+    """What an export could not carry, to be told to whoever asked for it."""
+
+    def __init__(self) -> None:
+        self.without_code = 0
+        self.with_expiry = 0
+
+
+async def contact_point_consents(tenant: Tenant, left: Left) -> AsyncIterator[list[str]]:
+    """The current consent records, one row each, as the columns of COLUMNS with codes.
+
+    The table knows no expiry: an opt-in that has one goes out as Not Set, since without it it would last for ever.
+    Channels without a code are left out. Both are counted in `left`.
+    """
+    catalogue = await tenant.latest_catalogue()
+    place: tuple[UUID, str, str, str] = (UUID(int=0), "", "", "")
+    while True:
+        async with tenant.ledger.connection() as connection:
+            rows = await connection.fetch(_RECORDS, tenant.id, *place, _PAGE)
+        if not rows:
+            return
+        events = await history.events_at(tenant, [row[5] for row in rows])
+        addresses = await history.addresses(tenant, list({row[0] for row in rows}))
+        evidence = await history.evidence(tenant, list(events.values()))
+        for contact_point, purpose, topic, unit, valid_until, position in rows:
+            place = contact_point, purpose, topic, unit
+            event = events[position]
+            capture = captured(event.entry)
+            if capture is None or capture.channel in WITHOUT_CODE:
+                left.without_code += 1
+                continue
+            left.with_expiry += valid_until is not None
+            value = ConsentValue.NOT_SET if valid_until is not None else capture.value
+            dynamics = capture.dynamics or {}
+            opened = evidence.get(position, {})
+            yield [
+                dynamics.get("id") or str(uuid.uuid5(_IDS, f"{contact_point}/{purpose}/{topic}/{unit}")),
+                addresses[contact_point],
+                str(codes.code_of(codes.CHANNELS, capture.channel)),
+                str(codes.code_of(codes.CONSENT_TYPES, "TOPIC" if topic else "PURPOSE")),
+                catalogue.purposes[purpose].guid or purpose,
+                (catalogue.topics[topic].guid or topic) if topic else "",
+                str(codes.code_of(codes.VALUES, value)),
+                str(dynamics.get("source") or codes.SOURCE_CODES[capture.source]),
+                str(codes.reason_code(capture.reason)),
+                opened.get("reasonDescription") or opened.get("reason") or "",
+                opened.get("actorId", ""),
+                opened.get("messageId", ""),
+                dynamics.get("createdOn") or format_instant(event.entry.recorded_at),
+                format_instant(capture.effective_at),
+                "0",
+            ]
+
+
+async def ndjson(tenant: Tenant) -> AsyncIterator[str]:
+    """Every capture, in log order, as one JSON object a line with the fields of RecordConsentInput."""
+    after = -1
+    only = EntryFilter(types=[EventType.CONSENT_CAPTURED])
+    while True:
+        async with tenant.ledger.connection() as connection:
+            page = await read.forward(connection, tenant.id, only, after=after, limit=_PAGE)
+        if not page:
+            return
+        addresses = await history.addresses(tenant, list({event.entry.stream for event in page}))
+        evidence = await history.evidence(tenant, page)
+        for event in page:
+            line = _line(event, addresses[event.entry.stream], evidence.get(event.position, {}))
+            yield json.dumps(line, ensure_ascii=False)
+        after = page[-1].position
+
+
+_EVIDENCE_FIELDS = (
+    "noticeText", "noticeVersion", "locale", "url", "method", "ipAddress", "userAgent", "attributes",
+)  # fmt: skip
+
+
+def _line(event: StoredEntry, address: str, opened: dict[str, Any]) -> dict[str, Any]:
+    capture = captured(event.entry)
+    if capture is None:
+        raise ValueError("not a capture")
+    actor = {"kind": event.entry.actor, "id": opened.get("actorId")}
+    line: dict[str, Any] = {
+        "position": event.position,
+        "id": str(event.entry.event_id),
+        "recordedAt": format_instant(event.entry.recorded_at),
+        "application": event.entry.application,
+        "channel": capture.channel,
+        "address": address,
+        "purpose": capture.purpose,
+        "topic": capture.topic,
+        "value": capture.value,
+        "effectiveAt": format_instant(capture.effective_at),
+        "validUntil": _instant(capture.valid_until),
+        "source": capture.source,
+        "reason": capture.reason or opened.get("reason"),
+        "reasonDescription": opened.get("reasonDescription"),
+        "legalBasis": capture.legal_basis,
+        "jurisdiction": capture.jurisdiction,
+        "actor": _given(actor),
+        "messageId": opened.get("messageId"),
+        "evidence": _given({name: opened.get(name) for name in _EVIDENCE_FIELDS}) or None,
+    }
+    return _given(line)
+
+
+def _given(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _instant(instant: datetime | None) -> str | None:
+    return None if instant is None else format_instant(instant)
+

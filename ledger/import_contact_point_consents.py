@@ -1,0 +1,162 @@
+"""Contact point consent records as exported from msdynmkt_contactpointconsent4 ("Dynamics codes" in SEMANTICS.md).
+
+A CSV file in UTF-8, with or without a byte order mark, its columns by their names in any order. Each accepted row is a
+capture effective at `modifiedon`. A row that is wrong is refused alone, whatever is wrong with it.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import BinaryIO
+
+from domain import dynamics_codes as codes
+from domain.addresses import ADDRESS_CHARS_MAX, Channel
+from domain.consent import ActorKind, ConsentSource
+from domain.refusals import Refusal, RefusalCode
+from domain.time import format_instant, parse_instant
+from ledger.import_rows import FileUnusable, Row
+from ledger.record import SYSTEM, Actor, Capture
+
+FORMAT = "contact-point-consents"
+ADDRESS = "msdynmkt_contactpointvalue"
+REQUIRED = (
+    ADDRESS,
+    "msdynmkt_contactpointtype",
+    "msdynmkt_contactpointconsenttype",
+    "msdynmkt_purposeid",
+    "msdynmkt_value",
+    "modifiedon",
+)
+ID = "msdynmkt_contactpointconsent4id"
+_FIELD_CHARS_MAX = 10_000
+_GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+csv.field_size_limit(1_000_000)
+
+
+def rows(file: BinaryIO) -> Iterator[Row]:
+    """The rows of a file. Raises FileUnusable where it has no header with the columns that are needed."""
+    # What is not UTF-8 is carried through as surrogates, so it spoils its own row and no other.
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    reader = csv.reader(text, strict=True)
+    try:
+        header = [name.strip() for name in next(reader)]
+    except (StopIteration, csv.Error) as error:
+        raise FileUnusable("the file is empty or its first line is no CSV header") from error
+    missing = [name for name in REQUIRED if name not in header]
+    if missing:
+        raise FileUnusable(f"the header lacks the columns {', '.join(missing)}")
+    if len(set(header)) != len(header):
+        raise FileUnusable("the header names a column twice")
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield Row(line, _refusal((), f"the row is no CSV: {error}; nothing up to line {reader.line_num} was read"))
+            continue
+        if cells:
+            yield Row(line, _read(header, cells))
+
+
+def _read(header: Sequence[str], cells: Sequence[str]) -> Capture | Refusal:
+    if len(cells) != len(header):
+        return _refusal((), f"the row has {len(cells)} columns, the header {len(header)}")
+    row = dict(zip(header, cells, strict=True))
+    for name, value in row.items():
+        if _SURROGATE.search(value):
+            return _refusal((name,), f"{name} is not UTF-8")
+        if "\x00" in value:
+            return _refusal((name,), f"{name} holds NUL")
+        if len(value) > _FIELD_CHARS_MAX:
+            return _refusal((name,), f"{name} is longer than {_FIELD_CHARS_MAX} characters")
+    try:
+        return _capture(row)
+    except Refusal as refusal:
+        return refusal
+
+
+def _capture(row: Mapping[str, str]) -> Capture:
+    address = row[ADDRESS]
+    if not address.strip():
+        raise Refusal(RefusalCode.INVALID_ADDRESS, "the row has no address", (ADDRESS,))
+    if len(address.strip()) > ADDRESS_CHARS_MAX:
+        raise Refusal(RefusalCode.INVALID_ADDRESS, f"the address has more than {ADDRESS_CHARS_MAX} characters", (ADDRESS,))
+    _, channel = codes.CHANNELS.read(row["msdynmkt_contactpointtype"])
+    _, level = codes.CONSENT_TYPES.read(row["msdynmkt_contactpointconsenttype"])
+    purpose, topic = row["msdynmkt_purposeid"].strip(), row.get("msdynmkt_topicid", "").strip()
+    if not purpose:
+        raise _refusal(("msdynmkt_purposeid",), "the row names no purpose")
+    if level == "TOPIC" and not topic:
+        raise _refusal(("msdynmkt_topicid",), "the consent is for a topic, and the row names none")
+    if level == "PURPOSE" and topic:
+        # Which of the two was meant cannot be known, and a guess could turn an opt-out into a narrower one.
+        raise _refusal(("msdynmkt_topicid",), "the consent is for a purpose, but the row names a topic")
+    _, value = codes.VALUES.read(row["msdynmkt_value"])
+    dynamics: dict[str, object] = {}
+    source = ConsentSource.IMPORT
+    if row.get("msdynmkt_source", "").strip():
+        source_code, source = codes.SOURCES.read(row["msdynmkt_source"])
+        dynamics["source"] = source_code
+    reason: str | None = None
+    if row.get("msdynmkt_logicalreason", "").strip():
+        reason_code, _ = codes.REASONS.read(row["msdynmkt_logicalreason"])
+        reason = None if reason_code == codes.NO_REASON else codes.REASONS.label(reason_code)
+    record_id = row.get(ID, "").strip().strip("{}").lower()
+    if _GUID.fullmatch(record_id):
+        dynamics["id"] = record_id
+    created = row.get("createdon", "").strip()
+    if created:
+        dynamics["createdOn"] = format_instant(parse_instant(created, field="createdon"))
+    on_behalf = row.get("msdynmkt_modifiedonbehalf", "").strip()
+    return Capture(
+        channel=channel,
+        address=address,
+        purpose=_guid(purpose),
+        topic=_guid(topic) if topic else None,
+        value=value,
+        effective_at=parse_instant(row["modifiedon"].strip(), field="modifiedon"),
+        source=source,
+        reason=reason,
+        reason_description=row.get("msdynmkt_reason") or None,
+        actor=Actor(kind=ActorKind.USER, id=on_behalf) if on_behalf else SYSTEM,
+        message_id=row.get("msdynmkt_messageid") or None,
+        idempotency_key=row_key(FORMAT, row),
+        dynamics=dynamics or None,
+        allow_inactive=True,
+    )
+
+
+def row_key(place: str, row: Mapping[str, object]) -> str:
+    """The idempotency key of a row: the same for the same columns, imported into the same place."""
+    spelled = json.dumps(row, sort_keys=True, ensure_ascii=True)
+    return f"{place}:{hashlib.sha256(spelled.encode()).hexdigest()}"
+
+
+def _guid(text: str) -> str:
+    return text.strip("{}").lower()
+
+
+def _refusal(path: tuple[str, ...], message: str) -> Refusal:
+    return Refusal(RefusalCode.INVALID, message, path)
+
+
+COLUMN_OF_FIELD: Mapping[str, str] = {
+    "address": ADDRESS,
+    "purpose": "msdynmkt_purposeid",
+    "topic": "msdynmkt_topicid",
+    "value": "msdynmkt_value",
+    "effectiveAt": "modifiedon",
+    "reasonDescription": "msdynmkt_reason",
+    "messageId": "msdynmkt_messageid",
+}
+"""Which column a refusal of the ledger is about."""
+
+WITHOUT_CODE = frozenset((Channel.PUSH,))
+"""Channels that the table has no code for."""

@@ -1,0 +1,152 @@
+"""One JSON object a line, with the field names of RecordConsentInput; what `export --format ndjson` writes.
+
+`position`, `id`, `recordedAt` and `application` of an export are ignored: the events get new ones here.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Any, BinaryIO, TypeVar, cast
+
+from domain.addresses import Channel
+from domain.consent import ActorKind, ConsentSource, ConsentValue
+from domain.refusals import Refusal, RefusalCode
+from domain.time import parse_instant
+from ledger.import_contact_point_consents import row_key
+from ledger.import_rows import Row
+from ledger.record import SYSTEM, Actor, Capture, Evidence
+
+FORMAT = "ndjson"
+_LINE_BYTES_MAX = 1_000_000
+_IGNORED = frozenset(("position", "id", "recordedAt", "application"))
+_EVIDENCE = {
+    "noticeText": "notice_text",
+    "noticeVersion": "notice_version",
+    "locale": "locale",
+    "url": "url",
+    "method": "method",
+    "ipAddress": "ip_address",
+    "userAgent": "user_agent",
+}
+_FIELDS = frozenset(
+    ("channel", "address", "purpose", "topic", "value", "effectiveAt", "validUntil", "source", "reason",
+     "reasonDescription", "legalBasis", "jurisdiction", "actor", "evidence", "messageId", "idempotencyKey")
+)  # fmt: skip
+
+Member = TypeVar("Member", bound=StrEnum)
+
+
+def rows(file: BinaryIO) -> Iterator[Row]:
+    """The rows of a file; blank lines are none."""
+    line = 0
+    while raw := file.readline(_LINE_BYTES_MAX + 1):
+        line += 1
+        start = line
+        if len(raw) > _LINE_BYTES_MAX:
+            while raw and not raw.endswith(b"\n"):
+                raw = file.readline(_LINE_BYTES_MAX)
+            yield Row(start, _refusal((), f"the line is longer than {_LINE_BYTES_MAX} bytes"))
+        elif raw.strip():
+            yield Row(start, _read(raw))
+
+
+def _read(raw: bytes) -> Capture | Refusal:
+    try:
+        item: object = json.loads(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        return _refusal((), "the line is not UTF-8")
+    except (json.JSONDecodeError, RecursionError):
+        return _refusal((), "the line is not JSON")
+    if not isinstance(item, dict):
+        return _refusal((), "the line is not a JSON object")
+    try:
+        return _capture(cast(Mapping[str, object], item))
+    except Refusal as refusal:
+        return refusal
+
+
+def _capture(item: Mapping[str, object]) -> Capture:
+    unknown = item.keys() - _FIELDS - _IGNORED
+    if unknown:
+        raise _refusal((min(unknown)[:64],), "there is no such field in RecordConsentInput")
+    effective_at, valid_until = _text(item, "effectiveAt"), _text(item, "validUntil")
+    return Capture(
+        channel=_member(Channel, item, "channel") or Channel.EMAIL,
+        address=_required(item, "address"),
+        purpose=_required(item, "purpose"),
+        topic=_text(item, "topic"),
+        value=_member(ConsentValue, item, "value") or _missing("value"),
+        effective_at=None if effective_at is None else parse_instant(effective_at, field="effectiveAt"),
+        valid_until=None if valid_until is None else parse_instant(valid_until, field="validUntil"),
+        source=_member(ConsentSource, item, "source") or ConsentSource.IMPORT,
+        reason=_text(item, "reason"),
+        reason_description=_text(item, "reasonDescription"),
+        legal_basis=_text(item, "legalBasis"),
+        jurisdiction=_text(item, "jurisdiction"),
+        actor=_actor(item.get("actor")),
+        evidence=_evidence(item.get("evidence")),
+        message_id=_text(item, "messageId"),
+        idempotency_key=_text(item, "idempotencyKey") or row_key(FORMAT, item),
+        allow_inactive=True,
+    )
+
+
+def _actor(value: object) -> Actor:
+    if value is None:
+        return SYSTEM
+    members = _object(value, "actor")
+    try:
+        return Actor(kind=_member(ActorKind, members, "kind") or _missing("kind"), id=_text(members, "id"))
+    except Refusal as refusal:
+        raise refusal.under("actor") from refusal
+
+
+def _evidence(value: object) -> Evidence | None:
+    if value is None:
+        return None
+    members = _object(value, "evidence")
+    try:
+        unknown = members.keys() - _EVIDENCE.keys() - {"attributes"}
+        if unknown:
+            raise _refusal((min(unknown)[:64],), "there is no such field in EvidenceInput")
+        attributes = members.get("attributes")
+        given: dict[str, Any] = {name: _text(members, field) for field, name in _EVIDENCE.items()}
+        return Evidence(**given, attributes=None if attributes is None else _object(attributes, "attributes"))
+    except Refusal as refusal:
+        raise refusal.under("evidence") from refusal
+
+
+def _object(value: object, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise _refusal((name,), f"{name} must be an object")
+    return cast(Mapping[str, Any], value)
+
+
+def _text(item: Mapping[str, object], name: str) -> str | None:
+    value = item.get(name)
+    if value is not None and not isinstance(value, str):
+        raise _refusal((name,), f"{name} must be text")
+    return value
+
+
+def _required(item: Mapping[str, object], name: str) -> str:
+    value = _text(item, name)
+    return _missing(name) if value is None else value
+
+
+def _missing(name: str) -> Any:
+    raise _refusal((name,), f"{name} is missing")
+
+
+def _member(members: type[Member], item: Mapping[str, object], name: str) -> Member | None:
+    value = _text(item, name)
+    if value is None:
+        return None
+    try:
+        return members(value)
+    except ValueError as error:
+        raise _refusal((name,), f"{name} is one of {', '.join(members)}") from error
+
+
+def _refusal(path: tuple[str, ...], message: str) -> Refusal:
+    return Refusal(RefusalCode.INVALID, message, path)
