@@ -7,14 +7,16 @@ from eventstore.database import StoreUnavailable
 from eventstore.migrate import DatabaseTooNew, DatabaseUnusable
 from eventstore.personal.keyring import KeyUnusable
 from ledger.import_rows import FileUnusable
-from web.serve import CannotListen
 from web.settings import SettingInvalid
-from web.workers import WorkerFailed
 
 FAILED = 1
 UNUSABLE = 2
 
 _OPTIONS = {"key": "KEY", "tenant": "--tenant", "application": "--application", "scope": "--scope"}
+
+
+class CommandFailed(Exception):
+    """A command could not be carried out; says why, in words for who ran it."""
 
 
 def exit_code_of(error: Exception) -> int:
@@ -29,7 +31,7 @@ def exit_code_of(error: Exception) -> int:
             return _say(f"{error.filename}: {error.strerror}", UNUSABLE)
         case StoreUnavailable():
             return _say(f"the store does not answer: {error}", FAILED)
-        case DatabaseTooNew() | DatabaseUnusable() | KeyUnusable() | CannotListen() | WorkerFailed() | NotYetAvailable():
+        case DatabaseTooNew() | DatabaseUnusable() | KeyUnusable() | CommandFailed() | NotYetAvailable():
             return _say(str(error), FAILED)
         case BrokenPipeError():
             return FAILED
