@@ -3,16 +3,17 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
+
+from asyncpg import Record
 
 from eventstore.entry import Entry
 from eventstore.entry import read as read_entry
 from eventstore.personal.vault import Connected
 
 
-@dataclass(frozen=True, slots=True)
-class StoredEntry:
+class StoredEntry(NamedTuple):
     """An entry as stored: what it says, its bytes, and the leaf hash that the tree holds."""
 
     entry: Entry
@@ -83,13 +84,16 @@ class EntryFilter:
 
 EVERYTHING = EntryFilter()
 
+# Greater than any position: "no bound" as a number stays an index condition, where `$2 IS NULL OR` would not.
+_BEYOND = 2**63 - 1
+
 
 def stored(raw: bytes, leaf_hash: bytes) -> StoredEntry:
     """An entry from its columns."""
     return StoredEntry(read_entry(raw), raw, leaf_hash)
 
 
-def _stored(rows: Iterable[Sequence[Any]]) -> list[StoredEntry]:
+def _stored(rows: Iterable[Record]) -> list[StoredEntry]:
     return [stored(row[0], row[1]) for row in rows]
 
 
@@ -101,6 +105,30 @@ async def head(connection: Connected, tenant: int) -> Head:
     if row is None:
         raise LookupError("a tenant without a log")
     return Head(*row)
+
+
+# size_at: how many entries were recorded by an instant. recordedAt never decreases along the log, so it is found by
+# halving: a probe of the primary key for each doubling of the log.
+_SIZE_AT = """
+WITH RECURSIVE search (low, high) AS (
+    SELECT 0::bigint, size FROM log_heads WHERE tenant = $1
+    UNION ALL
+    SELECT CASE WHEN probe.known THEN middle + 1 ELSE low END, CASE WHEN probe.known THEN high ELSE middle END
+    FROM search
+    CROSS JOIN LATERAL (SELECT (low + high) / 2) AS halved (middle)
+    CROSS JOIN LATERAL (
+        SELECT recorded_at <= $2 AS known FROM log_entries WHERE tenant = $1 AND position = middle LIMIT 1
+    ) AS probe
+    WHERE low < high
+)
+SELECT low FROM search WHERE low = high
+"""
+
+
+async def size_at(connection: Connected, tenant: int, instant: datetime) -> int:
+    """How many entries the log held once everything recorded by `instant`, and nothing later, was in it."""
+    size: int = await connection.fetchval(_SIZE_AT, tenant, instant)
+    return size
 
 
 async def forward(
@@ -126,11 +154,11 @@ async def backward(
     """Up to `limit` entries with a position less than `before` (None: from the end), newest first."""
     conditions, parameters = entry_filter.conditions(4)
     rows = await connection.fetch(
-        "SELECT entry, leaf_hash FROM log_entries WHERE tenant = $1 AND ($2::bigint IS NULL OR position < $2)"
+        "SELECT entry, leaf_hash FROM log_entries WHERE tenant = $1 AND position < $2"
         + conditions
         + " ORDER BY position DESC LIMIT $3",
         tenant,
-        before,
+        _BEYOND if before is None else before,
         limit,
         *parameters,
     )
@@ -165,12 +193,12 @@ async def streams(
     rows = await connection.fetch(
         "SELECT found.entry, found.leaf_hash FROM unnest($2::uuid[]) AS asked (stream)"
         " CROSS JOIN LATERAL (SELECT e.position, e.entry, e.leaf_hash FROM log_entries e"
-        "  WHERE e.tenant = $1 AND e.stream = asked.stream AND ($3::bigint IS NULL OR e.position <= $3)"
+        "  WHERE e.tenant = $1 AND e.stream = asked.stream AND e.position <= $3"
         "  ORDER BY e.position OFFSET 0) AS found"
         " ORDER BY found.position",
         tenant,
         stream_ids,
-        to_position,
+        _BEYOND if to_position is None else to_position,
     )
     result: dict[UUID, list[StoredEntry]] = {stream: [] for stream in stream_ids}
     for found in _stored(rows):

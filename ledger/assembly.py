@@ -85,6 +85,10 @@ class Tenant:
         """The catalogue after its event at `position`, and no later one."""
         return self._held.at(position)
 
+    def catalogue_version_at(self, position: int) -> int:
+        """The version of the catalogue at a position of the log: where its last event up to there is, or -1."""
+        return self._held.version_at(position)
+
     async def refresh_catalogue(self, position: int, connection: Connected | None = None) -> None:
         """Take account of every catalogue event up to `position` at least."""
         if self._held.position >= position:

@@ -1,10 +1,11 @@
-"""May this message go to this address? One look-up and the pure rules of `domain.decision`, over the catalogue in memory.
+"""May this message go to this address? One look-up and the pure rules of `domain.decision`, the catalogue in memory.
 
-Fails closed: an address that cannot be normalised, or a store that does not answer, is never "send". A decision is never
-taken with an older catalogue than the log position that it names.
+Fails closed: an address that cannot be normalised, or a store that does not answer, is never "send". A decision is
+never taken with an older catalogue than the log position that it names.
 """
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -23,18 +24,22 @@ from domain.decision import (
 )
 from domain.refusals import LimitExceeded, Refusal, RefusalCode
 from eventstore import read
+from eventstore.read import Head
 from ledger.assembly import Tenant
-from ledger.look_up import NOTHING, LookUp, Records, Seen
+from ledger.check_queue import FLIGHT_ADDRESSES_MAX
+from ledger.look_up import NOTHING, LookUp, Records, look_up
 from projections import current_consent
 from projections.current_consent import HeadSeen, Level
 from projections.inline import consent_record
 
 ADDRESSES_MAX = 10_000
 _CHUNK_ADDRESSES = 1_000
+_ADDRESSES_PER_TURN = 500
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is asked of one or many addresses. `as_of` is effective time and `known_at` recorded time, both inclusive."""
+    """What is asked of one or many addresses. `as_of` is effective, `known_at` recorded time, both inclusive."""
 
     channel: Channel
     addresses: Sequence[str] = field(repr=False)
@@ -68,15 +73,70 @@ class Times:
     known_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """What the answers to a question are taken from: one state of the log, its catalogue, and who was found in it."""
+
+    subject: MessageSubject
+    catalogue: Catalogue
+    catalogue_position: int
+    found: Sequence[tuple[UUID | None, Records]]
+    position: int
+    as_of: datetime
+    decided_at: datetime
+
+
 async def check(tenant: Tenant, question: Question) -> list[Answer]:
     """The answers, in the order asked.
 
-    Raises Refusal (unknown, inactive or foreign profile, purpose, topic), LimitExceeded, NotYetAvailable, StoreUnavailable.
+    Raises Refusal (unknown, inactive or foreign profile, purpose, topic), LimitExceeded, NotYetAvailable and
+    StoreUnavailable.
     """
     if len(question.addresses) > ADDRESSES_MAX:
         raise LimitExceeded("addresses", ADDRESSES_MAX, len(question.addresses))
-    if question.min_position is not None:
-        await tenant.wait_for_position(question.min_position)
+    blind_indexes, places = await _blind_indexes(tenant, question)
+    if question.as_of is None and question.known_at is None:
+        taken = await _see_now(tenant, question, blind_indexes)
+    else:
+        taken = await _see_then(tenant, question, blind_indexes)
+    # Made once: in a large batch most addresses have no record at all.
+    unknown: tuple[Decision, Decision] | None = None
+    answers: list[Answer] = []
+    for address, place in zip(question.addresses, places, strict=True):
+        contact_point, records = (None, NOTHING) if place is None else taken.found[place]
+        if place is None:
+            decision = refuse_address(taken.subject.purpose, question.channel, ReasonCode.INVALID_ADDRESS)
+            tracking = decision
+        elif records:
+            decision, tracking = _decided(taken, question.channel, records)
+        else:
+            unknown = unknown or _decided(taken, question.channel, NOTHING)
+            decision, tracking = unknown
+        answers.append(
+            Answer(
+                address,
+                decision,
+                tracking,
+                taken.position,
+                taken.catalogue_position,
+                taken.decided_at,
+                contact_point,
+                taken.subject,
+            )
+        )
+        await _others_first(len(answers))
+    return answers
+
+
+def _decided(taken: _Taken, channel: Channel, records: Records) -> tuple[Decision, Decision]:
+    return (
+        decision_of(taken.catalogue, taken.subject, channel, records, taken.as_of),
+        tracking_of(taken.catalogue, taken.subject.profile, channel, records, taken.as_of),
+    )
+
+
+async def _blind_indexes(tenant: Tenant, question: Question) -> tuple[list[bytes], list[int | None]]:
+    """The blind indexes to look up, and which of them is each address's; None for an address that is none."""
     blind_indexes: list[bytes] = []
     places: list[int | None] = []
     for address in question.addresses:
@@ -87,30 +147,14 @@ async def check(tenant: Tenant, question: Question) -> list[Answer]:
         else:
             places.append(len(blind_indexes))
             blind_indexes.append(tenant.blind_index(question.channel, normalised))
-    if question.as_of is None and question.known_at is None:
-        subject, seen, catalogue = await _see_now(tenant, question, blind_indexes)
-        now = max(tenant.ledger.clock(), seen.head.recorded_at)
-        times = Times(now, now)
-    else:
-        times = _times(tenant, question.as_of, question.known_at)
-        subject, seen, catalogue = await _see_then(tenant, question, blind_indexes, times)
-        now = max(tenant.ledger.clock(), seen.head.recorded_at)
-    # The catalogue held may be newer than the snapshot, and then the answer takes account of that too.
-    position = max(seen.head.size - 1, catalogue.position)
-    answers: list[Answer] = []
-    for address, place in zip(question.addresses, places, strict=True):
-        if place is None:
-            contact_point = None
-            decision = refuse_address(subject.purpose, question.channel, ReasonCode.INVALID_ADDRESS)
-            tracking = decision
-        else:
-            contact_point, records = seen.found[place]
-            decision = decision_of(catalogue, subject, question.channel, records, times.as_of)
-            tracking = tracking_of(catalogue, subject.profile, question.channel, records, times.as_of)
-        answers.append(
-            Answer(address, decision, tracking, position, catalogue.position, now, contact_point, subject)
-        )
-    return answers
+        await _others_first(len(places))
+    return blind_indexes, places
+
+
+async def _others_first(done: int) -> None:
+    """Let the other callers of this process go on in between: 10,000 addresses are a tenth of a second."""
+    if done % _ADDRESSES_PER_TURN == 0:
+        await asyncio.sleep(0)
 
 
 def decision_of(
@@ -147,9 +191,7 @@ def _counting(
     )
 
 
-async def _see_now(
-    tenant: Tenant, question: Question, blind_indexes: Sequence[bytes]
-) -> tuple[MessageSubject, Seen, Catalogue]:
+async def _see_now(tenant: Tenant, question: Question, blind_indexes: Sequence[bytes]) -> _Taken:
     catalogue = tenant.catalogue
     while True:
         try:
@@ -161,46 +203,79 @@ async def _see_now(
                 raise
             catalogue = latest
             continue
-        purposes = (subject.purpose.key, subject.profile.tracking_purpose)
-        seen = await tenant.check_queue.submit(LookUp(blind_indexes, purposes))
-        if seen.head.catalogue_position <= catalogue.position:
-            return subject, seen, catalogue
-        await tenant.refresh_catalogue(seen.head.catalogue_position)
+        asked = LookUp(
+            blind_indexes,
+            (subject.purpose.key, subject.profile.tracking_purpose),
+            ("",) if subject.topic is None else ("", subject.topic.key),
+        )
+        head, found = await _look_up(tenant, asked)
+        if question.min_position is not None and head.size <= question.min_position:
+            await tenant.wait_for_position(question.min_position)
+        elif head.catalogue_position <= catalogue.position:
+            now = max(tenant.ledger.clock(), head.recorded_at)
+            return _Taken(subject, catalogue, catalogue.position, found, head.size - 1, now, now)
+        else:
+            await tenant.refresh_catalogue(head.catalogue_position)
         catalogue = tenant.catalogue
 
 
-def _times(tenant: Tenant, as_of: datetime | None, known_at: datetime | None) -> Times:
-    known = tenant.ledger.clock() if known_at is None else known_at
-    return Times(known if as_of is None else as_of, known)
+async def _look_up(tenant: Tenant, asked: LookUp) -> tuple[HeadSeen, Sequence[tuple[UUID | None, Records]]]:
+    if len(asked.blind_indexes) <= FLIGHT_ADDRESSES_MAX:
+        seen = await tenant.check_queue.submit(asked)
+    else:
+        # A large batch has its own statement, beside those that the others wait for.
+        async with tenant.ledger.connection() as connection:
+            [seen] = await look_up(connection, tenant.id, [asked])
+    return seen.head, seen.found
 
 
-async def _see_then(
-    tenant: Tenant, question: Question, blind_indexes: Sequence[bytes], times: Times
-) -> tuple[MessageSubject, Seen, Catalogue]:
+def _times(tenant: Tenant, head: Head, as_of: datetime | None, known_at: datetime | None) -> tuple[Times, datetime]:
+    """The times meant, and now. Now is never before what the log holds, or a clock behind another would lose opt-outs.
+
+    A time to come is taken as it is: by what is known now, as of then.
+    """
+    now = max(tenant.ledger.clock(), head.recorded_at)
+    known = now if known_at is None else known_at
+    return Times(known if as_of is None else as_of, known), now
+
+
+async def _see_then(tenant: Tenant, question: Question, blind_indexes: Sequence[bytes]) -> _Taken:
     """The same at other times: folded from the contact points' own events, in one snapshot and bounded memory."""
+    if question.min_position is not None:
+        await tenant.wait_for_position(question.min_position)
     async with (
         tenant.ledger.connection() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
         head = await read.head(connection, tenant.id)
         await tenant.refresh_catalogue(head.catalogue_position, connection)
-        catalogue = tenant.catalogue_known_at(times.known_at)
-        subject = catalogue.message(question.profile, question.purpose, question.topic)
+        times, now = _times(tenant, head, question.as_of, question.known_at)
+        subject, catalogue = _subject_then(tenant, question, times)
+        size = await read.size_at(connection, tenant.id, times.known_at)
         wanted = {subject.purpose.key, subject.profile.tracking_purpose}
-        rows: list[tuple[UUID | None, Records]] = []
+        found: list[tuple[UUID | None, Records]] = []
         for start in range(0, len(blind_indexes), _CHUNK_ADDRESSES):
             chunk = blind_indexes[start : start + _CHUNK_ADDRESSES]
-            _, found = await current_consent.by_blind_index(connection, tenant.id, chunk, [])
-            contact_points = {number: held.contact_point for number, held in found.items()}
-            streams = await read.streams(connection, tenant.id, list(set(contact_points.values())))
+            _, held = await current_consent.by_blind_index(connection, tenant.id, chunk, [], [])
+            contact_points = {number: one.contact_point for number, one in held.items()}
+            streams = await read.streams(
+                connection, tenant.id, list(set(contact_points.values())), to_position=size - 1
+            )
             for number in range(len(chunk)):
                 contact_point = contact_points.get(number)
-                events = streams.get(contact_point, []) if contact_point is not None else []
-                if not any(event.entry.recorded_at <= times.known_at for event in events):
-                    contact_point = None
-                rows.append((contact_point, records_of(events, times, wanted)))
-    seen = HeadSeen(head.size, head.recorded_at, head.catalogue_position)
-    return subject, Seen(seen, rows), catalogue
+                events = [] if contact_point is None else streams[contact_point]
+                found.append((contact_point, records_of(events, times, wanted)) if events else (None, NOTHING))
+    # The first event of all is known at any time: the catalogue is taken as it was made.
+    position = max(size - 1, 0)
+    return _Taken(subject, catalogue, tenant.catalogue_version_at(position), found, position, times.as_of, now)
+
+
+def _subject_then(tenant: Tenant, question: Question, times: Times) -> tuple[MessageSubject, Catalogue]:
+    """What the message names, by refs of today and in the catalogue of then: a GUID may have come later."""
+    today, then = tenant.catalogue, tenant.catalogue_known_at(times.known_at)
+    topic = None if question.topic is None else today.topic(question.topic).key
+    subject = then.message(today.profile(question.profile).key, today.purpose(question.purpose).key, topic)
+    return subject, then
 
 
 def records_of(events: Iterable[read.StoredEntry], times: Times, purposes: set[str]) -> Records:
@@ -234,27 +309,28 @@ async def consent_of(
     as_of: datetime | None = None,
     known_at: datetime | None = None,
 ) -> list[ConsentAt | Refusal]:
-    """The consent of contact points, each asked as (contact point, purpose ref, topic ref); a refusal stands for its own.
+    """The consent of contact points, each asked as (contact point, purpose ref, topic ref), or the refusal of that one.
 
     One look-up for any number of them. The purpose's own unit counts, else (with scoping off) any; inactive ones too.
     """
     contact_points = list(dict.fromkeys(contact_point for contact_point, _, _ in asked))
-    catalogue, records, times = await _records_of_contact_points(tenant, contact_points, as_of, known_at)
+    held = await _records_of_contact_points(tenant, contact_points, as_of, known_at)
+    catalogue = held.catalogue
     results: list[ConsentAt | Refusal] = []
     for contact_point, purpose_ref, topic_ref in asked:
         try:
-            purpose = catalogue.purpose(purpose_ref)
-            topic = catalogue.topic_of(purpose, topic_ref)
+            purpose = catalogue.purposes[held.today.purpose(purpose_ref).key]
+            topic = held.today.topic_of(purpose, topic_ref)
         except Refusal as refusal:
             results.append(refusal)
             continue
         record = record_that_counts(
-            records[contact_point].get((purpose.key, None if topic is None else topic.key), {}),
+            held.records[contact_point].get((purpose.key, None if topic is None else topic.key), {}),
             purpose_unit=purpose.unit,
             profile_unit=purpose.unit,
             unit_scoping=catalogue.unit_scoping,
         )
-        results.append(ConsentAt(purpose, topic, record, _value(record, times.as_of)))
+        results.append(ConsentAt(purpose, topic, record, _value(record, held.as_of)))
     return results
 
 
@@ -282,12 +358,12 @@ async def contactability_of(
     Raises Refusal NOT_FOUND, INACTIVE for the profile.
     """
     ids = list(dict.fromkeys(contact_point for contact_point, _ in contact_points))
-    catalogue, records, times = await _records_of_contact_points(tenant, ids, as_of, known_at)
-    found = catalogue.profile(profile)
+    held = await _records_of_contact_points(tenant, ids, as_of, known_at)
+    found = held.catalogue.profiles[held.today.profile(profile).key]
     if not found.active:
         raise Refusal(RefusalCode.INACTIVE, f"profile {found.key} is inactive", ("profile",))
     return [
-        list(_rows(catalogue, found, channel, records[contact_point], times.as_of))
+        list(_rows(held.catalogue, found, channel, held.records[contact_point], held.as_of))
         for contact_point, channel in contact_points
     ]
 
@@ -316,26 +392,40 @@ def _value(record: ConsentRecord | None, as_of: datetime) -> ConsentValue:
     return ConsentValue.NOT_SET if record is None or record.expired_at(as_of) else record.value
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What is known of contact points: their records; the catalogues of today (for refs) and of then (for rules)."""
+
+    today: Catalogue
+    catalogue: Catalogue
+    records: Mapping[UUID, Records]
+    as_of: datetime
+
+
 async def _records_of_contact_points(
     tenant: Tenant, contact_points: Sequence[UUID], as_of: datetime | None, known_at: datetime | None
-) -> tuple[Catalogue, dict[UUID, Records], Times]:
+) -> _Held:
     async with (
         tenant.ledger.connection() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
         head = await read.head(connection, tenant.id)
         await tenant.refresh_catalogue(head.catalogue_position, connection)
+        times, _ = _times(tenant, head, as_of, known_at)
+        today = tenant.catalogue_at(head.catalogue_position)
         if as_of is None and known_at is None:
-            catalogue = tenant.catalogue_at(head.catalogue_position)
-            now = max(tenant.ledger.clock(), head.recorded_at)
             _, found = await current_consent.by_contact_point(
-                connection, tenant.id, contact_points, list(catalogue.purposes)
+                connection, tenant.id, contact_points, list(today.purposes)
             )
             records: dict[UUID, Records] = dict.fromkeys(contact_points, NOTHING)
             records |= {held.contact_point: held.records for held in found.values()}
-            return catalogue, records, Times(now, now)
-        times = _times(tenant, as_of, known_at)
+            return _Held(today, today, records, times.as_of)
         catalogue = tenant.catalogue_known_at(times.known_at)
-        streams = await read.streams(connection, tenant.id, contact_points)
-    purposes = set(catalogue.purposes)
-    return catalogue, {key: records_of(events, times, purposes) for key, events in streams.items()}, times
+        size = await read.size_at(connection, tenant.id, times.known_at)
+        purposes = set(catalogue.purposes)
+        records = {}
+        for start in range(0, len(contact_points), _CHUNK_ADDRESSES):
+            chunk = contact_points[start : start + _CHUNK_ADDRESSES]
+            streams = await read.streams(connection, tenant.id, chunk, to_position=size - 1)
+            records |= {key: records_of(events, times, purposes) for key, events in streams.items()}
+    return _Held(today, catalogue, records, times.as_of)

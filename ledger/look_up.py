@@ -17,10 +17,11 @@ NOTHING: Records = {}
 
 @dataclass(frozen=True, slots=True)
 class LookUp:
-    """What one question needs."""
+    """What one question needs; the topic '' is the purpose itself."""
 
     blind_indexes: Sequence[bytes]
     purposes: tuple[str, ...]
+    topics: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,11 @@ class Seen:
 
 
 async def look_up(connection: Connected, tenant: int, asked: Sequence[LookUp]) -> list[Seen]:
-    """What several questions need, by one statement for all of them."""
+    """What several questions need, by one statement; each may be given what its neighbours need, too."""
     blind_indexes = [index for look in asked for index in look.blind_indexes]
     purposes = list({purpose for look in asked for purpose in look.purposes})
-    head, found = await current_consent.by_blind_index(connection, tenant, blind_indexes, purposes)
+    topics = list({topic for look in asked for topic in look.topics})
+    head, found = await current_consent.by_blind_index(connection, tenant, blind_indexes, purposes, topics)
     seen: list[Seen] = []
     start = 0
     for look in asked:

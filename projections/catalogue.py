@@ -88,3 +88,7 @@ class HeldCatalogue:
         if position >= self.position:
             return self.current
         return fold([event for event in self._events if event.position <= position])
+
+    def version_at(self, position: int) -> int:
+        """The position of the last catalogue event up to `position`, or -1."""
+        return max((event.position for event in self._events if event.position <= position), default=-1)
