@@ -44,7 +44,7 @@ class Evidence:
     method: str | None = None
     ip_address: str | None = None
     user_agent: str | None = None
-    attributes: Mapping[str, Any] | None = None
+    attributes: object = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -335,12 +335,15 @@ def _evidence(evidence: Evidence, personal: dict[str, Any]) -> str | None:
     ):
         personal[name] = clean_text(value, field=name, chars_max=chars_max)
     if evidence.attributes is not None:
-        personal["attributes"] = _attributes(evidence.attributes)
+        _check_attributes(evidence.attributes)
+        personal["attributes"] = evidence.attributes
     return clean_text(evidence.notice_text, field="noticeText", chars_max=NOTICE_CHARS_MAX, multiline=True)
 
 
-def _attributes(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+def _check_attributes(attributes: object) -> None:
     try:
+        if not isinstance(attributes, dict):
+            raise TypeError("not an object")
         text = json.dumps(attributes, allow_nan=False, ensure_ascii=False)
         text.encode()
     except (TypeError, ValueError, RecursionError) as error:
@@ -349,7 +352,6 @@ def _attributes(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
         raise Refusal(
             RefusalCode.INVALID, f"attributes has at most {ATTRIBUTES_CHARS_MAX} characters of JSON", ("attributes",)
         )
-    return attributes
 
 
 def _evidence_bytes(personal: Mapping[str, Any]) -> bytes | None:

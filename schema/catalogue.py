@@ -1,0 +1,143 @@
+"""Compliance profiles, purposes and topics as GraphQL shows them.
+
+All of them in one answer come from one catalogue, a value: what a purpose's topics name is what was read with it.
+"""
+
+import strawberry
+
+from domain.catalogue import Catalogue
+from schema.enums import Channel, EnforcementModel, PurposeType
+from schema.node_ids import NodeKind, key_node_id
+from schema.nodes import Node
+
+
+@strawberry.type(description="What a purpose enforces on one channel.")
+class ChannelEnforcement:
+    channel: Channel
+    model: EnforcementModel
+
+
+@strawberry.type(
+    description="The hub for a brand, region or line of business: its company address, its link, its purposes."
+)
+class ComplianceProfile(Node):
+    view: strawberry.Private["CatalogueView"]
+    key: str
+    name: str
+    active: bool
+    company_address: str | None
+    external_link: str | None = strawberry.field(description="A preference page of one's own.")
+    version: int = strawberry.field(description="The version to give as expectedVersion when changing it.")
+
+    @strawberry.field(description="Its purposes, the tracking purpose included.")
+    def purposes(self) -> list["Purpose"]:
+        return [self.view.purpose(key) for key in self.view.catalogue.profiles[self.key].purposes]
+
+    @strawberry.field(description="Its one purpose of type TRACKING: its own, or another profile's.")
+    def tracking_purpose(self) -> "Purpose":
+        return self.view.purpose(self.view.catalogue.profiles[self.key].tracking_purpose)
+
+
+@strawberry.type(
+    description="Why one communicates. Shared by any number of profiles, with one enforcement in all of them."
+)
+class Purpose(Node):
+    view: strawberry.Private["CatalogueView"]
+    key: str
+    name: str
+    description: str | None
+    type: PurposeType
+    active: bool = strawberry.field(description="Inactive ones are refused in new messages; records keep them.")
+    legal_basis: str | None
+    version: int = strawberry.field(description="The version to give as expectedVersion when changing it.")
+
+    @strawberry.field(description="How consent is enforced, channel by channel; its topics inherit it.")
+    def enforcement(self) -> list[ChannelEnforcement]:
+        enforcement = self.view.catalogue.purposes[self.key].enforcement
+        return [ChannelEnforcement(channel=channel, model=enforcement[channel]) for channel in Channel]
+
+    @strawberry.field(description="Its topics, in the order in which they were made.")
+    def topics(self) -> list["Topic"]:
+        return [self.view.topic(topic.key) for topic in self.view.catalogue.topics_of(self.key)]
+
+    @strawberry.field(description="The profiles that share it.")
+    def profiles(self) -> list[ComplianceProfile]:
+        return [self.view.profile(profile.key) for profile in self.view.catalogue.profiles_of(self.key)]
+
+
+@strawberry.type(description="A finer choice inside exactly one purpose, whose enforcement it inherits.")
+class Topic(Node):
+    view: strawberry.Private["CatalogueView"]
+    key: str
+    name: str
+    description: str | None
+    active: bool = strawberry.field(description="Inactive ones are refused in new messages; records keep them.")
+    version: int = strawberry.field(description="The version to give as expectedVersion when changing it.")
+
+    @strawberry.field
+    def purpose(self) -> Purpose:
+        return self.view.purpose(self.view.catalogue.topics[self.key].purpose)
+
+
+class CatalogueView:
+    """A catalogue as GraphQL shows it; each of its items is made once, however many answers name it."""
+
+    __slots__ = ("_profiles", "_purposes", "_topics", "catalogue", "tenant")
+
+    def __init__(self, tenant: int, catalogue: Catalogue) -> None:
+        self.tenant = tenant
+        self.catalogue = catalogue
+        self._profiles: dict[str, ComplianceProfile] = {}
+        self._purposes: dict[str, Purpose] = {}
+        self._topics: dict[str, Topic] = {}
+
+    def profile(self, key: str) -> ComplianceProfile:
+        """The profile with this key."""
+        shown = self._profiles.get(key)
+        if shown is None:
+            held = self.catalogue.profiles[key]
+            shown = self._profiles[key] = ComplianceProfile(
+                id=key_node_id(self.tenant, NodeKind.COMPLIANCE_PROFILE, key),
+                view=self,
+                key=key,
+                name=held.name,
+                active=held.active,
+                company_address=held.company_address,
+                external_link=held.external_link,
+                version=held.version,
+            )
+        return shown
+
+    def purpose(self, key: str) -> Purpose:
+        """The purpose with this key."""
+        shown = self._purposes.get(key)
+        if shown is None:
+            held = self.catalogue.purposes[key]
+            shown = self._purposes[key] = Purpose(
+                id=key_node_id(self.tenant, NodeKind.PURPOSE, key),
+                view=self,
+                key=key,
+                name=held.name,
+                description=held.description,
+                type=held.type,
+                active=held.active,
+                legal_basis=held.legal_basis,
+                version=held.version,
+            )
+        return shown
+
+    def topic(self, key: str) -> Topic:
+        """The topic with this key."""
+        shown = self._topics.get(key)
+        if shown is None:
+            held = self.catalogue.topics[key]
+            shown = self._topics[key] = Topic(
+                id=key_node_id(self.tenant, NodeKind.TOPIC, key),
+                view=self,
+                key=key,
+                name=held.name,
+                description=held.description,
+                active=held.active,
+                version=held.version,
+            )
+        return shown

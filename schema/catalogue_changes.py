@@ -1,0 +1,314 @@
+"""Changing the catalogue and the tenant's settings. Nothing is ever deleted; each change is an event."""
+
+from collections.abc import Sequence
+
+import strawberry
+
+from domain.catalogue import ComplianceProfile as HeldProfile
+from domain.catalogue import Purpose as HeldPurpose
+from domain.catalogue import Topic as HeldTopic
+from domain.catalogue_commands import Unchanged
+from domain.refusals import Refusal
+from ledger import catalogue
+from ledger.catalogue import Changed
+from schema.catalogue import CatalogueView, ComplianceProfile, Purpose, Topic
+from schema.context import Info, RequestContext
+from schema.enums import Channel, EnforcementModel, PurposeType
+from schema.inputs import LEFT_OUT, change, given
+from schema.node_ids import NodeKind, ref
+from schema.refusals import UserError, user_error
+from schema.viewer import Tenant, shown_tenant
+
+IDEMPOTENCY_KEY = "The same key and the same input give the first answer again."
+EXPECTED_VERSION = "The version that was read; where it is another by now, nothing changes."
+
+
+@strawberry.input(description="What a purpose enforces on one channel; a channel that is not named stays as it is.")
+class ChannelEnforcementInput:
+    channel: Channel
+    model: EnforcementModel
+
+
+@strawberry.input(description="A profile with default purposes of its own, or with another profile's.")
+class CreateComplianceProfileInput:
+    key: str = strawberry.field(description="Permanent: 1 to 64 lower-case letters, digits, - and _.")
+    name: str
+    company_address: str | None = LEFT_OUT
+    external_link: str | None = LEFT_OUT
+    share_purposes_of: str | None = strawberry.field(
+        default=LEFT_OUT,
+        description=("Use previously captured consent: share this profile's purposes, its tracking purpose included."),
+    )
+    idempotency_key: str | None = strawberry.field(default=LEFT_OUT, description=IDEMPOTENCY_KEY)
+
+
+@strawberry.input(description="Changes of a profile: what is left out stays, null clears.")
+class UpdateComplianceProfileInput:
+    ref: str
+    expected_version: int | None = strawberry.field(default=LEFT_OUT, description=EXPECTED_VERSION)
+    name: str | None = LEFT_OUT
+    company_address: str | None = LEFT_OUT
+    external_link: str | None = LEFT_OUT
+    active: bool | None = LEFT_OUT
+    idempotency_key: str | None = strawberry.field(default=LEFT_OUT, description=IDEMPOTENCY_KEY)
+
+
+@strawberry.input(description="A further COMMERCIAL or TRANSACTIONAL purpose, in at least one profile.")
+class CreatePurposeInput:
+    key: str = strawberry.field(description="Permanent: 1 to 64 lower-case letters, digits, - and _.")
+    name: str
+    description: str | None = LEFT_OUT
+    type: PurposeType
+    profiles: list[str]
+    legal_basis: str | None = LEFT_OUT
+    enforcement: list[ChannelEnforcementInput] | None = strawberry.field(
+        default=LEFT_OUT, description="Where it differs from the default of its type."
+    )
+    idempotency_key: str | None = strawberry.field(default=LEFT_OUT, description=IDEMPOTENCY_KEY)
+
+
+@strawberry.input(
+    description="Changes of a purpose, in every profile that shares it: what is left out stays, null clears."
+)
+class UpdatePurposeInput:
+    ref: str
+    expected_version: int | None = strawberry.field(default=LEFT_OUT, description=EXPECTED_VERSION)
+    name: str | None = LEFT_OUT
+    description: str | None = LEFT_OUT
+    legal_basis: str | None = LEFT_OUT
+    enforcement: list[ChannelEnforcementInput] | None = strawberry.field(
+        default=LEFT_OUT, description="A channel that is not named stays as it is."
+    )
+    active: bool | None = LEFT_OUT
+    idempotency_key: str | None = strawberry.field(default=LEFT_OUT, description=IDEMPOTENCY_KEY)
+
+
+@strawberry.input(description="A topic inside a COMMERCIAL or TRANSACTIONAL purpose.")
+class CreateTopicInput:
+    key: str = strawberry.field(description="Permanent: 1 to 64 lower-case letters, digits, - and _.")
+    name: str
+    description: str | None = LEFT_OUT
+    purpose: str
+    idempotency_key: str | None = strawberry.field(default=LEFT_OUT, description=IDEMPOTENCY_KEY)
+
+
+@strawberry.input(description="Changes of a topic: what is left out stays, null clears.")
+class UpdateTopicInput:
+    ref: str
+    expected_version: int | None = strawberry.field(default=LEFT_OUT, description=EXPECTED_VERSION)
+    name: str | None = LEFT_OUT
+    description: str | None = LEFT_OUT
+    active: bool | None = LEFT_OUT
+    idempotency_key: str | None = strawberry.field(default=LEFT_OUT, description=IDEMPOTENCY_KEY)
+
+
+@strawberry.type(description="The profile after the change, or why there was none.")
+class ComplianceProfilePayload:
+    compliance_profile: ComplianceProfile | None = None
+    errors: list[UserError] = strawberry.field(default_factory=list)
+
+
+@strawberry.type(description="The purpose after the change, or why there was none.")
+class PurposePayload:
+    purpose: Purpose | None = None
+    errors: list[UserError] = strawberry.field(default_factory=list)
+
+
+@strawberry.type(description="The topic after the change, or why there was none.")
+class TopicPayload:
+    topic: Topic | None = None
+    errors: list[UserError] = strawberry.field(default_factory=list)
+
+
+@strawberry.type(description="The tenant after the change, or why there was none.")
+class TenantPayload:
+    tenant: Tenant | None = None
+    errors: list[UserError] = strawberry.field(default_factory=list)
+
+
+@strawberry.type
+class CatalogueMutation:
+    @strawberry.mutation(description="Make a profile.")
+    async def create_compliance_profile(
+        self, info: Info, input: CreateComplianceProfileInput
+    ) -> ComplianceProfilePayload:
+        context = _admin(info)
+        shared = given(input.share_purposes_of)
+        try:
+            changed = await catalogue.create_profile(
+                context.tenant,
+                context.caller,
+                key=input.key,
+                name=input.name,
+                company_address=given(input.company_address),
+                external_link=given(input.external_link),
+                share_purposes_of=None
+                if shared is None
+                else ref(context.tenant.id, NodeKind.COMPLIANCE_PROFILE, shared),
+                idempotency_key=given(input.idempotency_key),
+            )
+        except Refusal as refusal:
+            return ComplianceProfilePayload(errors=[user_error(refusal)])
+        return _profile(context, changed)
+
+    @strawberry.mutation(description="Change a profile, deactivate it or activate it again.")
+    async def update_compliance_profile(
+        self, info: Info, input: UpdateComplianceProfileInput
+    ) -> ComplianceProfilePayload:
+        context = _admin(info)
+        try:
+            changed = await catalogue.update_profile(
+                context.tenant,
+                context.caller,
+                ref=ref(context.tenant.id, NodeKind.COMPLIANCE_PROFILE, input.ref),
+                expected_version=given(input.expected_version),
+                name=change(input.name),
+                company_address=change(input.company_address),
+                external_link=change(input.external_link),
+                active=change(input.active),
+                idempotency_key=given(input.idempotency_key),
+            )
+        except Refusal as refusal:
+            return ComplianceProfilePayload(errors=[user_error(refusal)])
+        return _profile(context, changed)
+
+    @strawberry.mutation(description="Make a purpose.")
+    async def create_purpose(self, info: Info, input: CreatePurposeInput) -> PurposePayload:
+        context = _admin(info)
+        try:
+            changed = await catalogue.create_purpose(
+                context.tenant,
+                context.caller,
+                key=input.key,
+                name=input.name,
+                description=given(input.description),
+                type=input.type,
+                profiles=[ref(context.tenant.id, NodeKind.COMPLIANCE_PROFILE, profile) for profile in input.profiles],
+                legal_basis=given(input.legal_basis),
+                enforcement=_pairs(given(input.enforcement)),
+                idempotency_key=given(input.idempotency_key),
+            )
+        except Refusal as refusal:
+            return PurposePayload(errors=[user_error(refusal)])
+        return _purpose(context, changed)
+
+    @strawberry.mutation(description="Change a purpose, deactivate it or activate it again.")
+    async def update_purpose(self, info: Info, input: UpdatePurposeInput) -> PurposePayload:
+        context = _admin(info)
+        enforcement = change(input.enforcement)
+        try:
+            changed = await catalogue.update_purpose(
+                context.tenant,
+                context.caller,
+                ref=ref(context.tenant.id, NodeKind.PURPOSE, input.ref),
+                expected_version=given(input.expected_version),
+                name=change(input.name),
+                description=change(input.description),
+                legal_basis=change(input.legal_basis),
+                enforcement=enforcement if isinstance(enforcement, Unchanged) else _pairs(enforcement),
+                active=change(input.active),
+                idempotency_key=given(input.idempotency_key),
+            )
+        except Refusal as refusal:
+            return PurposePayload(errors=[user_error(refusal)])
+        return _purpose(context, changed)
+
+    @strawberry.mutation(description="Share a purpose with a further profile.")
+    async def add_purpose_to_profile(
+        self, info: Info, profile: str, purpose: str, idempotency_key: str | None = LEFT_OUT
+    ) -> ComplianceProfilePayload:
+        context = _admin(info)
+        try:
+            changed = await catalogue.add_purpose_to_profile(
+                context.tenant,
+                context.caller,
+                profile=ref(context.tenant.id, NodeKind.COMPLIANCE_PROFILE, profile),
+                purpose=ref(context.tenant.id, NodeKind.PURPOSE, purpose),
+                idempotency_key=given(idempotency_key),
+            )
+        except Refusal as refusal:
+            return ComplianceProfilePayload(errors=[user_error(refusal)])
+        return _profile(context, changed)
+
+    @strawberry.mutation(description="Make a topic.")
+    async def create_topic(self, info: Info, input: CreateTopicInput) -> TopicPayload:
+        context = _admin(info)
+        try:
+            changed = await catalogue.create_topic(
+                context.tenant,
+                context.caller,
+                key=input.key,
+                name=input.name,
+                description=given(input.description),
+                purpose=ref(context.tenant.id, NodeKind.PURPOSE, input.purpose),
+                idempotency_key=given(input.idempotency_key),
+            )
+        except Refusal as refusal:
+            return TopicPayload(errors=[user_error(refusal)])
+        return _topic(context, changed)
+
+    @strawberry.mutation(description="Change a topic, deactivate it or activate it again.")
+    async def update_topic(self, info: Info, input: UpdateTopicInput) -> TopicPayload:
+        context = _admin(info)
+        try:
+            changed = await catalogue.update_topic(
+                context.tenant,
+                context.caller,
+                ref=ref(context.tenant.id, NodeKind.TOPIC, input.ref),
+                expected_version=given(input.expected_version),
+                name=change(input.name),
+                description=change(input.description),
+                active=change(input.active),
+                idempotency_key=given(input.idempotency_key),
+            )
+        except Refusal as refusal:
+            return TopicPayload(errors=[user_error(refusal)])
+        return _topic(context, changed)
+
+    @strawberry.mutation(description="Rename the tenant, or change whether consent of other business units counts.")
+    async def update_tenant(
+        self,
+        info: Info,
+        *,
+        name: str | None = LEFT_OUT,
+        unit_scoping: bool | None = LEFT_OUT,
+        idempotency_key: str | None = LEFT_OUT,
+    ) -> TenantPayload:
+        context = _admin(info)
+        try:
+            after = await catalogue.update_tenant(
+                context.tenant,
+                context.caller,
+                name=change(name),
+                unit_scoping=change(unit_scoping),
+                idempotency_key=given(idempotency_key),
+            )
+        except Refusal as refusal:
+            return TenantPayload(errors=[user_error(refusal)])
+        return TenantPayload(tenant=shown_tenant(context, after))
+
+
+def _admin(info: Info) -> RequestContext:
+    context = info.context
+    context.require("admin")
+    context.after_a_change()
+    return context
+
+
+def _pairs(
+    enforcement: Sequence[ChannelEnforcementInput] | None,
+) -> list[tuple[Channel, EnforcementModel]] | None:
+    return None if enforcement is None else [(pair.channel, pair.model) for pair in enforcement]
+
+
+def _profile(context: RequestContext, changed: Changed[HeldProfile]) -> ComplianceProfilePayload:
+    view = CatalogueView(context.tenant.id, changed.catalogue)
+    return ComplianceProfilePayload(compliance_profile=view.profile(changed.item.key))
+
+
+def _purpose(context: RequestContext, changed: Changed[HeldPurpose]) -> PurposePayload:
+    return PurposePayload(purpose=CatalogueView(context.tenant.id, changed.catalogue).purpose(changed.item.key))
+
+
+def _topic(context: RequestContext, changed: Changed[HeldTopic]) -> TopicPayload:
+    return TopicPayload(topic=CatalogueView(context.tenant.id, changed.catalogue).topic(changed.item.key))

@@ -1,0 +1,161 @@
+"""May this message go to this address? The hot path: one question, one call of the ledger, plain values out."""
+
+from datetime import datetime
+from typing import TypeVar
+
+import strawberry
+
+from domain.decision import Reason
+from ledger import check
+from ledger.check import Answer, Question
+from schema.catalogue import CatalogueView, Purpose, Topic
+from schema.context import Info, RequestContext
+from schema.enums import Channel, ConsentValue, EnforcementModel, ReasonCode
+from schema.history import ConsentEvent, shown_event
+from schema.inputs import LEFT_OUT, given
+from schema.node_ids import NodeKind, ref
+from schema.scalars import Long
+
+_AS_OF = "What was true then, in effective time; inclusive. By default knownAt."
+_KNOWN_AT = "What was known then, in recorded time; inclusive. By default now."
+_MIN_POSITION = (
+    "Answer from a state that takes account of this event; NOT_YET_AVAILABLE where it is not there within 5 seconds."
+)
+
+
+@strawberry.input(description="A message to one address: what it names, and when the question is about.")
+class CheckConsentInput:
+    channel: Channel = Channel.EMAIL
+    address: str
+    profile: str = "default"
+    purpose: str
+    topic: str | None = LEFT_OUT
+    as_of: datetime | None = strawberry.field(default=LEFT_OUT, description=_AS_OF)
+    known_at: datetime | None = strawberry.field(default=LEFT_OUT, description=_KNOWN_AT)
+    min_position: Long | None = strawberry.field(default=LEFT_OUT, description=_MIN_POSITION)
+
+
+@strawberry.input(description="A message to many addresses: what it names, and when the question is about.")
+class CheckConsentsInput:
+    channel: Channel = Channel.EMAIL
+    addresses: list[str]
+    profile: str = "default"
+    purpose: str
+    topic: str | None = LEFT_OUT
+    as_of: datetime | None = strawberry.field(default=LEFT_OUT, description=_AS_OF)
+    known_at: datetime | None = strawberry.field(default=LEFT_OUT, description=_KNOWN_AT)
+    min_position: Long | None = strawberry.field(default=LEFT_OUT, description=_MIN_POSITION)
+
+
+@strawberry.type(description="Why a decision is as it is, at one level: the purpose, or the topic.")
+class DecisionReason:
+    reason: strawberry.Private[Reason]
+    view: strawberry.Private[CatalogueView]
+    code: ReasonCode
+    value: ConsentValue = strawberry.field(description="The value found at this level, as recorded.")
+    enforcement: EnforcementModel
+
+    @strawberry.field(description="The reason as a sentence.")
+    def message(self) -> str:
+        return self.reason.message
+
+    @strawberry.field
+    def purpose(self) -> Purpose:
+        return self.view.purpose(self.reason.purpose)
+
+    @strawberry.field
+    def topic(self) -> Topic | None:
+        return None if self.reason.topic is None else self.view.topic(self.reason.topic)
+
+    @strawberry.field(description="The event that set the value.")
+    async def event(self, info: Info) -> ConsentEvent | None:
+        return None if self.reason.record is None else await event_at(info.context, self.reason.record.position)
+
+
+@strawberry.type(description="May this message go? Where it cannot be known, it may not.")
+class ConsentDecision:
+    answer: strawberry.Private[Answer]
+    view: strawberry.Private[CatalogueView]
+    address: str = strawberry.field(description="Exactly as asked.")
+    allowed: bool
+    tracking_allowed: bool = strawberry.field(description="By the profile's tracking purpose.")
+    position: Long = strawberry.field(description="The log position at which it was taken.")
+    decided_at: datetime
+
+    @strawberry.field(description="The first is the one that decided.")
+    def reasons(self) -> list[DecisionReason]:
+        return shown_reasons(self.answer.decision.reasons, self.view)
+
+
+@strawberry.type
+class CheckQuery:
+    @strawberry.field(description="May this message go to this address? The hot path.")
+    async def check_consent(self, info: Info, input: CheckConsentInput) -> ConsentDecision:
+        context = info.context
+        context.require("check")
+        answers = await check.check(context.tenant, _question(context, input, [input.address]))
+        return _decisions(context, input, answers)[0]
+
+    @strawberry.field(
+        description="The same for up to 10,000 addresses at one log position; answers in the order asked, each address "
+        "echoed as given."
+    )
+    async def check_consents(self, info: Info, input: CheckConsentsInput) -> list[ConsentDecision]:
+        context = info.context
+        context.require("check")
+        answers = await check.check(context.tenant, _question(context, input, input.addresses))
+        return _decisions(context, input, answers)
+
+
+Asked = TypeVar("Asked", CheckConsentInput, CheckConsentsInput)
+
+
+def _question(context: RequestContext, input: Asked, addresses: list[str]) -> Question:
+    tenant = context.tenant.id
+    topic = given(input.topic)
+    return Question(
+        channel=input.channel,
+        addresses=addresses,
+        profile=ref(tenant, NodeKind.COMPLIANCE_PROFILE, input.profile),
+        purpose=ref(tenant, NodeKind.PURPOSE, input.purpose),
+        topic=None if topic is None else ref(tenant, NodeKind.TOPIC, topic),
+        as_of=given(input.as_of),
+        known_at=given(input.known_at),
+        min_position=given(input.min_position),
+    )
+
+
+def _decisions(context: RequestContext, input: Asked, answers: list[Answer]) -> list[ConsentDecision]:
+    view = view_known_at(context, given(input.known_at))
+    return [
+        ConsentDecision(
+            answer=answer,
+            view=view,
+            address=answer.address,
+            allowed=answer.decision.allowed,
+            tracking_allowed=answer.tracking.allowed,
+            position=Long(answer.position),
+            decided_at=answer.decided_at,
+        )
+        for answer in answers
+    ]
+
+
+def view_known_at(context: RequestContext, known_at: datetime | None) -> CatalogueView:
+    """The catalogue that an answer just given was taken from: the ledger brought the one it holds up to date for it."""
+    tenant = context.tenant
+    return CatalogueView(tenant.id, tenant.catalogue if known_at is None else tenant.catalogue_known_at(known_at))
+
+
+def shown_reasons(reasons: tuple[Reason, ...], view: CatalogueView) -> list[DecisionReason]:
+    """The reasons of a decision as GraphQL shows them."""
+    return [
+        DecisionReason(reason=reason, view=view, code=reason.code, value=reason.value, enforcement=reason.enforcement)
+        for reason in reasons
+    ]
+
+
+async def event_at(context: RequestContext, position: int) -> ConsentEvent | None:
+    """The event at a position of the log."""
+    event = await context.loaders.events.load(position)
+    return None if event is None else shown_event(context, event)

@@ -1,0 +1,34 @@
+"""The enums of the contract: the domain's own, named for GraphQL. Imported from here, so that they are named by then.
+
+Resolvers hand their members through as they are.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+import strawberry
+
+from domain.addresses import Channel
+from domain.catalogue import EnforcementModel, PurposeType
+from domain.consent import ActorKind, ConsentSource, ConsentValue
+from domain.decision import Contactability, ReasonCode
+from domain.refusals import RefusalCode
+
+_DESCRIPTIONS: Mapping[type[StrEnum], str] = {
+    Channel: "How a message goes.",
+    ConsentValue: "What a record says. NOT_SET is the absence of a record, and can be restored by a reset.",
+    PurposeType: "Why one communicates. A profile has exactly one TRACKING purpose.",
+    EnforcementModel: (
+        "What lets a message pass: RESTRICTIVE an opt-in, NON_RESTRICTIVE that nobody opted out, DISABLED anything."
+    ),
+    Contactability: "What would happen now: a message is sent or not; with a TRACKING purpose, tracked or not.",
+    ConsentSource: "How a choice came in.",
+    ActorKind: "What kind of actor was behind an event.",
+    ReasonCode: "Why a decision is as it is.",
+    RefusalCode: "Why a mutation refused its input.",
+}
+_NAMES: Mapping[type[StrEnum], str] = {ReasonCode: "DecisionReasonCode", RefusalCode: "UserErrorCode"}
+
+
+for _enum, _description in _DESCRIPTIONS.items():
+    strawberry.enum(_enum, name=_NAMES.get(_enum), description=_description)

@@ -1,0 +1,40 @@
+"""The schema put together: every subject's queries and mutations, and nothing else."""
+
+import strawberry
+from graphql import GraphQLError
+from strawberry.schema.config import StrawberryConfig
+from strawberry.types import ExecutionContext
+
+from schema.catalogue_changes import CatalogueMutation
+from schema.catalogue_queries import CatalogueQuery
+from schema.check import CheckQuery
+from schema.contact_points import ContactPointQuery
+from schema.finding_nodes import NodeQuery
+from schema.history import HistoryQuery
+from schema.record import RecordMutation
+from schema.scalars import SCALARS
+from schema.viewer import ViewerQuery
+
+
+@strawberry.type(description="Questions.")
+class Query(CheckQuery, ContactPointQuery, CatalogueQuery, HistoryQuery, ViewerQuery, NodeQuery):
+    pass
+
+
+@strawberry.type(
+    description="Changes. Expected refusals come in a payload's `errors`; each change takes an `idempotencyKey`."
+)
+class Mutation(RecordMutation, CatalogueMutation):
+    pass
+
+
+class Schema(strawberry.Schema):
+    """A schema whose errors are left to whoever runs it: they may quote what a client sent, so they are not logged."""
+
+    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
+        """Log nothing."""
+
+
+def build_schema() -> Schema:
+    """The schema. Building it takes a while: once a process."""
+    return Schema(query=Query, mutation=Mutation, config=StrawberryConfig(scalar_map=SCALARS))
