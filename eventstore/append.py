@@ -11,13 +11,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 import asyncpg
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from eventstore import read
+from eventstore.array_literal import array_literal
 from eventstore.append_queue import AppendQueue, Waiting
 from eventstore.database import StoreUnavailable, store_errors
 from eventstore.entry import Entry, encode
@@ -36,8 +37,7 @@ _APPEND_PARAMETERS = 35
 _LOST_RACES_BEFORE_LOCKING = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IndexColumns:
+class IndexColumns(NamedTuple):
     """What is kept beside an entry to find it by; each says what the entry says."""
 
     channel: str | None = None
@@ -50,9 +50,11 @@ class IndexColumns:
 NO_COLUMNS = IndexColumns()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
-    """An event that a command decided on, before the log numbers it. `evidence` is personal and goes to the vault."""
+class Draft(NamedTuple):
+    """An event that a command decided on, before the log numbers it. `evidence` is personal and goes to the vault.
+
+    Named tuples here as in `entry`: one is made for every event.
+    """
 
     type: str
     version: int
@@ -60,8 +62,11 @@ class Draft:
     effective_at: datetime | None
     actor: str
     columns: IndexColumns = NO_COLUMNS
-    evidence: bytes | None = field(default=None, repr=False)
-    notice: tuple[bytes, str] | None = field(default=None, repr=False)
+    evidence: bytes | None = None
+    notice: tuple[bytes, str] | None = None
+
+    def __repr__(self) -> str:
+        return f"Draft({self.type})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,21 +399,31 @@ class Log:
             tree.root(),
             group.recorded_at,
             group.catalogue_position,
-            [entry.position for entry in entries],
-            [entry.stream for entry in entries],
-            [entry.number for entry in entries],
-            [entry.type for entry in entries],
-            [columns.channel for columns in group.columns],
-            [columns.purpose for columns in group.columns],
-            [columns.topic for columns in group.columns],
-            [columns.value for columns in group.columns],
-            [columns.source for columns in group.columns],
-            [entry.application for entry in entries],
+            array_literal([entry.position for entry in entries]),
+            array_literal([entry.stream for entry in entries]),
+            array_literal([entry.number for entry in entries]),
+            array_literal([entry.type for entry in entries]),
+            array_literal([columns.channel for columns in group.columns]),
+            array_literal([columns.purpose for columns in group.columns]),
+            array_literal([columns.topic for columns in group.columns]),
+            array_literal([columns.value for columns in group.columns]),
+            array_literal([columns.source for columns in group.columns]),
+            array_literal([entry.application for entry in entries]),
             [stored.raw for stored in group.entries],
             [stored.leaf_hash for stored in group.entries],
-            *_columns(group.records, 4),
-            *_columns(group.subjects, 6),
-            *_columns(group.items, 3),
+            [record[0] for record in group.records],
+            [record[1] for record in group.records],
+            array_literal([record[2] for record in group.records]),
+            array_literal([record[3] for record in group.records]),
+            array_literal([subject[0] for subject in group.subjects]),
+            array_literal([subject[1] for subject in group.subjects]),
+            [subject[2] for subject in group.subjects],
+            [subject[3] for subject in group.subjects],
+            [subject[4] for subject in group.subjects],
+            array_literal([subject[5] for subject in group.subjects]),
+            array_literal([item[0] for item in group.items]),
+            array_literal([item[1] for item in group.items]),
+            [item[2] for item in group.items],
             list(group.notices),
             list(group.notices.values()),
             *self._projection.arguments(entries),
@@ -438,8 +453,3 @@ def _stream_of(command: Command, found: _Found, streams: dict[bytes | UUID, _Str
         known = _Stream(command.stream, None) if stored is None else _Stream(command.stream, None, *stored)
         streams[command.stream] = known
     return known
-
-
-def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
-    """Rows as columns, for unnest; `width` says how many where there is no row."""
-    return [[row[index] for row in rows] for index in range(width)]

@@ -21,12 +21,14 @@ An entry is canonical JSON (`canonical_json`) of at most 65,535 bytes (the lengt
 Instants are `YYYY-MM-DDTHH:MM:SS.ffffffZ`.
 """
 
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from binascii import Error as Base64Error
+from binascii import b2a_base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, cast
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from eventstore import canonical_json
@@ -43,9 +45,11 @@ class EntryTooLarge(ValueError):
     """The entry would be longer than ENTRY_BYTES_MAX."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One event as it stands in the log. Holds nothing personal: `personal` has commitments only."""
+class Entry(NamedTuple):
+    """One event as it stands in the log. Holds nothing personal: `personal` has commitments only.
+
+    A named tuple, which is made several times faster than a frozen dataclass: one is made for every event written or read.
+    """
 
     event_id: UUID
     tenant: str
@@ -60,9 +64,10 @@ class Entry:
     application: str | None
     actor: str
     data: Mapping[str, Any]
-    personal: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    personal: Mapping[str, bytes] = MappingProxyType({})
 
 
+@lru_cache(maxsize=1_024)
 def instant_text(instant: datetime) -> str:
     """The one spelling of an instant in an entry; `instant` is aware and in UTC."""
     text = instant.isoformat(timespec="microseconds")
@@ -82,29 +87,26 @@ def _instant(text: object) -> datetime:
 
 
 def encode(entry: Entry) -> bytes:
-    """The bytes of an entry. Raises EntryTooLarge, and NotCanonical where `data` holds what has no canonical form."""
-    members: dict[str, Any] = {
-        "actor": entry.actor,
-        "data": entry.data,
-        "format": ENTRY_FORMAT,
-        "id": str(entry.event_id),
-        "number": entry.number,
-        "position": entry.position,
-        "recordedAt": instant_text(entry.recorded_at),
-        "stream": str(entry.stream),
-        "tenant": entry.tenant,
-        "type": entry.type,
-        "version": entry.version,
-    }
-    if entry.application is not None:
-        members["application"] = entry.application
-    if entry.effective_at is not None:
-        members["effectiveAt"] = instant_text(entry.effective_at)
+    """The bytes of an entry. Raises EntryTooLarge, and NotCanonical where `data` holds what has no canonical form.
+
+    Written member by member in their sorted order. Kind, keys, type, ids and instants hold no character that JSON escapes:
+    they come from enumerations, from `domain.text.KEY_FORM` and from here.
+    """
+    application = "" if entry.application is None else f'"application":"{entry.application}",'
+    effective_at = "" if entry.effective_at is None else f'"effectiveAt":"{instant_text(entry.effective_at)}",'
+    personal = ""
     if entry.personal:
-        members["personal"] = {name: b64encode(digest).decode() for name, digest in entry.personal.items()}
-    if entry.previous is not None:
-        members["previous"] = entry.previous
-    raw = canonical_json.encode(members)
+        digests = ",".join(
+            f'"{name}":"{b2a_base64(digest, newline=False).decode()}"' for name, digest in sorted(entry.personal.items())
+        )
+        personal = f'"personal":{{{digests}}},'
+    previous = "" if entry.previous is None else f'"previous":{entry.previous},'
+    raw = (
+        f'{{"actor":"{entry.actor}",{application}"data":{canonical_json.encode(entry.data).decode()},{effective_at}'
+        f'"format":{ENTRY_FORMAT},"id":"{entry.event_id}","number":{entry.number},{personal}"position":{entry.position},'
+        f'{previous}"recordedAt":"{instant_text(entry.recorded_at)}","stream":"{entry.stream}","tenant":"{entry.tenant}",'
+        f'"type":"{entry.type}","version":{entry.version}}}'
+    ).encode()
     if len(raw) > ENTRY_BYTES_MAX:
         raise EntryTooLarge(f"an entry has at most {ENTRY_BYTES_MAX} bytes, this would have {len(raw)}")
     return raw

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from domain.consent import RESTRICTIVENESS, ConsentRecord, join
-from domain.events import ConsentCaptured, EventType
+from domain.consent import RESTRICTIVENESS, ConsentRecord
+from domain.events import CURRENT_VERSIONS, ConsentCaptured, EventType
 from domain.upcasting import upcast
+from eventstore.array_literal import array_literal
 from eventstore.entry import Entry
 
 _CTES = """
@@ -19,9 +20,14 @@ _CTES = """
     INSERT INTO current_consent AS held
         (tenant, contact_point, channel, purpose, topic, unit, value, restrictiveness, effective_at, recorded_at,
          valid_until, position)
-    SELECT moved.tenant, u.*
-    FROM moved, unnest(${}::uuid[], ${}::text[], ${}::text[], ${}::text[], ${}::text[], ${}::text[], ${}::smallint[],
-                       ${}::timestamptz[], ${}::timestamptz[], ${}::timestamptz[], ${}::bigint[]) AS u
+    SELECT moved.tenant, u.contact_point, u.channel, u.purpose, coalesce(u.topic, ''), u.unit, u.value,
+           u.restrictiveness, u.effective_at, u.recorded_at, u.valid_until, u.position
+    FROM moved, unnest(
+        ${}::text::uuid[], ${}::text::text[], ${}::text::text[], ${}::text::text[], ${}::text::text[], ${}::text::text[],
+        ${}::text::smallint[], ${}::text::timestamptz[], ${}::text::timestamptz[], ${}::text::timestamptz[],
+        ${}::text::bigint[]
+    ) AS u (contact_point, channel, purpose, topic, unit, value, restrictiveness, effective_at, recorded_at,
+            valid_until, position)
     ON CONFLICT (tenant, contact_point, purpose, topic, unit) DO UPDATE
     SET value = excluded.value, restrictiveness = excluded.restrictiveness, effective_at = excluded.effective_at,
         recorded_at = excluded.recorded_at, valid_until = excluded.valid_until, position = excluded.position
@@ -30,6 +36,8 @@ _CTES = """
 )
 """
 _PARAMETERS = 11
+_CAPTURED = EventType.CONSENT_CAPTURED
+_CURRENT = CURRENT_VERSIONS[_CAPTURED]
 
 
 def captured(entry: Entry) -> ConsentCaptured | None:
@@ -56,31 +64,28 @@ class InlineCurrentConsent:
 
     def arguments(self, entries: Sequence[Entry]) -> list[Any]:
         """The columns of the rows that a group of entries leads to, one row a (contact point, purpose, topic, unit)."""
-        best: dict[tuple[UUID, str, str, str], tuple[str, ConsentRecord]] = {}
+        rows: dict[tuple[UUID, str, str | None, str], tuple[Any, ...]] = {}
         for entry in entries:
-            capture = captured(entry)
-            if capture is None:
+            if entry.type != _CAPTURED:
                 continue
-            record = capture.record(entry.position, entry.recorded_at)
-            key = (entry.stream, record.purpose, record.topic or "", record.unit)
-            held = best.get(key)
-            winner = record if held is None else join(held[1], record)
-            if winner is record:
-                best[key] = (capture.channel, record)
-        rows = [
-            (
-                contact_point,
-                channel,
-                purpose,
-                topic,
-                unit,
-                record.value,
-                RESTRICTIVENESS[record.value],
-                record.effective_at,
-                record.recorded_at,
-                record.valid_until,
-                record.position,
-            )
-            for (contact_point, purpose, topic, unit), (channel, record) in best.items()
+            data = entry.data if entry.version == _CURRENT else upcast(entry.type, entry.version, entry.data)
+            key = (entry.stream, data["purpose"], data.get("topic"), data["unit"])
+            held = rows.get(key)
+            # The precedence of `domain.consent`, on plain tuples: this runs for every event.
+            precedence = (entry.effective_at, RESTRICTIVENESS[data["value"]], entry.position)
+            if held is None or precedence > held[0]:
+                rows[key] = (precedence, data["channel"], data["value"], entry.recorded_at, data.get("validUntil"))
+        keys, held_rows = list(rows), list(rows.values())
+        return [
+            array_literal([key[0] for key in keys]),
+            array_literal([row[1] for row in held_rows]),
+            array_literal([key[1] for key in keys]),
+            array_literal([key[2] for key in keys]),
+            array_literal([key[3] for key in keys]),
+            array_literal([row[2] for row in held_rows]),
+            array_literal([row[0][1] for row in held_rows]),
+            array_literal([row[0][0].isoformat() for row in held_rows]),
+            array_literal([row[3].isoformat() for row in held_rows]),
+            array_literal([row[4] for row in held_rows]),
+            array_literal([row[0][2] for row in held_rows]),
         ]
-        return [[row[index] for row in rows] for index in range(_PARAMETERS)]
