@@ -1,7 +1,7 @@
 """Several processes that serve one address. The parent only supervises: it starts, replaces and stops them.
 
-A worker that ends before it ever answered would end again: that stops everything. One that ends later is replaced.
-Workers notice when the parent is gone, by the pipe that it held.
+Where a worker cannot start at first, nothing is served: another would fail the same way. One that ends later is
+replaced, for as long as it takes. Workers notice when the parent is gone, by the pipe that it held.
 """
 
 import asyncio
@@ -59,17 +59,17 @@ def supervise(settings: Settings, listener: socket.socket, *, started: Callable[
             announced = False
             while not stop:
                 wait([worker.process.sentinel for worker in workers], timeout=_LOOK_S)
-                for worker in workers:
-                    _hear(worker)
+                failures = [why for worker in workers if (why := _hear(worker)) is not None]
+                if failures and not announced:
+                    raise WorkerFailed(failures[0])
                 if not announced and all(worker.answers for worker in workers):
                     announced = True
                     started()
-                ended = [worker for worker in workers if not worker.process.is_alive()]
-                if ended and not stop:
-                    for worker in ended:
-                        _log.error("worker ended", extra={"fields": {"exit_code": worker.process.exitcode}})
-                    time.sleep(_REPLACE_PAUSE_S)
-                    workers = [_start(settings, listener) if worker in ended else worker for worker in workers]
+                if not stop:
+                    workers = [
+                        worker if worker.process.is_alive() else _replace(worker, settings, listener)
+                        for worker in workers
+                    ]
         finally:
             _stop(workers)
             for number, handler in before.items():
@@ -86,17 +86,29 @@ def _start(settings: Settings, listener: socket.socket) -> _Worker:
     return _Worker(process, ours)
 
 
-def _hear(worker: _Worker) -> None:
-    """What the worker says: that it answers, or why it cannot."""
-    with contextlib.suppress(EOFError, OSError):
-        if worker.answers or not worker.pipe.poll():
-            if not worker.answers and not worker.process.is_alive():
-                raise WorkerFailed(f"a worker ended before it answered, with exit code {worker.process.exitcode}")
-            return
-        said = worker.pipe.recv()
-        if said != _STARTED:
-            raise WorkerFailed(said)
-        worker.answers = True
+def _replace(ended: _Worker, settings: Settings, listener: socket.socket) -> _Worker:
+    _log.error("worker ended", extra={"fields": {"exit_code": ended.process.exitcode}})
+    ended.pipe.close()
+    time.sleep(_REPLACE_PAUSE_S)
+    return _start(settings, listener)
+
+
+def _hear(worker: _Worker) -> str | None:
+    """Take note that the worker answers; or return why it never will."""
+    if worker.answers:
+        return None
+    said = ""
+    try:
+        if worker.pipe.poll():
+            said = worker.pipe.recv()
+        elif worker.process.is_alive():
+            return None
+    except (EOFError, OSError):
+        worker.process.join(_LOOK_S)
+    worker.answers = said == _STARTED
+    if worker.answers:
+        return None
+    return said or f"a worker ended before it answered, with exit code {worker.process.exitcode}"
 
 
 def _stop(workers: list[_Worker]) -> None:
