@@ -19,10 +19,10 @@ _FRESH_S = 2.5
 _RECONNECT_S = 0.5
 
 
-async def wait(growth: asyncio.Event, timeout_s: float = POLL_S) -> None:
-    """Return when `growth` is set, or after `timeout_s`."""
+async def wait(growth: asyncio.Event, timeout_s: float | None = None) -> None:
+    """Return when `growth` is set, or after `timeout_s`, which is POLL_S unless given."""
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(growth.wait(), timeout_s)
+        await asyncio.wait_for(growth.wait(), POLL_S if timeout_s is None else timeout_s)
 
 
 class Wakeup:
