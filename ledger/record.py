@@ -7,6 +7,7 @@ because nothing can ever be taken out of it again.
 import asyncio
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -31,6 +32,8 @@ REASON_CHARS_MAX = 500
 NOTICE_CHARS_MAX = 50_000
 ATTRIBUTES_CHARS_MAX = 8_000
 _DIGITS_OF_A_NUMBER = 7
+# As JSON writes it; after an even number of backslashes, since `\\\\u0000` is a backslash and five characters.
+_NUL_IN_JSON = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -346,6 +349,8 @@ def _check_attributes(attributes: object) -> None:
             raise TypeError("not an object")
         text = json.dumps(attributes, allow_nan=False, ensure_ascii=False)
         text.encode()
+        if _NUL_IN_JSON.search(text):
+            raise ValueError("NUL")
     except (TypeError, ValueError, RecursionError) as error:
         raise Refusal(RefusalCode.INVALID, "attributes must be a JSON object of valid text", ("attributes",)) from error
     if len(text) > ATTRIBUTES_CHARS_MAX:

@@ -5,11 +5,17 @@ import contextlib
 import json
 import shutil
 import subprocess
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import uvicorn
+from starlette.applications import Starlette
 from toy import toy_app
+
+from ledger.api_keys import create_key
+from ledger.assembly import Ledger, Tenant
+from web.app import create_app
 
 _FOLDER = Path(__file__).with_name("graphql_over_http")
 _AUDITS = 61
@@ -32,25 +38,32 @@ def audit_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-async def test_graphql_http_finds_nothing_to_complain_about(audit_folder: Path) -> None:
-    server = uvicorn.Server(uvicorn.Config(toy_app(), port=0, lifespan="off", log_config=None))
+@contextlib.asynccontextmanager
+async def listening(app: Starlette) -> AsyncIterator[str]:
+    """The application on a socket of its own."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, lifespan="off", log_config=None))
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign] - pytest keeps its own
     serving = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
     try:
-        audit = await asyncio.create_subprocess_exec(
-            "node",
-            "audit.mjs",
-            f"http://127.0.0.1:{port}/graphql",
-            cwd=audit_folder,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        output, _ = await asyncio.wait_for(audit.communicate(), 60)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
         await serving
+
+
+@pytest.mark.parametrize("application", ["toy", "consentry"])
+async def test_graphql_http_finds_nothing_to_complain_about(
+    audit_folder: Path, ledger: Ledger, tenant: Tenant, application: str
+) -> None:
+    app = toy_app() if application == "toy" else create_app(ledger)
+    key = await create_key(tenant, "audit", ["check"])
+    async with listening(app) as url:
+        audit = await asyncio.create_subprocess_exec(
+            "node", "audit.mjs", f"{url}/graphql", key, cwd=audit_folder, stdout=asyncio.subprocess.PIPE
+        )
+        output, _ = await asyncio.wait_for(audit.communicate(), 60)
     results = json.loads(output)
     assert [result for result in results if result["status"] != "ok"] == []
     assert len(results) == _AUDITS
