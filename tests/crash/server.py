@@ -1,0 +1,56 @@
+"""A real server in a process of its own: started, killed, and started again."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = "import sys; from cli.main import main; sys.exit(main())"
+
+
+def environment() -> dict[str, str]:
+    given = {name: value for name, value in os.environ.items() if not name.startswith("CONSENTRY_")}
+    return {**given, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+
+
+class Server:
+    """`consentry serve` on a free port; `url` is where it answers."""
+
+    def __init__(self, *options: str) -> None:
+        self._options = options
+        self._process: asyncio.subprocess.Process | None = None
+        self.url = ""
+
+    async def start(self) -> None:
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", COMMAND, "serve", "--port", "0", *self._options,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, env=environment(), cwd=ROOT,
+        )  # fmt: skip
+        assert self._process.stdout is not None
+        line = (await asyncio.wait_for(self._process.stdout.readline(), 30)).decode()
+        assert line.startswith("Consentry listening on "), line
+        self.url = line.split()[-1]
+
+    async def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        await self._process.wait()
+
+    async def stop(self) -> int:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        return await asyncio.wait_for(self._process.wait(), 20)
+
+
+async def consentry(*arguments: str, code: int = 0) -> str:
+    """Run one command of the command line; its standard output."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", COMMAND, *arguments,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=environment(), cwd=ROOT,
+    )  # fmt: skip
+    output, errors = await process.communicate()
+    assert process.returncode == code, errors.decode()
+    assert "Traceback" not in errors.decode()
+    return output.decode()

@@ -1,0 +1,118 @@
+"""SIGKILL under load, again and again: what was acknowledged is there exactly once, and the log verifies from its bytes."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from domain.consent import current
+from ledger.assembly import LedgerConfig, Tenant, open_ledger
+from projections.inline import consent_record
+from tests.conftest import own_database
+from tests.crash.server import Server, consentry
+from tests.eventstore.test_append import verify
+
+WRITERS, KILLS = 16, 10
+RECORD = """mutation ($input: RecordConsentInput!) {
+  recordConsent(input: $input) { position event { id } errors { code message } }
+}"""
+
+
+@pytest.fixture
+async def where(tmp_path: Path) -> AsyncIterator[tuple[list[str], LedgerConfig]]:
+    """The options of a database of its own, and the same as a configuration."""
+    url = os.environ.get("CONSENTRY_TEST_DATABASE_URL")
+    if not url:
+        yield ["--data-dir", str(tmp_path)], LedgerConfig(data_dir=tmp_path)
+        return
+    async with own_database(url) as own:
+        yield (
+            ["--data-dir", str(tmp_path), "--database-url", own],
+            LedgerConfig(data_dir=tmp_path, database_url=own),
+        )
+
+
+async def test_a_killed_server_loses_and_doubles_nothing(where: tuple[list[str], LedgerConfig]) -> None:
+    options, config = where
+    await consentry("tenants", "create", "demo", "--name", "Demo", *options)
+    secret = await consentry("keys", "create", "--tenant", "demo", "--application", "w", "--scope", "write", *options)
+    server = Server(*options)
+    await server.start()
+    acknowledged: dict[str, tuple[str, int]] = {}
+    done = asyncio.Event()
+
+    async def write(writer: int, client: httpx.AsyncClient) -> None:
+        number = 0
+        while not done.is_set():
+            key = f"{writer}-{number}"
+            body = {
+                "query": RECORD,
+                "variables": {
+                    "input": {
+                        "address": f"a{(writer * 7 + number) % 50}@example.org",
+                        "purpose": ("commercial", "tracking")[number % 2],
+                        "value": ("OPTED_IN", "OPTED_OUT", "NOT_SET")[number % 3],
+                        "idempotencyKey": key,
+                    }
+                },
+            }
+            try:
+                answer = await client.post(f"{server.url}/graphql", json=body)
+                payload = answer.json()["data"]["recordConsent"]
+            except (httpx.HTTPError, ValueError, KeyError, TypeError):
+                await asyncio.sleep(0)  # killed meanwhile: ask again, with the same key
+                continue
+            assert payload["errors"] == []
+            acknowledged[key] = (payload["event"]["id"], payload["position"])
+            number += 1
+
+    async with httpx.AsyncClient(
+        headers={"Authorization": f"Bearer {secret.strip()}"}, timeout=20, limits=httpx.Limits(max_connections=WRITERS)
+    ) as client:
+        writers = [asyncio.create_task(write(writer, client)) for writer in range(WRITERS)]
+        for _ in range(KILLS):
+            before = len(acknowledged)
+            while len(acknowledged) < before + 40:
+                await asyncio.sleep(0)
+                assert not any(task.done() for task in writers)
+            await server.kill()
+            await server.start()
+        done.set()
+        await asyncio.gather(*writers)
+        assert await server.stop() == 0
+
+    async with open_ledger(config) as ledger:
+        tenant = await ledger.tenant("demo")
+        stored = await verify(tenant)
+        captures = [event for event in stored if event.entry.type == "ConsentCaptured"]
+        positions = [position for _, position in acknowledged.values()]
+        assert len(set(positions)) == len(positions)
+        assert set(positions) <= {event.position for event in captures}
+        # A write may be durable whose answer was never read: at most one for each writer that was cut off at the end.
+        assert len(captures) == len(positions)
+        await compare_with_projection(tenant, stored)
+
+
+async def compare_with_projection(tenant: Tenant, stored: list) -> None:  # type: ignore[type-arg]
+    """The table current_consent equals what the entries alone lead to."""
+    folded = {}
+    now = max(event.entry.recorded_at for event in stored)
+    for stream in {event.entry.stream for event in stored}:
+        records = [consent_record(event.entry) for event in stored if event.entry.stream == stream]
+        made = [record for record in records if record is not None]
+        for (purpose, topic, unit), record in current(made, as_of=now, known_at=now).items():
+            folded[stream, purpose, topic or "", unit] = (record.value, record.effective_at, record.position)
+    async with tenant.ledger.connection() as connection:
+        rows = await connection.fetch("SELECT * FROM current_consent WHERE tenant = $1", tenant.id)
+    held = {
+        (row["contact_point"], row["purpose"], row["topic"], row["unit"]): (
+            row["value"],
+            row["effective_at"],
+            row["position"],
+        )
+        for row in rows
+    }
+    assert held == folded
