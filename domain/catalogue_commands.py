@@ -179,10 +179,7 @@ def create_purpose(
         )
     if not profiles:
         raise Refusal(RefusalCode.INVALID, "a purpose belongs to at least one profile", ("profiles",))
-    owners = [
-        catalogue.profile(ref, field=f"profiles.{number}").key if ref not in catalogue.profiles else ref
-        for number, ref in enumerate(profiles)
-    ]
+    owners = [_owner(catalogue, ref, number) for number, ref in enumerate(profiles)]
     data = {
         "key": key,
         "name": _name(name),
@@ -309,6 +306,13 @@ def _unit(catalogue: Catalogue, ref: str | None) -> str:
     if ref not in catalogue.units:
         raise Refusal(RefusalCode.NOT_FOUND, "there is no business unit with this key", ("businessUnit",))
     return ref
+
+
+def _owner(catalogue: Catalogue, ref: str, number: int) -> str:
+    try:
+        return catalogue.profile(ref, field=str(number)).key
+    except Refusal as refusal:
+        raise refusal.under("profiles") from refusal
 
 
 def _name(name: str | None) -> str:
