@@ -29,12 +29,19 @@ class CheckQueue(Generic[Asked, Answered]):
         self._addresses = addresses
         self._waiting: deque[tuple[Asked, asyncio.Future[Answered]]] = deque()
         self._flights: set[asyncio.Task[None]] = set()
+        # Not the size of the set: that would count a flight that found nobody left and has yet to be discarded, and
+        # whoever asked in between would wait for a flight that never comes.
+        self._flying = 0
 
     async def submit(self, asked: Asked) -> Answered:
-        """The answer to one look-up; raises what the flight that carried it raised. A caller that leaves cancels nobody."""
+        """The answer to one look-up; raises what the flight that carried it raised.
+
+        A caller that leaves cancels nobody.
+        """
         future: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
         self._waiting.append((asked, future))
-        if len(self._flights) < FLIGHTS_MAX:
+        if self._flying < FLIGHTS_MAX:
+            self._flying += 1
             flight = asyncio.create_task(self._fly(), name="check")
             self._flights.add(flight)
             flight.add_done_callback(self._flights.discard)
@@ -42,24 +49,35 @@ class CheckQueue(Generic[Asked, Answered]):
 
     async def _fly(self) -> None:
         # One turn of the loop lets callers that were woken together fly together.
-        await asyncio.sleep(0)
-        while group := self._next_group():
-            try:
-                answers = await self._ask([asked for asked, _ in group])
-            except Exception as error:  # noqa: BLE001 - told to each caller, none of which may wait for ever
-                for _, future in group:
-                    if not future.done():
-                        future.set_exception(error)
-            else:
-                for (_, future), answer in zip(group, answers, strict=True):
-                    if not future.done():
-                        future.set_result(answer)
+        try:
+            await asyncio.sleep(0)
+            while group := self._next_group():
+                await self._answer(group)
+        finally:
+            self._flying -= 1
+
+    async def _answer(self, group: Sequence[tuple[Asked, asyncio.Future[Answered]]]) -> None:
+        try:
+            answers = await self._ask([asked for asked, _ in group])
+            if len(answers) != len(group):
+                raise RuntimeError("a flight came back with another number of answers than it has callers")
+            for (_, future), answer in zip(group, answers, strict=True):
+                if not future.done():
+                    future.set_result(answer)
+        except Exception as error:  # noqa: BLE001 - told to each caller, none of which may wait for ever
+            for _, future in group:
+                if not future.done():
+                    future.set_exception(error)
 
     def _next_group(self) -> list[tuple[Asked, asyncio.Future[Answered]]]:
         group: list[tuple[Asked, asyncio.Future[Answered]]] = []
         addresses = 0
         while self._waiting:
-            addresses += self._addresses(self._waiting[0][0])
+            asked, future = self._waiting[0]
+            if future.done():
+                self._waiting.popleft()  # its caller has left
+                continue
+            addresses += self._addresses(asked)
             if group and addresses > FLIGHT_ADDRESSES_MAX:
                 break
             group.append(self._waiting.popleft())
