@@ -13,6 +13,8 @@ from uuid import UUID
 
 import strawberry
 
+from schema.scalars import LONG_MAX
+
 _FIRST_CHARACTERS = frozenset("QRSTUVW")
 _HEAD_BYTES = 5
 _NODE_ID_CHARS_MAX = 200
@@ -49,9 +51,10 @@ class NodeName:
 
     def event(self) -> tuple[int, UUID] | None:
         """The position and id of an event."""
-        if len(self.name) != 24:
+        position = int.from_bytes(self.name[:8], "big")
+        if len(self.name) != 24 or position > LONG_MAX:
             return None
-        return int.from_bytes(self.name[:8], "big"), UUID(bytes=self.name[8:])
+        return position, UUID(bytes=self.name[8:])
 
 
 def key_node_id(tenant: int, kind: NodeKind, key: str) -> strawberry.ID:

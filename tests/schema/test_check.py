@@ -143,7 +143,8 @@ async def test_a_position_can_be_waited_for(ask: Asker, monkeypatch: pytest.Monk
     assert seen["checkConsent"]["position"] == recorded["position"]
     seen = await ask.data(CHECK, input={**asked, "minPosition": str(recorded["position"])})
     assert seen["checkConsent"]["position"] == recorded["position"]
-    assert await ask.not_yet(CHECK, input={**asked, "minPosition": recorded["position"] + 1}) == recorded["position"] + 1
+    later = recorded["position"] + 1
+    assert await ask.not_yet(CHECK, input={**asked, "minPosition": later}) == later
 
 
 async def test_what_was_known_then_is_shown_as_it_was_then(

@@ -76,7 +76,7 @@ async def test_everything_that_a_capture_carries_comes_back(ask: Asker) -> None:
     assert event["actor"] == {"kind": "RECIPIENT", "id": "ann"}
     assert event["contactPoint"] == {"address": "ann@example.org", "channel": "EMAIL"}
     assert event["evidence"] == {
-        **{name: value for name, value in given["evidence"].items()},
+        **given["evidence"],
         "reason": "because I like it",
         "reasonDescription": "found on the fair",
         "actorId": "ann",
@@ -179,9 +179,7 @@ async def test_opting_out_of_all_refuses_with_the_inputs_path(
     assert (payload["results"], payload["recorded"]) == ([], 0)
 
 
-async def test_what_counts_after_a_capture_is_judged_then(
-    schema: Schema, clocked_tenant: Tenant, clock: Clock
-) -> None:
+async def test_what_counts_after_a_capture_is_judged_then(schema: Schema, clocked_tenant: Tenant, clock: Clock) -> None:
     ask = Asker(schema, clocked_tenant, ALL_SCOPES)
     given = {**GIVEN, "validUntil": "2026-06-01T12:30:00Z", "idempotencyKey": "k"}
     first = await ask.data(RECORD, input=given)

@@ -1,0 +1,172 @@
+"""Every mutation takes an idempotency key: the same input gives the first answer again, another input is a conflict."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from graphql import GraphQLObjectType
+
+from schema.schema import Schema
+from tests.schema.conftest import Asker
+
+CAPTURE = {"address": "ann@example.org", "purpose": "commercial", "value": "OPTED_IN"}
+PROFILE = "complianceProfile { name version purposes { name version } }"
+PURPOSE = "purpose { name version profiles { name } topics { name } }"
+
+# mutation -> (declarations of variables, arguments, selection, variables, what a different input changes)
+MUTATIONS: Mapping[str, tuple[str, str, str, dict[str, Any], dict[str, Any]]] = {
+    "recordConsent": (
+        "$input: RecordConsentInput!",
+        "input: $input",
+        "event { id position recordedAt } consent { value recordedAt } position",
+        {"input": CAPTURE},
+        {"value": "OPTED_OUT"},
+    ),
+    "optOutOfAll": (
+        "$input: OptOutOfAllInput!",
+        "input: $input",
+        "results { event { id } consent { value } position } recorded refused position",
+        {"input": {"address": "ann@example.org"}},
+        {"profile": "default"},
+    ),
+    "createComplianceProfile": (
+        "$input: CreateComplianceProfileInput!",
+        "input: $input",
+        PROFILE,
+        {"input": {"key": "brand", "name": "Brand"}},
+        {"name": "Another"},
+    ),
+    "updateComplianceProfile": (
+        "$input: UpdateComplianceProfileInput!",
+        "input: $input",
+        PROFILE,
+        {"input": {"ref": "default", "name": "Renamed"}},
+        {"companyAddress": None},
+    ),
+    "createPurpose": (
+        "$input: CreatePurposeInput!",
+        "input: $input",
+        PURPOSE,
+        {"input": {"key": "fairs", "name": "Fairs", "type": "COMMERCIAL", "profiles": ["default"]}},
+        {"enforcement": [{"channel": "SMS", "model": "DISABLED"}]},
+    ),
+    "updatePurpose": (
+        "$input: UpdatePurposeInput!",
+        "input: $input",
+        PURPOSE,
+        {"input": {"ref": "commercial", "name": "Renamed"}},
+        {"active": True},
+    ),
+    "addPurposeToProfile": (
+        "$profile: String!, $purpose: String!, $key: String",
+        "profile: $profile, purpose: $purpose, idempotencyKey: $key",
+        PROFILE,
+        {"profile": "prepared", "purpose": "commercial"},
+        {"purpose": "transactional"},
+    ),
+    "createTopic": (
+        "$input: CreateTopicInput!",
+        "input: $input",
+        "topic { name version purpose { name topics { name } } }",
+        {"input": {"key": "offers", "name": "Offers", "purpose": "commercial"}},
+        {"description": "All of them"},
+    ),
+    "updateTopic": (
+        "$input: UpdateTopicInput!",
+        "input: $input",
+        "topic { name version active purpose { name topics { name } } }",
+        {"input": {"ref": "news", "name": "Renamed"}},
+        {"name": None},
+    ),
+    "updateTenant": (
+        "$name: String, $key: String",
+        "name: $name, idempotencyKey: $key",
+        "tenant { name unitScoping }",
+        {"name": "Renamed"},
+        {"name": "Another"},
+    ),
+}
+
+
+def with_key(variables: dict[str, Any], **changed: Any) -> dict[str, Any]:
+    if "input" in variables:
+        return {"input": {**variables["input"], **changed, "idempotencyKey": "a-key"}}
+    return {**variables, **changed, "key": "a-key"}
+
+
+async def prepare(ask: Asker) -> None:
+    await ask.data(
+        """mutation {
+          createComplianceProfile(input: {key: "prepared", name: "Prepared"}) { errors { code } }
+          createTopic(input: {key: "news", name: "News", purpose: "commercial"}) { errors { code } }
+        }"""
+    )
+
+
+async def change_everything(ask: Asker) -> None:
+    await ask.data(
+        """mutation {
+          updateTenant(name: "Changed", unitScoping: false) { errors { code } }
+          one: updateComplianceProfile(input: {ref: "default", name: "Changed"}) { errors { code } }
+          two: updateComplianceProfile(input: {ref: "prepared", name: "Changed"}) { errors { code } }
+          updatePurpose(input: {ref: "commercial", name: "Changed"}) { errors { code } }
+          updateTopic(input: {ref: "news", name: "Changed"}) { errors { code } }
+          recordConsent(input: {address: "ann@example.org", purpose: "commercial", value: NOT_SET}) { errors { code } }
+        }"""
+    )
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+async def test_the_same_input_gives_the_first_answer_again(ask: Asker, name: str) -> None:
+    declarations, arguments, selection, variables, _ = MUTATIONS[name]
+    document = f"mutation({declarations}) {{ {name}({arguments}) {{ {selection} errors {{ code path message }} }} }}"
+    await prepare(ask)
+    first = await ask.data(document, **with_key(variables))
+    assert first[name]["errors"] == []
+    await change_everything(ask)
+    size = (await ask.data("{ consentEvents(first: 0) { totalCount } }"))["consentEvents"]
+    assert await ask.data(document, **with_key(variables)) == first
+    assert (await ask.data("{ consentEvents(first: 0) { totalCount } }"))["consentEvents"] == size
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+async def test_another_input_under_the_same_key_is_a_conflict(ask: Asker, name: str) -> None:
+    declarations, arguments, selection, variables, changed = MUTATIONS[name]
+    document = f"mutation({declarations}) {{ {name}({arguments}) {{ {selection} errors {{ code path }} }} }}"
+    await prepare(ask)
+    await ask.data(document, **with_key(variables))
+    answer = (await ask.data(document, **with_key(variables, **changed)))[name]
+    assert answer["errors"] == [{"code": "IDEMPOTENCY_CONFLICT", "path": ["idempotencyKey"]}]
+
+
+async def test_the_items_of_a_bulk_have_keys_of_their_own(ask: Asker) -> None:
+    document = """mutation($input: RecordConsentsInput!) { recordConsents(input: $input) {
+        results { event { id } errors { code path } } recorded refused } }"""
+    consents = [{**CAPTURE, "idempotencyKey": "a"}, {**CAPTURE, "value": "OPTED_OUT", "idempotencyKey": "b"}]
+    first = await ask.data(document, input={"consents": consents})
+    assert await ask.data(document, input={"consents": consents}) == first
+    consents[1]["value"] = "NOT_SET"
+    answer = (await ask.data(document, input={"consents": consents}))["recordConsents"]
+    assert (answer["recorded"], answer["refused"]) == (1, 1)
+    assert answer["results"][1]["errors"] == [
+        {"code": "IDEMPOTENCY_CONFLICT", "path": ["consents", "1", "idempotencyKey"]}
+    ]
+
+
+async def test_a_refused_input_leaves_its_key_free(ask: Asker) -> None:
+    wrong = await ask.record("none", "OPTED_IN", idempotencyKey="k")
+    assert wrong["errors"][0]["code"] == "INVALID_ADDRESS"
+    right = await ask.record("ann@example.org", "OPTED_IN", idempotencyKey="k")
+    assert right["errors"] == []
+
+
+async def test_a_ref_is_the_same_input_by_key_and_by_id(ask: Asker) -> None:
+    purpose = (await ask.data('{ purpose(ref: "commercial") { id } }'))["purpose"]["id"]
+    first = await ask.record("ann@example.org", "OPTED_IN", idempotencyKey="k")
+    assert await ask.record("ann@example.org", "OPTED_IN", purpose=purpose, idempotencyKey="k") == first
+
+
+def test_every_mutation_is_tested_here(schema: Schema) -> None:
+    mutation = schema._schema.mutation_type
+    assert isinstance(mutation, GraphQLObjectType)
+    assert set(mutation.fields) == {*MUTATIONS, "recordConsents"}
