@@ -87,7 +87,9 @@ class Wakeup:
                     self._wake_all()
                     while True:
                         asked_at = asyncio.get_running_loop().time()
-                        await asyncio.wait_for(connection.execute("SELECT 1"), _FRESH_S)
+                        # Not wait_for, which loses a cancellation that comes together with the answer.
+                        async with asyncio.timeout(_FRESH_S):
+                            await connection.execute("SELECT 1")
                         self._heard_at = asked_at
                         await asyncio.sleep(_HEARTBEAT_S)
                 finally:

@@ -32,7 +32,7 @@ REASON_CHARS_MAX = 500
 NOTICE_CHARS_MAX = 50_000
 ATTRIBUTES_CHARS_MAX = 8_000
 _DIGITS_OF_A_NUMBER = 7
-# As JSON writes it; after an even number of backslashes, since `\\\\u0000` is a backslash and five characters.
+# As JSON writes it; after an even number of backslashes, since `\\u0000` is a backslash and five characters.
 _NUL_IN_JSON = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 

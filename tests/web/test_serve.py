@@ -26,6 +26,8 @@ if __name__ == "__main__":
         sys.exit(f"{type(error).__name__}: {error}")
 """
 START_S = 30
+# The embedded database writes a checkpoint before it stops.
+STOP_S = 90
 
 
 class Server:
@@ -54,7 +56,7 @@ class Server:
     def stop(self) -> tuple[int, str]:
         """The exit code, and what it printed after its first line."""
         self.process.send_signal(signal.SIGTERM)
-        rest, _ = self.process.communicate(timeout=30)
+        rest, _ = self.process.communicate(timeout=STOP_S)
         return self.process.returncode, rest
 
     def lines(self) -> list[dict[str, object]]:
