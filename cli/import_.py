@@ -48,9 +48,7 @@ async def _import_catalogue(tenant: Tenant, options: argparse.Namespace) -> int:
         document: object = json.loads(options.file.read_bytes())
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise FileUnusable("the catalogue file is not JSON") from error
-    events, items = await import_catalogue(
-        tenant, IMPORTER, document, dry_run=options.dry_run
-    )
+    events, items = await import_catalogue(tenant, IMPORTER, document, dry_run=options.dry_run)
     totals = Totals(rows=items, recorded=min(events, items), unchanged=items - min(events, items), events=events)
     print(json.dumps(asdict(totals)))
     return 0
@@ -85,4 +83,3 @@ def _report(path: Path | None) -> Iterator[Report]:
             writer.writerow([line, outcome, code, message])
 
         yield write
-

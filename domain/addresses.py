@@ -55,10 +55,8 @@ def normalise(channel: Channel, address: str) -> str:
 
 def _email(trimmed: str) -> str:
     lowered = trimmed.lower()
-    if _PLAIN_EMAIL.fullmatch(lowered) and lowered.isascii():
-        normalised = lowered
-    else:
-        normalised = _any_email(trimmed)
+    plain = lowered.isascii() and _PLAIN_EMAIL.fullmatch(lowered) is not None
+    normalised = lowered if plain else _any_email(trimmed)
     local, _, _ = normalised.partition("@")
     if len(local.encode()) > LOCAL_PART_OCTETS_MAX or len(normalised.encode()) > EMAIL_OCTETS_MAX:
         raise _refusal("the e-mail address is longer than mail systems take")

@@ -224,9 +224,7 @@ class Catalogue:
 EMPTY = Catalogue()
 
 
-def _found(
-    items: Mapping[str, Item], ref: str, guids: Mapping[str, str] | None, what: str, field_name: str
-) -> Item:
+def _found(items: Mapping[str, Item], ref: str, guids: Mapping[str, str] | None, what: str, field_name: str) -> Item:
     item = items.get(ref)
     if item is None and guids is not None:
         item = items.get(guids.get(ref.lower(), ""))

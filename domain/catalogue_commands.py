@@ -142,9 +142,7 @@ def update_profile(
     _expect(expected_version, held.version)
     changes = {
         **_renamed(name, held.name),
-        **_retold(
-            "companyAddress", company_address, held.company_address, COMPANY_ADDRESS_CHARS_MAX, multiline=True
-        ),
+        **_retold("companyAddress", company_address, held.company_address, COMPANY_ADDRESS_CHARS_MAX, multiline=True),
         **_switched("active", active, now=held.active),
     }
     if not isinstance(external_link, Unchanged):
@@ -234,9 +232,7 @@ def add_purpose_to_profile(catalogue: Catalogue, *, profile: str, purpose: str) 
             RefusalCode.INVALID, f"profile {held_profile.key} has its one TRACKING purpose already", ("purpose",)
         )
     return [
-        CatalogueDraft(
-            EventType.PURPOSE_ADDED_TO_PROFILE, {"profile": held_profile.key, "purpose": held_purpose.key}
-        )
+        CatalogueDraft(EventType.PURPOSE_ADDED_TO_PROFILE, {"profile": held_profile.key, "purpose": held_purpose.key})
     ]
 
 
@@ -354,7 +350,7 @@ def _retold(
     return {member: text or ""} if text != held else {}
 
 
-def _switched(member: str, value: bool | None | Unchanged, *, now: bool) -> dict[str, Any]:
+def _switched(member: str, value: object, *, now: bool) -> dict[str, Any]:
     return {member: value} if isinstance(value, bool) and value != now else {}
 
 

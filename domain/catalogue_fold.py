@@ -142,9 +142,7 @@ def _purpose_updated(catalogue: Catalogue, data: Data) -> Catalogue:
 def _purpose_added(catalogue: Catalogue, data: Data) -> Catalogue:
     catalogue = _shared(catalogue, data["profile"], data["purpose"])
     held = catalogue.profiles[data["profile"]]
-    return replace(
-        catalogue, profiles={**catalogue.profiles, held.key: replace(held, version=held.version + 1)}
-    )
+    return replace(catalogue, profiles={**catalogue.profiles, held.key: replace(held, version=held.version + 1)})
 
 
 def _topic_created(catalogue: Catalogue, data: Data) -> Catalogue:

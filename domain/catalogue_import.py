@@ -1,7 +1,7 @@
 """A catalogue file: purposes and topics with the GUIDs that they have elsewhere. Makes what is missing, by key.
 
-    {"purposes": [{"key", "guid"?, "name"?, "description"?, "type"?, "legalBasis"?, "enforcement"?, "profiles"?}],
-     "topics":   [{"key", "purpose", "guid"?, "name"?, "description"?}]}
+{"purposes": [{"key", "guid"?, "name"?, "description"?, "type"?, "legalBasis"?, "enforcement"?, "profiles"?}],
+ "topics":   [{"key", "purpose", "guid"?, "name"?, "description"?}]}
 """
 
 import re
@@ -18,9 +18,7 @@ from domain.refusals import Refusal, RefusalCode
 from domain.time import EPOCH
 
 _GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_PURPOSE_MEMBERS = frozenset(
-    ("key", "guid", "name", "description", "type", "legalBasis", "enforcement", "profiles")
-)
+_PURPOSE_MEMBERS = frozenset(("key", "guid", "name", "description", "type", "legalBasis", "enforcement", "profiles"))
 _TOPIC_MEMBERS = frozenset(("key", "guid", "name", "description", "purpose"))
 
 Member = TypeVar("Member", bound=StrEnum)
@@ -67,7 +65,8 @@ def _purpose(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[Catal
             name=_optional(item, "name") or _title(key),
             type=_member(PurposeType, _optional(item, "type") or "COMMERCIAL", "type"),
             profiles=[
-                _as_text(profile, "profiles") for profile in _list(item.get("profiles", [DEFAULT_PROFILE]), ("profiles",))
+                _as_text(profile, "profiles")
+                for profile in _list(item.get("profiles", [DEFAULT_PROFILE]), ("profiles",))
             ],
             description=_optional(item, "description"),
             legal_basis=_optional(item, "legalBasis"),
@@ -96,9 +95,7 @@ def _topic(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[Catalog
             guid=guid,
         )
     if held.purpose != purpose.key:
-        raise Refusal(
-            RefusalCode.TOPIC_OUTSIDE_PURPOSE, f"topic {key} belongs to purpose {held.purpose}", ("purpose",)
-        )
+        raise Refusal(RefusalCode.TOPIC_OUTSIDE_PURPOSE, f"topic {key} belongs to purpose {held.purpose}", ("purpose",))
     if guid is None or guid == held.guid:
         return []
     _not_other(held.guid)

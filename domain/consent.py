@@ -89,9 +89,7 @@ def join(one: ConsentRecord | None, other: ConsentRecord | None) -> ConsentRecor
 RecordKey = tuple[str, str | None, str]
 
 
-def current(
-    records: Iterable[ConsentRecord], *, as_of: datetime, known_at: datetime
-) -> dict[RecordKey, ConsentRecord]:
+def current(records: Iterable[ConsentRecord], *, as_of: datetime, known_at: datetime) -> dict[RecordKey, ConsentRecord]:
     """The record that counts for each (purpose, topic, unit), of those effective by `as_of` and recorded by `known_at`."""
     held: dict[RecordKey, ConsentRecord] = {}
     for record in records:

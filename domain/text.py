@@ -30,9 +30,7 @@ def clean_text(
     if not text.isprintable() and any(
         unicodedata.category(character) in ("Cc", "Cs") and character not in allowed for character in text
     ):
-        raise Refusal(
-            RefusalCode.INVALID, f"{field} must be valid Unicode text without control characters", (field,)
-        )
+        raise Refusal(RefusalCode.INVALID, f"{field} must be valid Unicode text without control characters", (field,))
     return text
 
 

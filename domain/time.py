@@ -5,9 +5,7 @@ from datetime import UTC, datetime
 
 from domain.refusals import Refusal, RefusalCode
 
-_FORM = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
-)
+_FORM = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _NAIVE = re.compile(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?)?", re.ASCII)
 
 
@@ -20,7 +18,9 @@ def parse_instant(text: str, *, field: str) -> datetime:
     try:
         return datetime.fromisoformat(text.upper().replace(" ", "T")).astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise Refusal(RefusalCode.INVALID, f"{field} is no date of the calendar; it must be {wanted}", (field,)) from error
+        raise Refusal(
+            RefusalCode.INVALID, f"{field} is no date of the calendar; it must be {wanted}", (field,)
+        ) from error
 
 
 def format_instant(instant: datetime) -> str:

@@ -18,8 +18,8 @@ import asyncpg
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from eventstore import read
-from eventstore.array_literal import array_literal
 from eventstore.append_queue import AppendQueue, Waiting
+from eventstore.array_literal import array_literal
 from eventstore.database import StoreUnavailable, store_errors
 from eventstore.entry import Entry, encode
 from eventstore.idempotency import IdempotencyConflict, IdempotencyKey
@@ -234,18 +234,15 @@ class Log:
         group: _Group | None = None
         with store_errors():
             try:
-                async with self._pool.acquire() as connection:
-                    # The lock comes after lost races: whoever holds the head's row cannot lose the next one.
-                    async with connection.transaction() if lock else nullcontext():
-                        if lock:
-                            await connection.execute(
-                                "SELECT 1 FROM log_heads WHERE tenant = $1 FOR UPDATE", self._tenant
-                            )
-                        found = await self._look_up(connection, pending)
-                        await self._before_deciding(connection, found.head)
-                        group = self.prepare(pending, found)
-                        await self._read_repeats(connection, group)
-                        moved = await self._write(connection, group)
+                async with self._pool.acquire() as connection, connection.transaction() if lock else nullcontext():
+                    if lock:
+                        # After lost races: whoever holds the head's row cannot lose the next one.
+                        await connection.execute("SELECT 1 FROM log_heads WHERE tenant = $1 FOR UPDATE", self._tenant)
+                    found = await self._look_up(connection, pending)
+                    await self._before_deciding(connection, found.head)
+                    group = self.prepare(pending, found)
+                    await self._read_repeats(connection, group)
+                    moved = await self._write(connection, group)
             except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
                 if group is None or not group.entries or outcome_is_known(error):
                     raise
@@ -328,9 +325,7 @@ class Log:
                     where = place(self._tenant, stream.stream, position, ADDRESS)
                     sealed_address, personal[ADDRESS] = seal(cipher, where, command.subject.address.encode())
                 if draft.evidence is not None:
-                    cipher = cipher or AESGCM(
-                        self._keyring.contact_point_key(self._tenant, stream.stream, wrapped_key)
-                    )
+                    cipher = cipher or AESGCM(self._keyring.contact_point_key(self._tenant, stream.stream, wrapped_key))
                     where = place(self._tenant, stream.stream, position, EVIDENCE)
                     sealed, personal[EVIDENCE] = seal(cipher, where, draft.evidence)
                     items.append((stream.stream, position, sealed))
@@ -372,10 +367,7 @@ class Log:
     async def _read_repeats(self, connection: Connected, group: _Group) -> None:
         before = group.head.size
         positions = {
-            position + offset
-            for _, position, events in group.repeats
-            if position < before
-            for offset in range(events)
+            position + offset for _, position, events in group.repeats if position < before for offset in range(events)
         }
         if positions:
             group.recorded_before = await read.at_positions(connection, self._tenant, list(positions))

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ def address_of_url(database_url: str) -> DatabaseAddress:
 @contextlib.asynccontextmanager
 async def open_database(
     *, data_dir: Path, database_url: str | None, settings: Mapping[str, str] | None = None
-) -> AsyncIterator[DatabaseAddress]:
+) -> AsyncGenerator[DatabaseAddress]:
     """The database that `database_url` names, or else the embedded one in `data_dir`, kept running for this process.
 
     Raises StoreUnavailable where the embedded one does not start.
@@ -102,7 +102,7 @@ _AWAY_CLASSES = ("53", "57", "58", "08", "40")
 
 
 @contextlib.contextmanager
-def store_errors() -> Iterator[None]:
+def store_errors() -> Generator[None]:
     """Turns whatever shows that the store does not answer into StoreUnavailable; an error of ours stays what it is."""
     try:
         yield
@@ -110,7 +110,7 @@ def store_errors() -> Iterator[None]:
         if (error.sqlstate or "").startswith(_AWAY_CLASSES):
             raise StoreUnavailable("the database does not answer") from error
         raise
-    except asyncpg.DataError:
-        raise
     except (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+        if isinstance(error, ValueError):
+            raise  # an argument that cannot be encoded is an error of ours
         raise StoreUnavailable("the database does not answer") from error

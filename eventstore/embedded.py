@@ -19,7 +19,7 @@ import shutil
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -102,7 +102,7 @@ class EmbeddedPostgres:
         return {"host": str(self._socket_dir), "port": 5432, "user": user, "database": "postgres"}
 
     @contextlib.contextmanager
-    def _starting(self) -> Iterator[None]:
+    def _starting(self) -> Generator[None]:
         with (self._data_dir / "start.lock").open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
@@ -176,21 +176,19 @@ class EmbeddedPostgres:
         return self._run("pg_ctl", "-D", str(self._cluster), "status", check=False).returncode == 0
 
     def _run(self, program: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[bytes]:
-        as_account: dict[str, Any] = (
-            {}
-            if self._account is None
-            else {"user": self._account.pw_uid, "group": self._account.pw_gid, "extra_groups": []}
-        )
+        account = self._account
         with tempfile.TemporaryFile() as output:
             # Files, not pipes: the server inherits them, and a pipe would stay open for as long as it runs.
-            finished = subprocess.run(  # noqa: S603 - a program of the wheel, arguments of ours
+            finished: subprocess.CompletedProcess[bytes] = subprocess.run(  # noqa: S603 - a program of the wheel, arguments of ours
                 [str(_BIN / program), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 cwd="/",
                 check=check,
-                **as_account,
+                user=None if account is None else account.pw_uid,
+                group=None if account is None else account.pw_gid,
+                extra_groups=None if account is None else [],
             )
             output.seek(0)
             return subprocess.CompletedProcess(finished.args, finished.returncode, b"", output.read())

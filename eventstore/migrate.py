@@ -10,6 +10,7 @@ from importlib.resources import files
 import asyncpg
 
 from eventstore.database import SCHEMA, SERVICE_ROLE, DatabaseAddress, store_errors
+from eventstore.personal.vault import Connected
 
 _LOCK = 0x636F6E73656E7473
 _SERVER_MAJOR_MIN = 15
@@ -81,9 +82,7 @@ async def _apply(connection: asyncpg.Connection, known: list[tuple[int, str, str
         if number > present:
             async with connection.transaction():
                 await connection.execute(sql)
-                await connection.execute(
-                    "INSERT INTO schema_migrations (version, name) VALUES ($1, $2)", number, name
-                )
+                await connection.execute("INSERT INTO schema_migrations (version, name) VALUES ($1, $2)", number, name)
             applied.append(f"{number:04} {name}")
     return applied
 
@@ -105,7 +104,7 @@ async def _make_role(connection: asyncpg.Connection) -> None:
         await connection.execute(f"GRANT {SERVICE_ROLE} TO CURRENT_USER")
 
 
-async def _present(connection: asyncpg.Connection) -> int | None:
+async def _present(connection: Connected) -> int | None:
     if await connection.fetchval("SELECT to_regclass($1)", f"{SCHEMA}.schema_migrations") is None:
         return None
     version: int | None = await connection.fetchval("SELECT max(version) FROM schema_migrations")
@@ -119,7 +118,6 @@ def _refuse_newer(present: int, newest: int) -> None:
         )
 
 
-async def is_current(connection: asyncpg.Connection) -> bool:
+async def is_current(connection: Connected) -> bool:
     """Whether the database is at the version that this code knows."""
     return await _present(connection) == migrations()[-1][0]
-

@@ -6,7 +6,6 @@ no row. After that, whether the log holds our first entry is the whole answer: a
 """
 
 import asyncio
-from typing import Any
 
 import asyncpg
 

@@ -6,7 +6,7 @@ Waiters poll each second as well, so a lost notification, or a database that res
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 import asyncpg
@@ -36,7 +36,7 @@ class Wakeup:
         self._task: asyncio.Task[None] | None = None
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self) -> AsyncGenerator[None]:
         """Listen for as long as the context lasts."""
         self._task = asyncio.create_task(self._listen(), name="wakeup")
         try:

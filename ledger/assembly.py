@@ -2,11 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 
@@ -59,9 +58,7 @@ class Tenant:
         self.keys = ledger.keyring.tenant_keys(key, wrapped_secret)
         self.blind_index = BlindIndex(self.keys.blind_index)
         self._held = HeldCatalogue(tenant_id)
-        self.check_queue = CheckQueue[LookUp, Seen](
-            self._look_up, addresses=lambda look: len(look.blind_indexes)
-        )
+        self.check_queue = CheckQueue[LookUp, Seen](self._look_up, addresses=lambda look: len(look.blind_indexes))
         self.log = Log(
             pool=ledger.pool,
             tenant=tenant_id,
@@ -148,7 +145,7 @@ class Ledger:
         self._tenants: dict[int, Tenant] = {}
 
     @contextlib.asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connected]:
+    async def connection(self) -> AsyncGenerator[Connected]:
         """A connection of the service's role. Raises StoreUnavailable where the database does not answer."""
         with store_errors():
             async with self.pool.acquire() as connection:
@@ -168,7 +165,8 @@ class Ledger:
     async def _load(self, condition: str, value: object) -> Tenant:
         async with self.connection() as connection:
             row = await connection.fetchrow(
-                "SELECT tenant, key, wrapped_secret FROM tenants WHERE " + condition, value
+                "SELECT tenant, key, wrapped_secret FROM tenants WHERE " + condition,  # noqa: S608 - a constant
+                value,
             )
         if row is None:
             raise Refusal(RefusalCode.NOT_FOUND, "there is no tenant with this key", ("tenant",))
@@ -187,7 +185,7 @@ def _now() -> datetime:
 
 
 @contextlib.asynccontextmanager
-async def open_ledger(config: LedgerConfig, *, clock: Callable[[], datetime] = _now) -> AsyncIterator[Ledger]:
+async def open_ledger(config: LedgerConfig, *, clock: Callable[[], datetime] = _now) -> AsyncGenerator[Ledger]:
     """The ledger on its database, which is started if it is the embedded one, and brought up to date.
 
     Raises StoreUnavailable, DatabaseTooNew, KeyUnusable.
@@ -206,7 +204,7 @@ def master_key_file(config: LedgerConfig) -> Path:
 @contextlib.asynccontextmanager
 async def ledger_on(
     address: DatabaseAddress, key_file: Path, *, clock: Callable[[], datetime] = _now
-) -> AsyncIterator[Ledger]:
+) -> AsyncGenerator[Ledger]:
     """The ledger on a database that runs and is up to date."""
     pool = await open_pool(address, min_size=1, max_size=_POOL_CONNECTIONS_MAX)
     try:

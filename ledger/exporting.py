@@ -160,4 +160,3 @@ def _given(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _instant(instant: datetime | None) -> str | None:
     return None if instant is None else format_instant(instant)
-

@@ -20,6 +20,6 @@ class StoreState:
 async def store_state(ledger: Ledger) -> StoreState:
     """The state of the store. Raises StoreUnavailable."""
     async with ledger.connection() as connection:
-        row = await connection.fetchrow(_COUNTS)
+        [row] = await connection.fetch(_COUNTS)
         current = await is_current(connection)
     return StoreState(current, row[0], row[1])

@@ -36,8 +36,6 @@ def stored_key(
 def _spelled(value: object) -> object:
     if isinstance(value, datetime):
         return format_instant(value)
-    if isinstance(value, tuple | frozenset):
-        return sorted(value) if isinstance(value, frozenset) else list(value)
     raise TypeError(f"{type(value).__name__} in a command")
 
 

@@ -87,7 +87,9 @@ def _capture(row: Mapping[str, str]) -> Capture:
     if not address.strip():
         raise Refusal(RefusalCode.INVALID_ADDRESS, "the row has no address", (ADDRESS,))
     if len(address.strip()) > ADDRESS_CHARS_MAX:
-        raise Refusal(RefusalCode.INVALID_ADDRESS, f"the address has more than {ADDRESS_CHARS_MAX} characters", (ADDRESS,))
+        raise Refusal(
+            RefusalCode.INVALID_ADDRESS, f"the address has more than {ADDRESS_CHARS_MAX} characters", (ADDRESS,)
+        )
     _, channel = codes.CHANNELS.read(row["msdynmkt_contactpointtype"])
     _, level = codes.CONSENT_TYPES.read(row["msdynmkt_contactpointconsenttype"])
     purpose, topic = row["msdynmkt_purposeid"].strip(), row.get("msdynmkt_topicid", "").strip()

@@ -104,9 +104,7 @@ async def record_consent(tenant: Tenant, caller: Caller, capture: Capture) -> Re
     return _recorded(await append(tenant, _capture_command(tenant, caller, capture)))
 
 
-async def record_consents(
-    tenant: Tenant, caller: Caller, captures: Sequence[Capture]
-) -> list[Recorded | Refusal]:
+async def record_consents(tenant: Tenant, caller: Caller, captures: Sequence[Capture]) -> list[Recorded | Refusal]:
     """Record many, each for itself, in this order. Raises LimitExceeded, StoreUnavailable."""
     if len(captures) > CONSENTS_MAX:
         raise LimitExceeded("consents", CONSENTS_MAX, len(captures))

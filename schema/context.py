@@ -13,12 +13,19 @@ from schema.refusals import Forbidden
 class RequestContext:
     """One request of one caller, in that caller's tenant."""
 
-    __slots__ = ("caller", "loaders", "tenant")
+    __slots__ = ("_loaders", "caller", "tenant")
 
     def __init__(self, tenant: Tenant, caller: Caller) -> None:
         self.tenant = tenant
         self.caller = caller
-        self.loaders = Loaders(tenant)
+        self._loaders: Loaders | None = None
+
+    @property
+    def loaders(self) -> Loaders:
+        """The loaders, made when first needed: a plain check needs none."""
+        if self._loaders is None:
+            self._loaders = Loaders(self.tenant)
+        return self._loaders
 
     def may(self, scope: str) -> bool:
         """Whether the key has the scope; none implies another."""
@@ -43,7 +50,7 @@ class RequestContext:
 
     def after_a_change(self) -> None:
         """Forget what was loaded before a mutation: what comes after it must see it."""
-        self.loaders = Loaders(self.tenant)
+        self._loaders = None
 
 
 Info: TypeAlias = strawberry.Info[RequestContext, None]

@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable
 
 from graphql import GraphQLSchema
-from schema.schema import build_schema
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -11,6 +10,7 @@ from starlette.routing import Route
 
 from ledger.assembly import Ledger
 from schema.context import RequestContext
+from schema.schema import build_schema
 from web.authentication import caller_of
 from web.body_limit import BodyLimit
 from web.graphiql_page import graphiql_file, graphiql_page

@@ -96,4 +96,4 @@ async def notice_texts(connection: Connected, tenant: int, digests: Sequence[byt
     rows = await connection.fetch(
         "SELECT digest, text FROM notices WHERE tenant = $1 AND digest = ANY($2::bytea[])", tenant, digests
     )
-    return {digest: text for digest, text in rows}
+    return {row["digest"]: row["text"] for row in rows}

@@ -5,4 +5,4 @@ from importlib.resources import files
 
 def statement(name: str) -> str:
     """The text of a statement kept beside this module as NAME.sql."""
-    return (files(__package__) / f"{name}.sql").read_text(encoding="utf-8")
+    return (files("eventstore.sql") / f"{name}.sql").read_text(encoding="utf-8")

@@ -31,9 +31,7 @@ async def positions(process: asyncio.subprocess.Process) -> list[int]:
     return [int(line) for line in output.split()]
 
 
-async def test_four_writers_and_two_tailing_readers(
-    tenant: Tenant, database: DatabaseAddress, data_dir: Path
-) -> None:
+async def test_four_writers_and_two_tailing_readers(tenant: Tenant, database: DatabaseAddress, data_dir: Path) -> None:
     url = [str(database.service["dsn"])] if "dsn" in database.service else []
     start_size = len(await verify(tenant))
     total = start_size + WRITERS * EACH

@@ -126,9 +126,10 @@ async def test_several_ledgers_on_one_log_race_and_lose_nothing(
     async def write(own: Tenant, name: str) -> Sequence[Recorded]:
         return [await record_consent(own, caller, capture(f"{name}{n % 5}@example.org")) for n in range(40)]
 
-    async with ledger_on(database, data_dir / "master.key") as second, ledger_on(
-        database, data_dir / "master.key"
-    ) as third:
+    async with (
+        ledger_on(database, data_dir / "master.key") as second,
+        ledger_on(database, data_dir / "master.key") as third,
+    ):
         owns = [tenant, await second.tenant(tenant.key), await third.tenant(tenant.key)]
         results = await asyncio.gather(*(write(own, "shared") for own in owns))
     positions = [result.position for written in results for result in written]

@@ -103,7 +103,9 @@ def test_a_lone_surrogate_is_refused() -> None:
         canonical_json.encode({"a": "\ud800"})
 
 
-@pytest.mark.parametrize("raw", [b"", b"[]", b'{"a":1, "b":2}', b'{"b":1,"a":2}', b'{"a":1,"a":1}', b'{"a":1e2}', b"\xff"])
+@pytest.mark.parametrize(
+    "raw", [b"", b"[]", b'{"a":1, "b":2}', b'{"b":1,"a":2}', b'{"a":1,"a":1}', b'{"a":1e2}', b"\xff"]
+)
 def test_other_spellings_are_refused(raw: bytes) -> None:
     with pytest.raises(canonical_json.NotCanonical):
         canonical_json.decode(raw)

@@ -34,7 +34,9 @@ def test_a_sealed_item_opens_at_its_place_alone() -> None:
             open_sealed(key, elsewhere, sealed)
     with pytest.raises(VaultBroken):
         open_sealed(os.urandom(32), here, sealed)
-    assert seal(AESGCM(key), here, b"ada@example.org")[1] != commitment, "salted: equal contents are not seen to be equal"
+    assert seal(AESGCM(key), here, b"ada@example.org")[1] != commitment, (
+        "salted: equal contents are not seen to be equal"
+    )
 
 
 def test_blind_indexes_are_keyed_and_tell_channels_apart() -> None:
@@ -48,7 +50,10 @@ def test_keys_are_wrapped_for_their_owner_alone() -> None:
     keyring = Keyring(b"m" * 32)
     key, wrapped = keyring.new_contact_point_key(1, POINT)
     assert keyring.contact_point_key(1, POINT, wrapped) == key
-    for wrong in (lambda: keyring.contact_point_key(2, POINT, wrapped), lambda: Keyring(b"n" * 32).contact_point_key(1, POINT, wrapped)):
+    for wrong in (
+        lambda: keyring.contact_point_key(2, POINT, wrapped),
+        lambda: Keyring(b"n" * 32).contact_point_key(1, POINT, wrapped),
+    ):
         with pytest.raises(KeyUnusable):
             wrong()
 

@@ -85,9 +85,7 @@ async def test_what_a_message_names_must_be_there(
     tenant: Tenant, caller: Caller, fields: dict[str, str], code: RefusalCode
 ) -> None:
     await catalogue.create_profile(tenant, caller, key="brand", name="Brand")
-    await catalogue.create_purpose(
-        tenant, caller, key="other", name="Other", type=_commercial(), profiles=["brand"]
-    )
+    await catalogue.create_purpose(tenant, caller, key="other", name="Other", type=_commercial(), profiles=["brand"])
     await catalogue.create_topic(tenant, caller, key="news", name="News", purpose="commercial")
     await catalogue.create_topic(tenant, caller, key="old", name="Old", purpose="commercial")
     await catalogue.update_topic(tenant, caller, ref="old", active=False)

@@ -160,9 +160,7 @@ async def record(api: Api, model: Model, step: dict[str, Any]) -> None:
         assert payload["errors"] == [{"code": "INVALID", "path": ["validUntil"]}]
         return
     assert payload["errors"] == []
-    model.records.append(
-        Record(step["address"], purpose, topic, step["value"], effective or now, now, valid_until)
-    )
+    model.records.append(Record(step["address"], purpose, topic, step["value"], effective or now, now, valid_until))
 
 
 async def compare_checks(
