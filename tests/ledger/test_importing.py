@@ -1,0 +1,281 @@
+"""Importing: every row gets its outcome, a row is recorded once however often it comes, and what is refused spoils nothing."""
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from domain.addresses import Channel
+from domain.consent import ConsentValue
+from ledger import exporting, history
+from ledger.assembly import Caller, Tenant
+from ledger.catalogue import import_catalogue
+from ledger.check import Question, check
+from ledger.import_rows import FileUnusable, Outcome, Totals
+from ledger.importing import import_consents
+from ledger.record import Capture, record_consent
+
+COMMERCIAL = "10000000-0000-4000-8000-000000000003"
+NEWS = "10000000-0000-4000-8000-000000000065"
+CATALOGUE = {
+    "purposes": [{"key": "commercial", "guid": COMMERCIAL}],
+    "topics": [{"key": "news", "guid": NEWS, "purpose": "commercial"}],
+}
+HEADER = (
+    "msdynmkt_contactpointconsent4id,msdynmkt_contactpointvalue,msdynmkt_contactpointtype,"
+    "msdynmkt_contactpointconsenttype,msdynmkt_purposeid,msdynmkt_topicid,msdynmkt_value,msdynmkt_source,"
+    "msdynmkt_logicalreason,msdynmkt_reason,createdon,modifiedon,statecode"
+)
+GOOD = f",ada@example.org,Email,Purpose,{COMMERCIAL},,Opted Out,Internal,No reasons,,,2025-01-01T00:00:00Z,0"
+
+Reported = list[tuple[int, str, str, str]]
+
+
+@pytest.fixture
+async def prepared(tenant: Tenant, caller: Caller) -> Tenant:
+    await import_catalogue(tenant, caller, CATALOGUE)
+    return tenant
+
+
+async def run(
+    tenant: Tenant, content: str | bytes, format: str = "contact-point-consents", *, dry_run: bool = False
+) -> tuple[Totals, Reported]:
+    raw = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+    reported: Reported = []
+
+    def report(line: int, outcome: Outcome, code: str, message: str) -> None:
+        reported.append((line, str(outcome), code, message))
+
+    totals = await import_consents(
+        tenant, io.BytesIO(raw), format=format, report=report, progress=lambda _: None, dry_run=dry_run
+    )
+    assert totals.rows == totals.recorded + totals.unchanged + totals.refused
+    assert len(reported) == totals.unchanged + totals.refused
+    return totals, reported
+
+
+def with_cell(column: str, value: str) -> str:
+    names, cells = HEADER.split(","), GOOD.split(",")
+    cells[names.index(column)] = value
+    return ",".join(cells)
+
+
+@pytest.mark.parametrize(
+    ("row", "code", "column"),
+    [
+        ("a,b,c", "INVALID", "columns"),
+        (GOOD + ",more", "INVALID", "columns"),
+        (with_cell("msdynmkt_contactpointvalue", ""), "INVALID_ADDRESS", "msdynmkt_contactpointvalue"),
+        (with_cell("msdynmkt_contactpointvalue", "not-an-address"), "INVALID_ADDRESS", "msdynmkt_contactpointvalue"),
+        (with_cell("msdynmkt_contactpointvalue", "x" * 400 + "@example.com"), "INVALID_ADDRESS", "value"),
+        (with_cell("msdynmkt_contactpointvalue", "a\x00@example.org"), "INVALID", "msdynmkt_contactpointvalue"),
+        (with_cell("msdynmkt_contactpointtype", "Fax"), "INVALID", "msdynmkt_contactpointtype"),
+        (with_cell("msdynmkt_contactpointconsenttype", "Else"), "INVALID", "msdynmkt_contactpointconsenttype"),
+        (with_cell("msdynmkt_contactpointconsenttype", "Topic"), "INVALID", "msdynmkt_topicid"),
+        (with_cell("msdynmkt_topicid", NEWS), "INVALID", "msdynmkt_topicid"),
+        (with_cell("msdynmkt_purposeid", NEWS), "NOT_FOUND", "msdynmkt_purposeid"),
+        (with_cell("msdynmkt_purposeid", ""), "INVALID", "msdynmkt_purposeid"),
+        (with_cell("msdynmkt_value", "534129999"), "INVALID", "msdynmkt_value"),
+        (with_cell("msdynmkt_source", "Pigeon"), "INVALID", "msdynmkt_source"),
+        (with_cell("msdynmkt_logicalreason", "5"), "INVALID", "msdynmkt_logicalreason"),
+        (with_cell("msdynmkt_reason", "x" * 501), "INVALID", "msdynmkt_reason"),
+        (with_cell("modifiedon", "31/02/2024"), "INVALID", "modifiedon"),
+        (with_cell("modifiedon", "2024-02-31T00:00:00Z"), "INVALID", "modifiedon"),
+        (with_cell("modifiedon", "2024-02-01T00:00:00"), "INVALID", "modifiedon"),
+        (with_cell("modifiedon", "2999-01-01T00:00:00Z"), "EFFECTIVE_IN_FUTURE", "modifiedon"),
+        (with_cell("createdon", "yesterday"), "INVALID", "createdon"),
+    ],
+)
+async def test_a_row_that_is_wrong_is_refused_alone(prepared: Tenant, row: str, code: str, column: str) -> None:
+    last = GOOD.replace("ada@", "grace@")
+    totals, reported = await run(prepared, f"{HEADER}\n{GOOD}\n{row}\n{last}\n")
+    assert (totals.recorded, totals.refused) == (2, 1)
+    [(line, outcome, found_code, message)] = reported
+    assert (line, outcome, found_code) == (3, "refused", code)
+    assert column in message
+    assert "ada" not in message
+    answers = await check(
+        prepared, Question(channel=Channel.EMAIL, addresses=["ada@example.org", "grace@example.org"], purpose="commercial")
+    )
+    assert [answer.decision.allowed for answer in answers] == [False, False]
+
+
+async def test_a_row_that_is_not_utf8_is_refused_alone(prepared: Tenant) -> None:
+    bad = GOOD.replace("ada@", "J\udcfcrgen@").encode("utf-8", "surrogateescape")
+    content = b"\xef\xbb\xbf" + b"\n".join([HEADER.encode(), bad, GOOD.encode()])
+    totals, reported = await run(prepared, content)
+    assert (totals.recorded, totals.refused) == (1, 1)
+    assert reported == [(2, "refused", "INVALID", "msdynmkt_contactpointvalue: msdynmkt_contactpointvalue is not UTF-8")]
+
+
+async def test_a_half_written_file_keeps_what_was_whole(prepared: Tenant) -> None:
+    totals, reported = await run(prepared, f'{HEADER}\n{GOOD}\n,grace@example.org,Email,"Purp')
+    assert (totals.recorded, totals.refused) == (1, 1)
+    assert reported[0][0] == 3
+
+
+async def test_lines_are_those_of_the_file_whatever_quoted_fields_hold(prepared: Tenant) -> None:
+    quoted = with_cell("msdynmkt_reason", '"two\nlines"')
+    _, reported = await run(prepared, f"{HEADER}\r\n{quoted}\r\na,b\r\n")
+    assert [line for line, *_ in reported] == [4]
+
+
+@pytest.mark.parametrize("content", ["", "a,b,c\n1,2,3\n", HEADER.replace("modifiedon", "other"), HEADER + ",statecode"])
+async def test_a_file_without_the_columns_is_unusable(prepared: Tenant, content: str) -> None:
+    with pytest.raises(FileUnusable):
+        await run(prepared, content)
+
+
+async def test_running_again_records_nothing_and_duplicates_are_told_by_any_column(prepared: Tenant) -> None:
+    other_id = "9243c7a7-2886-497e-be96-78801188ad7b" + GOOD
+    content = f"{HEADER}\n{GOOD}\n{GOOD}\n{other_id}\n"
+    totals, reported = await run(prepared, content)
+    assert (totals.recorded, totals.unchanged) == (2, 1)
+    assert reported[0][:2] == (3, "unchanged")
+    totals, _ = await run(prepared, content)
+    assert (totals.recorded, totals.unchanged) == (0, 3)
+
+
+async def test_a_dry_run_records_nothing(prepared: Tenant) -> None:
+    totals, reported = await run(prepared, f"{HEADER}\n{GOOD}\na,b\n{with_cell('msdynmkt_purposeid', NEWS)}\n", dry_run=True)
+    assert (totals.recorded, totals.refused, totals.events) == (1, 2, 0)
+    assert [line for line, *_ in reported] == [3, 4]
+    assert await history.find_contact_point(prepared, Channel.EMAIL, "ada@example.org") is None
+
+
+async def test_an_old_opt_in_imported_today_does_not_override_yesterdays_opt_out(
+    prepared: Tenant, caller: Caller
+) -> None:
+    await record_consent(
+        prepared,
+        caller,
+        Capture(channel=Channel.EMAIL, address="ada@example.org", purpose="commercial", value=ConsentValue.OPTED_OUT),
+    )
+    totals, _ = await run(prepared, f"{HEADER}\n{with_cell('msdynmkt_value', 'Opted In')}\n")
+    assert totals.recorded == 1
+    [answer] = await check(
+        prepared, Question(channel=Channel.EMAIL, addresses=["ada@example.org"], purpose="commercial")
+    )
+    assert not answer.decision.allowed
+
+
+NDJSON = {"address": "ada@example.org", "purpose": "commercial", "value": "OPTED_OUT"}
+
+
+@pytest.mark.parametrize(
+    ("line", "where"),
+    [
+        ("nonsense", "JSON"),
+        ("[]", "object"),
+        (json.dumps({**NDJSON, "colour": "red"}), "colour"),
+        (json.dumps({**NDJSON, "value": "YES"}), "value"),
+        (json.dumps({**NDJSON, "address": 7}), "address"),
+        (json.dumps({"purpose": "commercial", "value": "OPTED_IN"}), "address"),
+        (json.dumps({**NDJSON, "effectiveAt": "2026-01-01T00:00:00"}), "effectiveAt"),
+        (json.dumps({**NDJSON, "evidence": {"locale": 5}}), "evidence.locale"),
+        (json.dumps({**NDJSON, "actor": {}}), "actor.kind"),
+        (json.dumps({**NDJSON, "reason": "\ud800"}), "reason"),
+        (json.dumps({**NDJSON, "legalBasis": "asked ada@example.org"}), "legalBasis"),
+        ("x" * 1_000_001, "longer"),
+    ],
+)
+async def test_an_ndjson_line_that_is_wrong_is_refused_alone(prepared: Tenant, line: str, where: str) -> None:
+    totals, reported = await run(prepared, f"{json.dumps(NDJSON)}\n{line}\n", "ndjson")
+    assert (totals.recorded, totals.refused) == (1, 1)
+    assert reported[0][0] == 2
+    assert where in reported[0][3]
+
+
+async def test_what_was_exported_decides_alike_elsewhere(
+    prepared: Tenant, caller: Caller, ledger: object, shared: Callable[[str], Path]
+) -> None:
+    from ledger.tenants import create_tenant
+
+    rows = [GOOD, with_cell("msdynmkt_value", "Not Set"), GOOD.replace("ada@", "Jürgen@bücher.")]
+    rows.append(
+        with_cell("msdynmkt_contactpointconsenttype", "Topic").replace(f"{COMMERCIAL},,", f"{COMMERCIAL},{NEWS},")
+    )
+    rows.append(GOOD.replace("ada@example.org,Email", "+14155559194,Text message").replace("Opted Out", "opted in"))
+    await run(prepared, "\n".join([HEADER, *rows]))
+    asked = [
+        Question(channel=channel, addresses=[address], purpose="commercial", topic=topic)
+        for channel, address in (
+            (Channel.EMAIL, "ada@example.org"),
+            (Channel.EMAIL, "jürgen@bücher.example.org"),
+            (Channel.SMS, "+1 415 555 9194"),
+        )
+        for topic in (None, "news")
+    ]
+    expected = [[r.code for r in (await check(prepared, question))[0].decision.reasons] for question in asked]
+    for format in ("contact-point-consents", "ndjson"):
+        other = await create_tenant(prepared.ledger, f"{prepared.key}-{format[:3]}", "Other")
+        await import_catalogue(other, caller, CATALOGUE)
+        if format == "ndjson":
+            content = "\n".join([line async for line in exporting.ndjson(prepared)])
+        else:
+            out = io.StringIO()
+            writer = __import__("csv").writer(out)
+            writer.writerow(exporting.COLUMNS)
+            writer.writerows([row async for row in exporting.contact_point_consents(prepared, exporting.Left())])
+            content = out.getvalue()
+        totals, reported = await run(other, content, format)
+        assert totals.refused == 0, reported
+        assert [[r.code for r in (await check(other, question))[0].decision.reasons] for question in asked] == expected
+
+
+async def test_an_expiry_that_the_table_cannot_carry_goes_out_as_not_set(
+    prepared: Tenant, caller: Caller
+) -> None:
+    await run(prepared, json.dumps({**NDJSON, "value": "OPTED_IN", "validUntil": "2999-01-01T00:00:00Z"}), "ndjson")
+    await run(prepared, json.dumps({**NDJSON, "channel": "PUSH", "address": "token"}), "ndjson")
+    left = exporting.Left()
+    [row] = [row async for row in exporting.contact_point_consents(prepared, left)]
+    assert row[exporting.COLUMNS.index("msdynmkt_value")] == "534120000"
+    assert (left.with_expiry, left.without_code) == (1, 1)
+
+
+# Worked out by hand from the rows of shared/data/contact_point_consents.csv: (channel, address, topic, reasons, tracking).
+OUT, IN, NONE, BLOCKS = "OPTED_OUT", "OPTED_IN", "NOT_SET_ALLOWED", "PURPOSE_BLOCKS_TOPIC"
+BY_HAND = [
+    ("EMAIL", "Leslie.Allen2019@mail.tailspin.example", "daily-deals", [OUT, IN], True),
+    ("EMAIL", "edsger.hamilton2923@EXAMPLE.com", "daily-deals", [OUT, IN], True),
+    ("SMS", "+1 (415) 555-9194", None, [IN], True),
+    ("EMAIL", " Sophie.Wilson9311@example.com", "daily-deals", [OUT, IN], True),
+    ("EMAIL", "Donald.Backus1086@xn--bcher-kva.example", "daily-deals", [OUT, NONE], True),
+    ("EMAIL", "Sophie.Lamport8750@northwind.example", None, [IN], True),
+    ("EMAIL", "ñusta.lee10538@fabrikam.example", "newsletter", [OUT, BLOCKS], True),
+    ("EMAIL", "Frances.Perlman7888@northwind.example", None, [IN], True),
+    ("EMAIL", "Radia.Goldwasser3563@example.com", "newsletter", [OUT, IN], True),
+    ("EMAIL", "Jürgen.Hopper5647@bücher.example", None, [IN], True),
+    ("EMAIL", "John.Dijkstra2553@fabrikam.example", None, [NONE], True),
+    ("EMAIL", "Ken.Goldwasser11900@northwind.example", "newsletter", [IN, IN], True),
+    ("EMAIL", "Leslie.Torvalds2083@contoso.example", "daily-deals", [OUT, IN], True),
+    ("EMAIL", "JÜRGEN.TURING7588@EXAMPLE.NET", None, [IN], True),
+    ("EMAIL", "Shafi.Müller1536@example.org", "newsletter", [OUT, BLOCKS], True),
+    ("EMAIL", "Niklaus.Hopper3938@mail.tailspin.example", "daily-deals", [OUT, BLOCKS], True),
+    ("EMAIL", "Grace.Perlman1915@fabrikam.example", None, [OUT], True),
+    ("EMAIL", "Shafi.Perlman5108@bücher.example", "daily-deals", [OUT, BLOCKS], True),
+    ("EMAIL", "Donald.Lovelace6025@northwind.example", None, [IN], False),
+    ("EMAIL", "Edsger.Żak4130@northwind.example", None, [OUT], True),
+]
+
+
+async def test_the_messy_export_comes_in_right(tenant: Tenant, caller: Caller, shared: Callable[[str], Path]) -> None:
+    await import_catalogue(tenant, caller, json.loads(shared("data/catalogue.json").read_bytes()))
+    content = shared("data/contact_point_consents.csv").read_bytes()
+    totals, reported = await run(tenant, content)
+    assert (totals.rows, totals.recorded, totals.refused, totals.events) == (22_420, 22_180, 240, 22_180)
+    assert all(message and code for _, _, code, message in reported)
+    for channel, address, topic, codes, tracking in BY_HAND:
+        question = Question(channel=Channel(channel), addresses=[address], purpose="commercial", topic=topic)
+        [answer] = await check(tenant, question)
+        found = [str(reason.code) for reason in answer.decision.reasons]
+        assert (address, found, answer.tracking.allowed) == (address, codes, tracking)
+    transactional = Question(
+        channel=Channel.EMAIL, addresses=["Niklaus.Hopper3938@mail.tailspin.example"], purpose="transactional"
+    )
+    [answer] = await check(tenant, transactional)
+    [reason] = answer.decision.reasons
+    assert (reason.code, reason.value) == ("ENFORCEMENT_DISABLED", "OPTED_OUT")
