@@ -1,0 +1,134 @@
+"""The command line as its users meet it: real processes on a real data directory."""
+
+import asyncio
+import csv
+import json
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.crash.server import COMMAND, ROOT, Server, consentry, environment
+
+ROW = ",a{n}@example.org,Email,Purpose,commercial,,Opted {value},Internal,No reasons,,,2025-01-0{day}T00:00:00Z,0"
+HEADER = (
+    "msdynmkt_contactpointconsent4id,msdynmkt_contactpointvalue,msdynmkt_contactpointtype,"
+    "msdynmkt_contactpointconsenttype,msdynmkt_purposeid,msdynmkt_topicid,msdynmkt_value,msdynmkt_source,"
+    "msdynmkt_logicalreason,msdynmkt_reason,createdon,modifiedon,statecode"
+)
+
+
+def rows(count: int) -> str:
+    lines = [ROW.format(n=n % 900, value=("In", "Out")[n % 2], day=1 + n // 900 % 9) for n in range(count)]
+    return "\n".join([HEADER, *lines, "short,row", ""])
+
+
+@pytest.fixture(scope="module")
+async def data(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Path]:
+    """A data directory with a tenant, its database kept up by a server that runs all the while."""
+    folder = tmp_path_factory.mktemp("cli")
+    server = Server("--data-dir", str(folder), "--demo")
+    await server.start()
+    yield folder
+    assert await server.stop() == 0
+
+
+async def test_commands_work_beside_a_server(data: Path) -> None:
+    at = ("--data-dir", str(data))
+    listed = await consentry("tenants", "list", *at)
+    assert listed.startswith("demo\t6 events")
+    secret = (await consentry("keys", "create", "--tenant", "demo", "--application", "x", "--scope", "check", *at)).strip()
+    assert re.fullmatch(r"ck_1_[0-9a-f]{12}_[\w-]{43}", secret)
+    keys = await consentry("keys", "list", "--tenant", "demo", *at)
+    assert secret.split("_")[2] in keys
+    assert secret not in keys
+    await consentry("keys", "revoke", secret.split("_")[2], "--tenant", "demo", *at)
+    assert "revoked" in await consentry("keys", "list", "--tenant", "demo", *at)
+    assert "up to date" in await consentry("migrate", *at)
+
+
+async def test_a_check_is_told_in_words_and_by_its_exit_code(data: Path) -> None:
+    at = ("--tenant", "demo", "--data-dir", str(data))
+    assert (await consentry("check", "x@example.org", "--purpose", "commercial", *at)).startswith("ALLOWED\n")
+    said = await consentry("check", "nobody", "--purpose", "commercial", *at, code=3)
+    assert said.startswith("NOT ALLOWED\n  INVALID_ADDRESS: ")
+    await consentry("check", "x@example.org", "--purpose", "nope", *at, code=2)
+    await consentry("check", "x@example.org", "--purpose", "commercial", "--as-of", "2025-01-01", *at, code=2)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("tenants", "create", "demo", "--name", "Again"),
+        ("tenants", "create", "Not A Key", "--name", "x"),
+        ("keys", "create", "--tenant", "nope", "--application", "x"),
+        ("keys", "create", "--tenant", "demo", "--application", "x", "--scope", "everything"),
+        ("keys", "revoke", "nope", "--tenant", "demo"),
+        ("import", "missing.csv", "--format", "ndjson", "--tenant", "demo"),
+        ("serve", "--port", "seventy"),
+    ],
+)
+async def test_unusable_input_is_told_in_a_sentence(data: Path, arguments: tuple[str, ...]) -> None:
+    await consentry(*arguments, "--data-dir", str(data), code=2)
+
+
+async def test_an_import_that_was_killed_goes_on_and_ends_as_if_it_had_not_been(data: Path, tmp_path: Path) -> None:
+    at = ("--tenant", "demo", "--data-dir", str(data))
+    file, report = tmp_path / "rows.csv", tmp_path / "report.csv"
+    file.write_text(rows(6_000))
+    before = int((await consentry("tenants", "list", "--data-dir", str(data))).split("\t")[1].split()[0])
+    command = ("import", str(file), "--format", "contact-point-consents", *at)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", COMMAND, *command,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, env=environment(), cwd=ROOT,
+    )  # fmt: skip
+    events = before
+    while events < before + 1_000 and process.returncode is None:
+        events = int((await consentry("tenants", "list", "--data-dir", str(data))).split("\t")[1].split()[0])
+    process.send_signal(signal.SIGKILL)
+    await process.communicate()
+    totals = json.loads((await consentry(*command, "--report", str(report))).splitlines()[-1])
+    assert totals["rows"] == 6_001
+    assert totals["recorded"] + totals["unchanged"] == 6_000
+    assert totals["unchanged"] >= 1_000
+    assert totals["refused"] == 1
+    after = int((await consentry("tenants", "list", "--data-dir", str(data))).split("\t")[1].split()[0])
+    assert after == before + 6_000
+    reported = list(csv.DictReader(report.open()))
+    [refused] = [row for row in reported if row["outcome"] == "refused"]
+    assert (refused["row"], refused["code"]) == ("6002", "INVALID")
+    again = json.loads((await consentry(*command)).splitlines()[-1])
+    assert (again["recorded"], again["unchanged"], again["refused"]) == (0, 6_000, 1)
+
+
+async def test_an_export_is_written_whole_for_its_owner_alone(data: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.ndjson"
+    await consentry("export", "--format", "ndjson", "--tenant", "demo", "-o", str(target), "--data-dir", str(data))
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert all(json.loads(line)["address"] for line in target.read_text().splitlines())
+    assert list(tmp_path.iterdir()) == [target]
+    said = await consentry("export", "--format", "contact-point-consents", "--tenant", "demo", "--data-dir", str(data))
+    assert said.startswith("msdynmkt_contactpointconsent4id,")
+
+
+async def test_a_catalogue_file_is_imported_once(data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "catalogue.json"
+    file.write_text(json.dumps({"topics": [{"key": "news", "purpose": "commercial"}]}))
+    command = ("import", str(file), "--format", "catalogue", "--tenant", "demo", "--data-dir", str(data))
+    assert json.loads(await consentry(*command, "--dry-run"))["events"] == 1
+    assert json.loads(await consentry(*command))["events"] == 1
+    assert json.loads(await consentry(*command)) == {
+        "rows": 1, "recorded": 0, "unchanged": 1, "refused": 0, "events": 0,
+    }  # fmt: skip
+    file.write_text("{")
+    await consentry(*command, code=2)
+    file.write_text(json.dumps({"topics": [{"key": "x", "purpose": "nope"}]}))
+    await consentry(*command, code=2)
+
+
+async def test_without_a_database_nothing_is_allowed(tmp_path: Path) -> None:
+    url = "postgresql://nobody@127.0.0.1:1/none"
+    await consentry("check", "a@example.org", "--purpose", "p", "--tenant", "t", "--database-url", url, code=1)
