@@ -24,7 +24,7 @@ def verify_inclusion(index: int, size: int, leaf: bytes, proof: Sequence[bytes],
     """
     if not 0 <= index < size:
         raise MalformedProof("an inclusion proof needs 0 <= index < size")
-    _check_lengths(leaf, root, *proof)
+    _check_lengths(leaf, *proof)
     node, last, result = index, size - 1, leaf
     for sibling in proof:
         if last == 0:
@@ -52,7 +52,7 @@ def verify_consistency(first: int, second: int, proof: Sequence[bytes], first_ro
     """
     if not 0 < first <= second:
         raise MalformedProof("a consistency proof needs 0 < first <= second")
-    _check_lengths(first_root, second_root, *proof)
+    _check_lengths(*proof)
     if first == second:
         if proof:
             raise MalformedProof("trees of one size need no proof")

@@ -40,7 +40,9 @@ async def test_commands_work_beside_a_server(data: Path) -> None:
     at = ("--data-dir", str(data))
     listed = await consentry("tenants", "list", *at)
     assert listed.startswith("demo\t6 events")
-    secret = (await consentry("keys", "create", "--tenant", "demo", "--application", "x", "--scope", "check", *at)).strip()
+    secret = (
+        await consentry("keys", "create", "--tenant", "demo", "--application", "x", "--scope", "check", *at)
+    ).strip()
     assert re.fullmatch(r"ck_1_[0-9a-f]{12}_[\w-]{43}", secret)
     keys = await consentry("keys", "list", "--tenant", "demo", *at)
     assert secret.split("_")[2] in keys

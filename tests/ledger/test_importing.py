@@ -97,7 +97,8 @@ async def test_a_row_that_is_wrong_is_refused_alone(prepared: Tenant, row: str, 
     assert column in message
     assert "ada" not in message
     answers = await check(
-        prepared, Question(channel=Channel.EMAIL, addresses=["ada@example.org", "grace@example.org"], purpose="commercial")
+        prepared,
+        Question(channel=Channel.EMAIL, addresses=["ada@example.org", "grace@example.org"], purpose="commercial"),
     )
     assert [answer.decision.allowed for answer in answers] == [False, False]
 
@@ -107,7 +108,9 @@ async def test_a_row_that_is_not_utf8_is_refused_alone(prepared: Tenant) -> None
     content = b"\xef\xbb\xbf" + b"\n".join([HEADER.encode(), bad, GOOD.encode()])
     totals, reported = await run(prepared, content)
     assert (totals.recorded, totals.refused) == (1, 1)
-    assert reported == [(2, "refused", "INVALID", "msdynmkt_contactpointvalue: msdynmkt_contactpointvalue is not UTF-8")]
+    assert reported == [
+        (2, "refused", "INVALID", "msdynmkt_contactpointvalue: msdynmkt_contactpointvalue is not UTF-8")
+    ]
 
 
 async def test_a_half_written_file_keeps_what_was_whole(prepared: Tenant) -> None:
@@ -122,7 +125,9 @@ async def test_lines_are_those_of_the_file_whatever_quoted_fields_hold(prepared:
     assert [line for line, *_ in reported] == [4]
 
 
-@pytest.mark.parametrize("content", ["", "a,b,c\n1,2,3\n", HEADER.replace("modifiedon", "other"), HEADER + ",statecode"])
+@pytest.mark.parametrize(
+    "content", ["", "a,b,c\n1,2,3\n", HEADER.replace("modifiedon", "other"), HEADER + ",statecode"]
+)
 async def test_a_file_without_the_columns_is_unusable(prepared: Tenant, content: str) -> None:
     with pytest.raises(FileUnusable):
         await run(prepared, content)
@@ -139,7 +144,9 @@ async def test_running_again_records_nothing_and_duplicates_are_told_by_any_colu
 
 
 async def test_a_dry_run_records_nothing(prepared: Tenant) -> None:
-    totals, reported = await run(prepared, f"{HEADER}\n{GOOD}\na,b\n{with_cell('msdynmkt_purposeid', NEWS)}\n", dry_run=True)
+    totals, reported = await run(
+        prepared, f"{HEADER}\n{GOOD}\na,b\n{with_cell('msdynmkt_purposeid', NEWS)}\n", dry_run=True
+    )
     assert (totals.recorded, totals.refused, totals.events) == (1, 2, 0)
     assert [line for line, *_ in reported] == [3, 4]
     assert await history.find_contact_point(prepared, Channel.EMAIL, "ada@example.org") is None
@@ -225,9 +232,7 @@ async def test_what_was_exported_decides_alike_elsewhere(
         assert [[r.code for r in (await check(other, question))[0].decision.reasons] for question in asked] == expected
 
 
-async def test_an_expiry_that_the_table_cannot_carry_goes_out_as_not_set(
-    prepared: Tenant, caller: Caller
-) -> None:
+async def test_an_expiry_that_the_table_cannot_carry_goes_out_as_not_set(prepared: Tenant, caller: Caller) -> None:
     await run(prepared, json.dumps({**NDJSON, "value": "OPTED_IN", "validUntil": "2999-01-01T00:00:00Z"}), "ndjson")
     await run(prepared, json.dumps({**NDJSON, "channel": "PUSH", "address": "token"}), "ndjson")
     left = exporting.Left()
