@@ -1,0 +1,46 @@
+"""The peer of the checks: Starlette, one route, one SQL statement a request, nothing else. `bare_route.py DATA_DIR PORT`.
+
+POST / takes {"addresses": [...]} and answers what current_consent holds for each, by blind index as ours does.
+"""
+
+import asyncio
+import hashlib
+import sys
+from pathlib import Path
+
+import asyncpg
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from eventstore.database import open_database
+
+SQL = """
+SELECT asked.number, c.value FROM unnest($1::bytea[]) WITH ORDINALITY AS asked (blind_index, number)
+LEFT JOIN vault_subjects s ON s.tenant = 1 AND s.blind_index = asked.blind_index
+LEFT JOIN current_consent c
+    ON c.tenant = 1 AND c.contact_point = s.contact_point AND c.purpose = 'commercial' AND c.topic = ''
+ORDER BY asked.number
+"""
+
+
+async def serve(data_dir: Path, port: int) -> None:
+    async with open_database(data_dir=data_dir, database_url=None) as address:
+        pool = await asyncpg.create_pool(**address.service, min_size=2, max_size=10)
+
+        async def check(request: Request) -> JSONResponse:
+            body = await request.json()
+            indexes = [hashlib.sha256(item.strip().lower().encode()).digest()[:16] for item in body["addresses"]]
+            rows = await pool.fetch(SQL, indexes)
+            return JSONResponse([{"allowed": row[1] != "OPTED_OUT", "value": row[1]} for row in rows])
+
+        app = Starlette(routes=[Route("/", check, methods=["POST"])])
+        config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", access_log=False)
+        await uvicorn.Server(config).serve()
+        await pool.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2])))

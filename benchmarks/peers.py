@@ -1,0 +1,59 @@
+"""Peers, on the same PostgreSQL in the same run: the `eventsourcing` library as its documentation uses it."""
+
+import threading
+import time
+import uuid
+from typing import Any
+
+from eventsourcing.application import Application
+from eventsourcing.domain import Aggregate, event
+
+from eventstore.database import DatabaseAddress
+
+
+class Point(Aggregate):
+    """A contact point with one consent."""
+
+    @event("Captured")
+    def capture(self, value: str, purpose: str, source: str) -> None:
+        self.value = value
+        self.purpose = purpose
+        self.source = source
+
+
+def eventsourcing_rate(address: DatabaseAddress, callers: int, seconds: float) -> float:
+    """Events a second that `eventsourcing` records with so many threads, each with new aggregates."""
+    owner: Any = address.owner
+    application = Application[uuid.UUID](
+        env={
+            "PERSISTENCE_MODULE": "eventsourcing.postgres",
+            "POSTGRES_DBNAME": owner["database"],
+            "POSTGRES_HOST": owner["host"],
+            "POSTGRES_PORT": str(owner["port"]),
+            "POSTGRES_USER": owner["user"],
+            "POSTGRES_PASSWORD": "none",
+            "POSTGRES_POOL_SIZE": str(callers),
+            "POSTGRES_MAX_OVERFLOW": str(callers),
+        }
+    )
+    done: list[int] = []
+    until = time.perf_counter() + seconds
+
+    def one() -> None:
+        count = 0
+        while time.perf_counter() < until:
+            point = Point()
+            point.capture("OPTED_OUT", "commercial", "API")
+            application.save(point)
+            count += 2  # made and captured: two events, in one transaction
+        done.append(count)
+
+    started = time.perf_counter()
+    threads = [threading.Thread(target=one) for _ in range(callers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    rate = sum(done) / (time.perf_counter() - started)
+    application.close()
+    return rate
