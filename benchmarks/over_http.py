@@ -92,7 +92,9 @@ def run(data_dir: Path, key: str, addresses: list[str], figures: Figures) -> Non
         bare_batch = load(f"http://127.0.0.1:{port}/", 2, key, plain_many)
     with process(str(ROOT / "benchmarks" / "strawberry_view.py"), str(data_dir), str(port), port=port):
         strawberry = load(f"http://127.0.0.1:{port}/", 16, key, *checks)
-    figures.add("checks over HTTP, 16 connections", "", f"{ours['rate']:,.0f}/s, p99 {ours['p99_ms']:.0f} ms", kept=None)
+    figures.add(
+        "checks over HTTP, 16 connections", "", f"{ours['rate']:,.0f}/s, p99 {ours['p99_ms']:.0f} ms", kept=None
+    )
     ratio = ours["rate"] / bare["rate"]
     figures.add(
         "the same against a bare Starlette route with one statement", "1.2 x",

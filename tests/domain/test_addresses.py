@@ -52,7 +52,8 @@ REFUSED = [
 ] + [
     (channel, address)
     for channel in (Channel.SMS, Channel.VOICE)
-    for address in ("12", "+999999999999999999", "0171 123456", "", "+", "+1", "ada@example.org", "+1\x00", "+49 30 123456 ext. 7")
+    for address in ("12", "+999999999999999999", "0171 123456", "", "+", "+1", "ada@example.org", "+1\x00",
+                    "+49 30 123456 ext. 7")
 ] + [
     (channel, address)
     for channel in (Channel.PUSH, Channel.CUSTOM)

@@ -46,7 +46,8 @@ def test_instants(text: str, expected: datetime) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "now", "2026-03-01", "2026-03-01T12:00:00", "31/02/2024", "2026-02-31T00:00:00Z", "2026-03-01T25:00:00Z",
-     "2026-03-01T12:00:60Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-3-1T12:00:00Z", "٢٠٢٦-03-01T12:00:00Z"],
+     "2026-03-01T12:00:60Z", "0001-01-01T00:00:00+14:00",
+     "9999-12-31T23:59:59-14:00", "2026-3-1T12:00:00Z", "٢٠٢٦-03-01T12:00:00Z"],
 )  # fmt: skip
 def test_what_is_no_instant_says_what_would_be_right(text: str) -> None:
     with pytest.raises(Refusal) as refused:
