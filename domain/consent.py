@@ -5,9 +5,9 @@ which they arrive. SQL only compares the precedence that is made here.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 from domain.refusals import Refusal, RefusalCode
 
@@ -57,9 +57,11 @@ RESTRICTIVENESS: Mapping[ConsentValue, int] = {
 CLOCK_AHEAD_MAX = timedelta(minutes=5)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsentRecord:
-    """What one capture said of one purpose or topic, in the unit that the purpose had then."""
+class ConsentRecord(NamedTuple):
+    """What one capture said of one purpose or topic, in the unit that the purpose had then.
+
+    A named tuple: every check and every replay makes many.
+    """
 
     purpose: str
     topic: str | None

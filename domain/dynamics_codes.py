@@ -5,7 +5,7 @@ what was not imported goes out as the nearest, and as Internal where there is no
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from domain.addresses import Channel
@@ -17,17 +17,21 @@ Meaning = TypeVar("Meaning")
 
 @dataclass(frozen=True, slots=True)
 class CodeTable(Generic[Meaning]):
-    """One column: its name, and (code, label, meaning) of each row."""
+    """One column: its name, (code, label, meaning) of each row, and what each spelling of a code or label means."""
 
     column: str
     rows: tuple[tuple[int, str, Meaning], ...]
+    spellings: dict[str, tuple[int, Meaning]] = field(default_factory=dict[str, tuple[int, Meaning]], repr=False)
+
+    def __post_init__(self) -> None:
+        for code, label, meaning in self.rows:
+            self.spellings[str(code)] = self.spellings[label.casefold()] = (code, meaning)
 
     def read(self, text: str) -> tuple[int, Meaning]:
         """(code, meaning) of a code or label. Raises Refusal INVALID with the column as its path."""
-        wanted = text.strip().casefold()
-        for code, label, meaning in self.rows:
-            if wanted in (str(code), label.casefold()):
-                return code, meaning
+        known = self.spellings.get(text) or self.spellings.get(text.strip().casefold())
+        if known is not None:
+            return known
         labels = ", ".join(f"{code} {label}" for code, label, _ in self.rows)
         raise Refusal(RefusalCode.INVALID, f"unknown code or label; there are {labels}", (self.column,))
 

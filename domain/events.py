@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from domain.addresses import Channel
 from domain.consent import ConsentRecord, ConsentSource, ConsentValue
@@ -83,9 +83,8 @@ class CatalogueDraft:
     data: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsentCaptured:
-    """One change of consent at one contact point."""
+class ConsentCaptured(NamedTuple):
+    """One change of consent at one contact point. A named tuple, since one is made for every event written or read."""
 
     channel: Channel
     purpose: str

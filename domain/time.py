@@ -25,7 +25,9 @@ def parse_instant(text: str, *, field: str) -> datetime:
 
 def format_instant(instant: datetime) -> str:
     """`YYYY-MM-DDTHH:MM:SS.ffffffZ`, the one spelling of an aware instant."""
-    return instant.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+    if instant.tzinfo is not UTC:
+        instant = instant.astimezone(UTC)
+    return instant.isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

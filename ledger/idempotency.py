@@ -27,7 +27,7 @@ def stored_key(
     if key is None:
         return None
     given = {name: value for name, value in fields.items() if value is not None}
-    spelling = json.dumps([command, given], sort_keys=True, default=_spelled)
+    spelling = _spell([command, given])
     return idempotency_key(
         tenant.keys.idempotency, application=application or "", key=key, command=spelling.encode("utf-8", "replace")
     )
@@ -37,6 +37,9 @@ def _spelled(value: object) -> object:
     if isinstance(value, datetime):
         return format_instant(value)
     raise TypeError(f"{type(value).__name__} in a command")
+
+
+_spell = json.JSONEncoder(sort_keys=True, default=_spelled).encode
 
 
 async def append(tenant: Tenant, command: Command) -> Appended:

@@ -69,6 +69,18 @@ def _read(header: Sequence[str], cells: Sequence[str]) -> Capture | Refusal:
     if len(cells) != len(header):
         return _refusal((), f"the row has {len(cells)} columns, the header {len(header)}")
     row = dict(zip(header, cells, strict=True))
+    everything = "".join(cells)
+    if len(everything) > _FIELD_CHARS_MAX or "\x00" in everything or _SURROGATE.search(everything):
+        refusal = _unreadable(row)
+        if refusal is not None:
+            return refusal
+    try:
+        return _capture(row)
+    except Refusal as refusal:
+        return refusal
+
+
+def _unreadable(row: Mapping[str, str]) -> Refusal | None:
     for name, value in row.items():
         if _SURROGATE.search(value):
             return _refusal((name,), f"{name} is not UTF-8")
@@ -76,10 +88,7 @@ def _read(header: Sequence[str], cells: Sequence[str]) -> Capture | Refusal:
             return _refusal((name,), f"{name} holds NUL")
         if len(value) > _FIELD_CHARS_MAX:
             return _refusal((name,), f"{name} is longer than {_FIELD_CHARS_MAX} characters")
-    try:
-        return _capture(row)
-    except Refusal as refusal:
-        return refusal
+    return None
 
 
 def _capture(row: Mapping[str, str]) -> Capture:
@@ -135,10 +144,12 @@ def _capture(row: Mapping[str, str]) -> Capture:
     )
 
 
+_spell = json.JSONEncoder(sort_keys=True).encode
+
+
 def row_key(place: str, row: Mapping[str, object]) -> str:
     """The idempotency key of a row: the same for the same columns, imported into the same place."""
-    spelled = json.dumps(row, sort_keys=True, ensure_ascii=True)
-    return f"{place}:{hashlib.sha256(spelled.encode()).hexdigest()}"
+    return f"{place}:{hashlib.sha256(_spell(row).encode()).hexdigest()}"
 
 
 def _guid(text: str) -> str:

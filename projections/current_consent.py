@@ -38,8 +38,7 @@ _VALUES = {str(value): value for value in ConsentValue}
 
 # check: what counts for each asked blind index, for the purposes and topics asked ('' is the purpose itself). LATERAL
 # with LIMIT or OFFSET keeps each look-up an index probe, whatever the planner knows of the tables, and the head comes
-# along even where nothing is found. The topics stand outside: inside, the planner of PostgreSQL 18 skips through
-# current_consent_by_value, nine searches a contact point instead of one.
+# along even where nothing is found. The topics stand outside: inside, PostgreSQL 18 makes a search of each of them.
 CHECK = """
 SELECT head.size, head.recorded_at, head.catalogue_position,
        found.number, found.contact_point, found.purpose, found.topic, found.unit, found.value, found.effective_at,

@@ -13,7 +13,7 @@ from domain.consent import RESTRICTIVENESS, ConsentRecord
 from domain.events import CURRENT_VERSIONS, ConsentCaptured, EventType
 from domain.upcasting import upcast
 from eventstore.array_literal import array_literal
-from eventstore.entry import Entry
+from eventstore.entry import Entry, instant_text
 
 _CTES = """
 , projected AS (
@@ -84,8 +84,8 @@ class InlineCurrentConsent:
             array_literal([key[3] for key in keys]),
             array_literal([row[2] for row in held_rows]),
             array_literal([row[0][1] for row in held_rows]),
-            array_literal([row[0][0].isoformat() for row in held_rows]),
-            array_literal([row[3].isoformat() for row in held_rows]),
+            array_literal([instant_text(row[0][0]) for row in held_rows]),
+            array_literal([instant_text(row[3]) for row in held_rows]),
             array_literal([row[4] for row in held_rows]),
             array_literal([row[0][2] for row in held_rows]),
         ]

@@ -125,8 +125,7 @@ CREATE TABLE current_consent (
     valid_until timestamptz,
     position bigint NOT NULL,
     PRIMARY KEY (tenant, contact_point, purpose, topic, unit)
-) WITH (fillfactor = 90);
-CREATE INDEX current_consent_by_value ON current_consent (tenant, purpose, topic, channel, value, contact_point);
+);
 CREATE INDEX vault_subjects_by_channel ON vault_subjects (tenant, channel, contact_point);
 
 GRANT SELECT, INSERT ON tenants, applications, api_keys, log_entries, idempotency_records,
