@@ -1,0 +1,58 @@
+"""The plans of the hot statements: an index probe for each key, on fresh tables without statistics and on filled ones."""
+
+import json
+import os
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from domain.addresses import Channel
+from domain.consent import ConsentValue
+from eventstore.append import _LOOKUP
+from ledger.assembly import Caller, Tenant
+from ledger.record import Capture, record_consents
+from projections.current_consent import CHECK, CONSENT_OF
+
+KEYS = [os.urandom(16) for _ in range(512)]
+STATEMENTS = [
+    ("append_lookup", _LOOKUP, (KEYS, [uuid4()], KEYS)),
+    ("check", CHECK, (KEYS, ["commercial", "tracking"], ["", "news"])),
+    ("consent_of", CONSENT_OF, ([uuid4() for _ in KEYS], ["commercial"])),
+]
+LARGE = {"vault_subjects", "current_consent", "log_entries", "idempotency_records"}
+
+
+def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    return [plan, *(node for child in plan.get("Plans", []) for node in nodes(child))]
+
+
+@pytest.mark.parametrize("generic", [False, True])
+@pytest.mark.parametrize(("name", "statement", "arguments"), STATEMENTS, ids=[name for name, *_ in STATEMENTS])
+async def test_each_key_is_an_index_probe(
+    tenant: Tenant, caller: Caller, name: str, statement: str, arguments: tuple[Any, ...], generic: bool
+) -> None:
+    captures = [
+        Capture(
+            channel=Channel.EMAIL,
+            address=f"p{number}@example.org",
+            purpose="commercial",
+            value=ConsentValue.OPTED_OUT,
+            idempotency_key=str(number),
+        )
+        for number in range(900)
+    ]
+    await record_consents(tenant, caller, captures)
+    async with tenant.ledger.connection() as connection, connection.transaction():
+        mode = "force_generic_plan" if generic else "force_custom_plan"
+        await connection.execute(f"SET LOCAL plan_cache_mode = {mode}")
+        text = await connection.fetchval(f"EXPLAIN (FORMAT JSON) {statement}", tenant.id, *arguments)
+    for node in nodes(json.loads(text)[0]["Plan"]):
+        relation = node.get("Relation Name")
+        assert not (relation in LARGE and node["Node Type"] == "Seq Scan"), (name, relation)
+        if relation in LARGE:
+            condition = node.get("Index Cond") or node.get("Recheck Cond") or ""
+            assert "tenant" in condition
+            assert any(column in condition for column in ("blind_index", "contact_point", "stream", "key_hash")), (
+                condition
+            )
