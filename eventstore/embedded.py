@@ -16,8 +16,10 @@ import hashlib
 import os
 import pwd
 import shutil
+import socket
 import subprocess
 import tempfile
+import time
 import warnings
 from collections.abc import Generator, Mapping
 from pathlib import Path
@@ -31,6 +33,10 @@ with warnings.catch_warnings():
 _MAJOR_VERSION = 18
 _BIN = POSTGRES_VERSIONS[_MAJOR_VERSION]
 _START_TIMEOUT_S = 60
+# A killed server's process and its backends' memory can be there for a moment after it.
+_START_TRIES = 10
+_START_PAUSE_S = 0.5
+_TRACES_OF_THE_DEAD = ("lock file", "shared memory")
 _SOCKET_PATH_BYTES_MAX = 100  # sockaddr_un holds 104 to 108 bytes, depending on the system
 _SOCKET_NAME = ".s.PGSQL.5432"
 _ACCOUNT = "consentry"
@@ -115,7 +121,8 @@ class EmbeddedPostgres:
             self._account = _own_account()
             for path in (self._cluster, _BIN.parent / "lib"):
                 _let_through(path)
-        self._cluster.mkdir(mode=0o700, exist_ok=True)
+        self._cluster.mkdir(exist_ok=True)
+        self._cluster.chmod(0o700)
         if self._account is not None:
             os.chown(self._cluster, self._account.pw_uid, self._account.pw_gid)
         self._socket_dir = self._short_socket_dir()
@@ -144,15 +151,20 @@ class EmbeddedPostgres:
             f'-c {name}="{value}"' for name, value in self._settings.items()
         )
         log = self._cluster / "server.log"
-        started = self._run(
-            "pg_ctl", "-D", str(self._cluster), "-l", str(log), "-o", options, "-w", "-t", str(_START_TIMEOUT_S), "start",
-            check=False,
-        )  # fmt: skip
-        if started.returncode != 0:
+        tail: list[str] = []
+        for _ in range(_START_TRIES):
+            started = self._run(
+                "pg_ctl", "-D", str(self._cluster), "-l", str(log), "-o", options, "-w", "-t", str(_START_TIMEOUT_S),
+                "start", check=False,
+            )  # fmt: skip
+            if started.returncode == 0:
+                return
             with contextlib.suppress(OSError):
                 tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:]
-                raise EmbeddedDatabaseFailed("the embedded PostgreSQL did not start: " + " / ".join(tail))
-            raise EmbeddedDatabaseFailed("the embedded PostgreSQL did not start")
+            if not any(trace in line for line in tail for trace in _TRACES_OF_THE_DEAD):
+                break
+            time.sleep(_START_PAUSE_S)
+        raise EmbeddedDatabaseFailed("the embedded PostgreSQL did not start: " + " / ".join(tail))
 
     def _make_cluster(self) -> None:
         # Under a name of its own until it is whole: a kill in the middle leaves a directory that the next start removes.
@@ -173,7 +185,13 @@ class EmbeddedPostgres:
         draft.rmdir()
 
     def _is_running(self) -> bool:
-        return self._run("pg_ctl", "-D", str(self._cluster), "status", check=False).returncode == 0
+        # Asked at its socket: the process id in its file may be that of a server that has died and is not yet reaped.
+        with socket.socket(socket.AF_UNIX) as asking:
+            try:
+                asking.connect(str(self._socket_dir / _SOCKET_NAME))
+            except OSError:
+                return False
+            return True
 
     def _run(self, program: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[bytes]:
         account = self._account
