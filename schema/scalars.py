@@ -3,12 +3,12 @@
 import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NewType
 
 import strawberry
-from graphql import GraphQLError
+from graphql import GraphQLError, ValueNode, value_from_ast_untyped
 from strawberry.types.scalar import ScalarDefinition
 
 from domain.refusals import Refusal
@@ -51,6 +51,18 @@ def _write_bytes(value: bytes) -> str:
     return b64encode(value).decode("ascii")
 
 
+def _in_document(read: Callable[[Any], Any]) -> Callable[..., Any]:
+    """The same for a value that stands in the document itself: the error tells its line and column."""
+
+    def parse(node: ValueNode, variables: dict[str, Any] | None = None) -> Any:
+        try:
+            return read(value_from_ast_untyped(node, variables))
+        except GraphQLError as error:
+            raise GraphQLError(error.message, node, extensions=error.extensions) from None
+
+    return parse
+
+
 def _malformed(what_would_be_right: str) -> GraphQLError:
     # Never with the value itself: it may be personal, and errors are logged.
     return GraphQLError(what_would_be_right, extensions={"code": "BAD_USER_INPUT"})
@@ -63,6 +75,7 @@ SCALARS: Mapping[object, ScalarDefinition] = {
         specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
         serialize=format_instant,
         parse_value=_read_instant,
+        parse_literal=_in_document(_read_instant),
     ),
     Long: strawberry.scalar(
         name="Long",
@@ -71,6 +84,7 @@ SCALARS: Mapping[object, ScalarDefinition] = {
             "read as number or string."
         ),
         parse_value=_read_long,
+        parse_literal=_in_document(_read_long),
     ),
     Bytes: strawberry.scalar(
         name="Bytes",
@@ -78,6 +92,7 @@ SCALARS: Mapping[object, ScalarDefinition] = {
         specified_by_url="https://www.rfc-editor.org/rfc/rfc4648#section-4",
         serialize=_write_bytes,
         parse_value=_read_bytes,
+        parse_literal=_in_document(_read_bytes),
     ),
     JSON: strawberry.scalar(name="JSON", description="Any JSON value."),
 }

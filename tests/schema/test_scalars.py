@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from graphql import GraphQLError
+from graphql import GraphQLError, parse, validate
 
 from schema.scalars import JSON, LONG_MAX, SCALARS, Bytes, Long
+from schema.schema import build_schema
 
 INSTANT, LONG, BYTES = SCALARS[datetime], SCALARS[Long], SCALARS[Bytes]
 
@@ -77,3 +78,21 @@ def test_bytes_are_base64_with_padding() -> None:
 
 def test_every_scalar_has_a_description() -> None:
     assert all(SCALARS[scalar].description for scalar in (datetime, Long, Bytes, JSON))
+
+
+@pytest.mark.parametrize(
+    ("literal", "message"),
+    [
+        (
+            'checkConsent(input: {address: "a@example.org", purpose: "p", asOf: "2026-01-01T00:00:00"}) { allowed }',
+            "offset",
+        ),
+        ("consentEvents(filter: {fromPosition: -1}) { totalCount }", "a Long is a whole number"),
+    ],
+)
+def test_what_is_wrong_in_the_document_is_told_by_its_place(literal: str, message: str) -> None:
+    [error] = validate(build_schema()._schema, parse(f"{{ {literal} }}"))
+    assert message in error.message
+    assert error.locations is not None
+    [location] = error.locations
+    assert literal[location.column - 3 :].startswith(('"2026', "-1"))
