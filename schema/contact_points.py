@@ -50,8 +50,8 @@ class Consent:
         return None if event is None else event.captured_source
 
     @strawberry.field(
-        description="A label of the Dynamics reasons, or words of one's own: these are personal, and null without the "
-        "scope to read them, or once erased."
+        description="A label of the Dynamics reasons, or words of one's own: these are kept in the vault, and null once "
+        "erased, or without the scope read."
     )
     async def reason(self, info: Info) -> str | None:
         event = await self.record(info.context)

@@ -92,8 +92,11 @@ class ConsentEvent(Node):
         return None if source is None else ConsentSource(source)
 
     async def captured_reason(self, context: RequestContext) -> str | None:
-        """The reason that was given: a label stands in the log, words of one's own are personal."""
-        return self.current_data.get("reason") or (await self.opened(context)).get("reason")
+        """The reason that was given: a label stands in the log, words of one's own are in the vault."""
+        label = self.current_data.get("reason")
+        if label is not None or not context.may("read"):
+            return label
+        return (await context.loaders.evidence.load(self.stored) or {}).get("reason")
 
     async def written_by(self, context: RequestContext) -> Application | None:
         """The application that wrote it."""
@@ -104,8 +107,8 @@ class ConsentEvent(Node):
         return self.captured_source
 
     @strawberry.field(
-        description="A label of the Dynamics reasons, or words of one's own: these are personal, and null without the "
-        "scope to read them, or once erased."
+        description="A label of the Dynamics reasons, or words of one's own: these are kept in the vault, and null once "
+        "erased, or without the scope read."
     )
     async def reason(self, info: Info) -> str | None:
         return await self.captured_reason(info.context)
