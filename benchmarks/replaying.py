@@ -6,10 +6,10 @@ from pathlib import Path
 from benchmarks.figures import Figures
 from domain.consent import ConsentRecord, join
 from eventstore import read
-from eventstore.entry import read as read_entry
 from ledger.assembly import LedgerConfig, open_ledger
 from projections.inline import consent_record
 from tlog.compact_range import EMPTY
+from tlog.entry import read as read_entry
 from tlog.hashing import leaf_hash
 
 

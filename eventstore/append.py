@@ -21,7 +21,6 @@ from eventstore import read
 from eventstore.append_queue import AppendQueue, Waiting
 from eventstore.array_literal import array_literal
 from eventstore.database import StoreUnavailable, store_errors
-from eventstore.entry import Entry, encode
 from eventstore.idempotency import IdempotencyConflict, IdempotencyKey
 from eventstore.personal.keyring import Keyring
 from eventstore.personal.vault import ADDRESS, EVIDENCE, Connected, place, seal
@@ -30,6 +29,7 @@ from eventstore.recover import committed, outcome_is_known
 from eventstore.sql import statement
 from eventstore.uuid7 import uuid7
 from tlog.compact_range import CompactRange
+from tlog.entry import Entry, encode
 from tlog.hashing import leaf_hash
 
 _LOOKUP = statement("append_lookup")

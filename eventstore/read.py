@@ -8,9 +8,9 @@ from uuid import UUID
 
 from asyncpg import Record
 
-from eventstore.entry import Entry
-from eventstore.entry import read as read_entry
 from eventstore.personal.vault import Connected
+from tlog.entry import Entry
+from tlog.entry import read as read_entry
 
 
 class StoredEntry(NamedTuple):

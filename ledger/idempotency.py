@@ -9,9 +9,9 @@ from domain.refusals import Refusal, RefusalCode
 from domain.text import clean_text
 from domain.time import format_instant
 from eventstore.append import Appended, Command
-from eventstore.entry import EntryTooLarge
 from eventstore.idempotency import IdempotencyConflict, IdempotencyKey, idempotency_key
 from ledger.assembly import Tenant
+from tlog.entry import EntryTooLarge
 
 KEY_CHARS_MAX = 200
 

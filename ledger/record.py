@@ -21,11 +21,11 @@ from domain.events import CURRENT_VERSIONS, ConsentCaptured, EventType
 from domain.refusals import LimitExceeded, Refusal, RefusalCode
 from domain.text import clean_text
 from eventstore.append import Appended, Command, Draft, IndexColumns, Subject
-from eventstore.entry import EntryTooLarge
 from eventstore.idempotency import IdempotencyConflict, IdempotencyKey
 from eventstore.read import StoredEntry
 from ledger.assembly import Caller, Tenant
 from ledger.idempotency import append, refusal_of, stored_key
+from tlog.entry import EntryTooLarge
 
 CONSENTS_MAX = 1_000
 REASON_CHARS_MAX = 500

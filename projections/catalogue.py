@@ -13,8 +13,8 @@ from domain.catalogue_fold import apply, fold
 from domain.events import CATALOGUE_TYPES, CatalogueEvent, EventType
 from domain.upcasting import upcast
 from eventstore import read
-from eventstore.entry import Entry
 from eventstore.personal.vault import Connected
+from tlog.entry import Entry
 
 CATALOGUE_STREAM = UUID("ca7a106e-0000-8000-8000-000000000000")
 _PAST_CATALOGUES_MAX = 16

@@ -13,7 +13,7 @@ from domain.consent import RESTRICTIVENESS, ConsentRecord
 from domain.events import CURRENT_VERSIONS, ConsentCaptured, EventType
 from domain.upcasting import upcast
 from eventstore.array_literal import array_literal
-from eventstore.entry import Entry, instant_text
+from tlog.entry import Entry, instant_text
 
 _CTES = """
 , projected AS (

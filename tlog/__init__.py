@@ -1,1 +1,1 @@
-"""The transparency-log kernel (RFC 6962): bytes and integers; it has heard neither of consent nor of PostgreSQL."""
+"""The transparency-log kernel (RFC 6962, C2SP): entries, trees, proofs, signed notes. Knows neither consent nor PostgreSQL."""

@@ -15,8 +15,8 @@ from asyncpg.pool import PoolConnectionProxy
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from eventstore import canonical_json
 from eventstore.personal.keyring import NONCE_BYTES, Keyring
+from tlog import canonical_json
 
 SALT_BYTES = 16
 ADDRESS = "address"

@@ -12,7 +12,7 @@ from domain.consent import ConsentSource, ConsentValue
 from domain.decision import _SENTENCES, ReasonCode
 from domain.events import CURRENT_VERSIONS, ConsentCaptured, EventType
 from domain.upcasting import UnknownEventVersion, upcast
-from eventstore import canonical_json
+from tlog import canonical_json
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 INSTANTS = st.datetimes(datetime(1990, 1, 1), datetime(2200, 1, 1)).map(lambda i: i.replace(tzinfo=UTC))  # noqa: DTZ001

@@ -13,11 +13,11 @@ from domain.consent import ConsentValue
 from domain.refusals import Refusal, RefusalCode
 from eventstore import read
 from eventstore.database import DatabaseAddress
-from eventstore.entry import decode
 from eventstore.read import EntryFilter, StoredEntry
 from ledger.assembly import Caller, Ledger, Tenant, ledger_on
 from ledger.record import Capture, Recorded, record_consent, record_consents
 from tlog.compact_range import EMPTY
+from tlog.entry import decode
 from tlog.hashing import leaf_hash
 
 

@@ -31,7 +31,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
-from eventstore import canonical_json
+from tlog import canonical_json
 
 ENTRY_FORMAT = 1
 ENTRY_BYTES_MAX = 65_535

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore import canonical_json
 from eventstore.array_literal import array_literal
 from eventstore.database import DatabaseAddress
-from eventstore.entry import ENTRY_BYTES_MAX, Entry, EntryTooLarge, MalformedEntry, decode, encode, read
+from tlog import canonical_json
+from tlog.entry import ENTRY_BYTES_MAX, Entry, EntryTooLarge, MalformedEntry, decode, encode, read
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 KEYS = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=12)
