@@ -139,7 +139,10 @@ def _nothing() -> Mapping[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
-    """A tenant's catalogue and settings as of one position of its log (-1: before its first event)."""
+    """A tenant's catalogue and settings as of one position of its log (-1: before its first event).
+
+    `verifier_keys` are those of the log's checkpoints, oldest first; the last one's owner signs.
+    """
 
     tenant_name: str = ""
     unit_scoping: bool = True
@@ -150,6 +153,7 @@ class Catalogue:
     topics: Mapping[str, Topic] = field(default_factory=dict[str, Topic])
     purpose_guids: Mapping[str, str] = field(default_factory=_nothing)
     topic_guids: Mapping[str, str] = field(default_factory=_nothing)
+    verifier_keys: tuple[str, ...] = ()
 
     def profile(self, ref: str, *, field: str = "profile") -> ComplianceProfile:
         """The profile that `ref` names. Raises Refusal NOT_FOUND."""

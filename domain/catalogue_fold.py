@@ -179,6 +179,10 @@ def _topic_updated(catalogue: Catalogue, data: Data) -> Catalogue:
     )
 
 
+def _signing_key_added(catalogue: Catalogue, data: Data) -> Catalogue:
+    return replace(catalogue, verifier_keys=(*catalogue.verifier_keys, data["verifierKey"]))
+
+
 def _shared(catalogue: Catalogue, profile_key: str, purpose_key: str) -> Catalogue:
     held = catalogue.profiles.get(profile_key)
     if held is None or purpose_key in held.purposes:
@@ -206,4 +210,5 @@ _APPLY = {
     EventType.PURPOSE_ADDED_TO_PROFILE: _purpose_added,
     EventType.TOPIC_CREATED: _topic_created,
     EventType.TOPIC_UPDATED: _topic_updated,
+    EventType.SIGNING_KEY_ADDED: _signing_key_added,
 }

@@ -128,9 +128,9 @@ def decide_tracking(
     return Decision(passes and purpose.active, reasons)
 
 
-def refuse_address(purpose: Purpose, channel: Channel, code: ReasonCode) -> Decision:
+def refuse_address(purpose: Purpose, channel: Channel, code: ReasonCode, *, topic: str | None = None) -> Decision:
     """The answer where the address alone decides: INVALID_ADDRESS, ERASED or SUPPRESSED, whatever the enforcement."""
-    reason = Reason(code, purpose.key, None, ConsentValue.NOT_SET, purpose.enforcement[channel], None)
+    reason = Reason(code, purpose.key, topic, ConsentValue.NOT_SET, purpose.enforcement[channel], None)
     return Decision(False, (reason,))
 
 

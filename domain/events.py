@@ -14,7 +14,10 @@ names a person. Wire forms never change: a change makes a new version of the typ
     PurposeAddedToProfile     profile, purpose
     TopicCreated              key, name, description?, purpose, guid?
     TopicUpdated              key, purpose, name?, description?, active?, guid?
+    SigningKeyAdded           verifierKey: from here on checkpoints are signed with this key
     ConsentCaptured           see ConsentCaptured.to_data
+    ContactPointErasureRequested  channel, reason, keepSuppression
+    ContactPointErased        channel, requested (position), events (how many there were), suppression?
 
 In an update a member that is there changes, and an empty text clears.
 """
@@ -44,7 +47,10 @@ class EventType(StrEnum):
     PURPOSE_ADDED_TO_PROFILE = "PurposeAddedToProfile"
     TOPIC_CREATED = "TopicCreated"
     TOPIC_UPDATED = "TopicUpdated"
+    SIGNING_KEY_ADDED = "SigningKeyAdded"
     CONSENT_CAPTURED = "ConsentCaptured"
+    CONTACT_POINT_ERASURE_REQUESTED = "ContactPointErasureRequested"
+    CONTACT_POINT_ERASED = "ContactPointErased"
 
 
 # The version in which each type is written today.
@@ -59,10 +65,17 @@ CURRENT_VERSIONS: Mapping[EventType, int] = {
     EventType.PURPOSE_ADDED_TO_PROFILE: 1,
     EventType.TOPIC_CREATED: 1,
     EventType.TOPIC_UPDATED: 1,
+    EventType.SIGNING_KEY_ADDED: 1,
     EventType.CONSENT_CAPTURED: 2,
+    EventType.CONTACT_POINT_ERASURE_REQUESTED: 1,
+    EventType.CONTACT_POINT_ERASED: 1,
 }
 
-CATALOGUE_TYPES = frozenset(EventType) - {EventType.CONSENT_CAPTURED}
+# What happens at a contact point stands in that contact point's stream, everything else in the catalogue's.
+CONTACT_POINT_TYPES = frozenset(
+    (EventType.CONSENT_CAPTURED, EventType.CONTACT_POINT_ERASURE_REQUESTED, EventType.CONTACT_POINT_ERASED)
+)
+CATALOGUE_TYPES = frozenset(EventType) - CONTACT_POINT_TYPES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,87 @@
+"""Everything known of one address that a decision rests on, and the decision from it: pure, so an auditor decides alike."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+
+from domain.addresses import Channel
+from domain.catalogue import Catalogue, ComplianceProfile, MessageSubject, Purpose, Topic
+from domain.consent import ConsentRecord, current, record_that_counts
+from domain.decision import Decision, ReasonCode, decide, decide_tracking, refuse_address
+from domain.suppression import Level, Suppression, is_suppressed
+
+Records = Mapping[Level, Mapping[str, ConsentRecord]]
+"""The current records of one contact point: by level, then by unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is known of one address: its contact point's records, whether that is erased, and what suppresses the address.
+
+    `opt_ins` has, by level, the latest effectiveAt of an OPTED_IN that came from the person: what ends a suppression.
+    """
+
+    records: Records
+    erased: bool = False
+    suppressions: tuple[Suppression, ...] = ()
+    opt_ins: Mapping[Level, datetime] = MappingProxyType({})
+
+
+NOTHING_KNOWN = Standing(MappingProxyType({}))
+
+
+def by_level(
+    records: Iterable[ConsentRecord], *, as_of: datetime, known_at: datetime
+) -> dict[Level, dict[str, ConsentRecord]]:
+    """The records that count, of those effective by `as_of` and recorded by `known_at`."""
+    held: dict[Level, dict[str, ConsentRecord]] = {}
+    for (purpose, topic, unit), record in current(records, as_of=as_of, known_at=known_at).items():
+        held.setdefault((purpose, topic), {})[unit] = record
+    return held
+
+
+def counting_record(
+    catalogue: Catalogue, profile: ComplianceProfile, purpose: Purpose, topic: Topic | None, records: Records
+) -> ConsentRecord | None:
+    """The record that counts at one level for a profile."""
+    return record_that_counts(
+        records.get((purpose.key, None if topic is None else topic.key), {}),
+        purpose_unit=purpose.unit,
+        profile_unit=profile.unit,
+        unit_scoping=catalogue.unit_scoping,
+    )
+
+
+def decision_of(
+    catalogue: Catalogue, subject: MessageSubject, channel: Channel, standing: Standing, as_of: datetime
+) -> Decision:
+    """Whether a message may go. ERASED and SUPPRESSED alone decide, whatever the enforcement."""
+    purpose, topic = subject.purpose, subject.topic
+    if standing.erased:
+        return refuse_address(purpose, channel, ReasonCode.ERASED)
+    if standing.suppressions:
+        for level in (None,) if topic is None else (None, topic.key):
+            if is_suppressed(standing.suppressions, standing.opt_ins, purpose, level):
+                return refuse_address(purpose, channel, ReasonCode.SUPPRESSED, topic=level)
+    records = standing.records
+    return decide(
+        subject,
+        channel,
+        purpose_record=counting_record(catalogue, subject.profile, purpose, None, records),
+        topic_record=None if topic is None else counting_record(catalogue, subject.profile, purpose, topic, records),
+        as_of=as_of,
+    )
+
+
+def tracking_of(
+    catalogue: Catalogue, profile: ComplianceProfile, channel: Channel, standing: Standing, as_of: datetime
+) -> Decision:
+    """Whether interactions may be tracked, by the profile's tracking purpose."""
+    purpose = catalogue.purposes[profile.tracking_purpose]
+    if standing.erased:
+        return refuse_address(purpose, channel, ReasonCode.ERASED)
+    if standing.suppressions and is_suppressed(standing.suppressions, standing.opt_ins, purpose, None):
+        return refuse_address(purpose, channel, ReasonCode.SUPPRESSED)
+    record = counting_record(catalogue, profile, purpose, None, standing.records)
+    return decide_tracking(catalogue, profile, channel, record, as_of)

@@ -1,0 +1,79 @@
+"""What still blocks an address whose contact point was erased ("Erasure and suppression" in SEMANTICS.md).
+
+A suppression covers levels: every COMMERCIAL purpose, of today and later; tracking; and whatever else was opted out. At each
+level it ends for itself, with an OPTED_IN that is effective after the erasure and comes from the person. A purpose's end
+does not end what a topic of it was opted out of.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from domain.catalogue import Purpose, PurposeType
+from domain.consent import ActorKind, ConsentValue
+
+Level = tuple[str, str | None]
+"""A purpose, or a topic of it, by their keys."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suppression:
+    """One suppression of an address, as the certificate of an erasure left it; `since` is when the erasure was recorded."""
+
+    since: datetime
+    commercial: bool
+    tracking: bool
+    levels: frozenset[Level]
+
+    def covers(self, purpose: Purpose, topic: str | None) -> bool:
+        """Whether it says something of this level."""
+        if (purpose.key, topic) in self.levels:
+            return True
+        if topic is not None:
+            return False
+        return (self.commercial and purpose.type is PurposeType.COMMERCIAL) or (
+            self.tracking and purpose.type is PurposeType.TRACKING
+        )
+
+    def to_data(self) -> dict[str, Any]:
+        """Its form in the certificate; `since` is the certificate's recordedAt."""
+        return {
+            "commercial": self.commercial,
+            "tracking": self.tracking,
+            "levels": [
+                {"purpose": purpose} if topic is None else {"purpose": purpose, "topic": topic}
+                for purpose, topic in sorted(self.levels, key=lambda level: (level[0], level[1] or ""))
+            ],
+        }
+
+    @staticmethod
+    def from_data(data: Mapping[str, Any], since: datetime) -> "Suppression":
+        """What a certificate says."""
+        return Suppression(
+            since=since,
+            commercial=data["commercial"],
+            tracking=data["tracking"],
+            levels=frozenset((level["purpose"], level.get("topic")) for level in data["levels"]),
+        )
+
+
+def left_by_erasure(opted_out: Iterable[Level], since: datetime) -> Suppression:
+    """What an erasure leaves unless asked otherwise, `opted_out` being the levels whose current record is OPTED_OUT."""
+    return Suppression(since=since, commercial=True, tracking=True, levels=frozenset(opted_out))
+
+
+def is_persons_opt_in(actor: str, value: ConsentValue) -> bool:
+    """Whether a capture can end a suppression: an OPTED_IN that comes from the person."""
+    return actor == ActorKind.RECIPIENT and value is ConsentValue.OPTED_IN
+
+
+def is_suppressed(
+    suppressions: Iterable[Suppression], opt_ins: Mapping[Level, datetime], purpose: Purpose, topic: str | None
+) -> bool:
+    """Whether a level is blocked; `opt_ins` has for each level the latest effectiveAt of the person's own opt-ins there."""
+    opted_in = opt_ins.get((purpose.key, topic))
+    return any(
+        suppression.covers(purpose, topic) and (opted_in is None or opted_in <= suppression.since)
+        for suppression in suppressions
+    )
