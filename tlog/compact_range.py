@@ -7,12 +7,21 @@ frontier. Adding a leaf merges those of equal size, like a carry in a binary cou
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tlog.hashing import EMPTY_ROOT, HASH_BYTES, node_hash
 
 
 class MalformedRange(ValueError):
     """The bytes are not a frontier of a tree of that size."""
+
+
+class TileRoot(NamedTuple):
+    """The root of a full tile of 256 hashes: hash `number` of tile level `level`, from 1 upwards (C2SP tlog-tiles)."""
+
+    level: int
+    number: int
+    hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +31,19 @@ class CompactRange:
     size: int
     hashes: tuple[bytes, ...]
 
-    def append_many(self, leaf_hashes: Iterable[bytes]) -> "CompactRange":
-        """This range with further leaves, given as leaf hashes."""
+    def append_many(self, leaf_hashes: Iterable[bytes], completed: list[TileRoot] | None = None) -> "CompactRange":
+        """This range with further leaves, given as leaf hashes; tiles that they fill are added to `completed`."""
         sha256 = hashlib.sha256
         stack = list(self.hashes)
         size = self.size
         for node in leaf_hashes:
-            carry = size
+            carry, height = size, 0
             while carry & 1:
                 node = sha256(b"\x01" + stack.pop() + node).digest()
                 carry >>= 1
+                height += 1
+                if height & 7 == 0 and completed is not None:
+                    completed.append(TileRoot(height >> 3, size >> height, node))
             stack.append(node)
             size += 1
         return CompactRange(size, tuple(stack))
