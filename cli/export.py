@@ -31,19 +31,30 @@ def run(options: argparse.Namespace) -> int:
     """Run the command."""
 
     async def work(tenant: Tenant) -> int:
+        left = exporting.Left()
         with _output(options.output) as output:
-            await (_records if options.format == "contact-point-consents" else _ndjson)(tenant, output)
+            await (_records if options.format == "contact-point-consents" else _ndjson)(tenant, output, left)
+        _say_what_is_left_out(left)
         return 0
 
     return with_tenant(options, work)
 
 
-async def _records(tenant: Tenant, output: TextIO) -> None:
-    left = exporting.Left()
+async def _records(tenant: Tenant, output: TextIO, left: exporting.Left) -> None:
     writer = csv.writer(output)
     writer.writerow(exporting.COLUMNS)
     async for row in exporting.contact_point_consents(tenant, left):
         writer.writerow(row)
+
+
+async def _ndjson(tenant: Tenant, output: TextIO, left: exporting.Left) -> None:
+    async for line in exporting.ndjson(tenant, left):
+        output.write(line + "\n")
+
+
+def _say_what_is_left_out(left: exporting.Left) -> None:
+    if left.erased:
+        print(f"left out {left.erased} of erased contact points, which have no address any more", file=sys.stderr)
     if left.without_code:
         print(f"left out {left.without_code} records of channels that the table has no code for", file=sys.stderr)
     if left.with_expiry:
@@ -51,11 +62,6 @@ async def _records(tenant: Tenant, output: TextIO) -> None:
             f"{left.with_expiry} opt-ins that expire went out as Not Set: the table has no column for an expiry",
             file=sys.stderr,
         )
-
-
-async def _ndjson(tenant: Tenant, output: TextIO) -> None:
-    async for line in exporting.ndjson(tenant):
-        output.write(line + "\n")
 
 
 @contextlib.contextmanager

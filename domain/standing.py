@@ -1,7 +1,7 @@
 """Everything known of one address that a decision rests on, and the decision from it: pure, so an auditor decides alike."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 
@@ -25,10 +25,10 @@ class Standing:
     records: Records
     erased: bool = False
     suppressions: tuple[Suppression, ...] = ()
-    opt_ins: Mapping[Level, datetime] = MappingProxyType({})
+    opt_ins: Mapping[Level, datetime] = field(default_factory=dict[Level, datetime])
 
 
-NOTHING_KNOWN = Standing(MappingProxyType({}))
+NOTHING_KNOWN = Standing(MappingProxyType({}), opt_ins=MappingProxyType({}))
 
 
 def by_level(

@@ -63,9 +63,9 @@ def left_by_erasure(opted_out: Iterable[Level], since: datetime) -> Suppression:
     return Suppression(since=since, commercial=True, tracking=True, levels=frozenset(opted_out))
 
 
-def is_persons_opt_in(actor: str, value: ConsentValue) -> bool:
+def is_persons_opt_in(actor: str, value: str) -> bool:
     """Whether a capture can end a suppression: an OPTED_IN that comes from the person."""
-    return actor == ActorKind.RECIPIENT and value is ConsentValue.OPTED_IN
+    return actor == ActorKind.RECIPIENT and value == ConsentValue.OPTED_IN
 
 
 def is_suppressed(

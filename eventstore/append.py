@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
@@ -28,12 +29,14 @@ from eventstore.read import Head, StoredEntry
 from eventstore.recover import committed, outcome_is_known
 from eventstore.sql import statement
 from eventstore.uuid7 import uuid7
-from tlog.compact_range import CompactRange
+from tlog import canonical_json
+from tlog.compact_range import CompactRange, TileRoot
 from tlog.entry import Entry, encode
 from tlog.hashing import leaf_hash
 
 _LOOKUP = statement("append_lookup")
-_APPEND_PARAMETERS = 35
+_APPEND_PARAMETERS = 38
+_ERASURE_PARAMETERS = 8
 _LOST_RACES_BEFORE_LOCKING = 1
 
 
@@ -48,6 +51,25 @@ class IndexColumns(NamedTuple):
 
 
 NO_COLUMNS = IndexColumns()
+
+
+class SubjectErasing(Exception):
+    """The contact point is being erased: nothing is written there until that is complete. Complete it, and ask again."""
+
+    def __init__(self, contact_point: UUID) -> None:
+        super().__init__("the contact point is being erased")
+        self.contact_point = contact_point
+
+
+class SubjectGone(Exception):
+    """The contact point that a step of an erasure names is not there (any more), or was not asked to be erased."""
+
+
+class ErasureStep(Enum):
+    """The two steps of erasing a contact point. The second destroys its key, and its event is the certificate."""
+
+    REQUEST = "request"
+    COMPLETE = "complete"
 
 
 class Draft(NamedTuple):
@@ -84,7 +106,8 @@ class Command:
 
     `decide` is handed the instant that the log records, and gives the events or raises the caller's refusal. `stream`
     names a fixed stream, `subject` a contact point's. A command that `moves_catalogue` is written in a group of its own,
-    so that whatever is decided after it sees it.
+    so that whatever is decided after it sees it; so is a step of an erasure, which names its contact point as the `stream`
+    and `suppression`, what still blocks the address, as the certificate's event has it.
     """
 
     decide: Callable[[datetime], Sequence[Draft]]
@@ -93,6 +116,12 @@ class Command:
     stream: UUID | None = None
     idempotency: IdempotencyKey | None = None
     moves_catalogue: bool = False
+    erasure: ErasureStep | None = None
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is written in a group of its own."""
+        return self.moves_catalogue or self.erasure is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +146,13 @@ class InlineProjection(Protocol):
 
 @dataclass(slots=True)
 class _Stream:
-    """What is known of a stream while a group is prepared."""
+    """What is known of a stream while a group is prepared. `erasing` is None where it is no contact point that is there."""
 
     stream: UUID
     wrapped_key: bytes | None = field(repr=False)
     number: int = -1
     position: int | None = None
+    erasing: bool | None = None
     cipher: AESGCM | None = field(default=None, repr=False)
 
 
@@ -131,9 +161,10 @@ class _Found:
     """What the look-up found."""
 
     head: Head
-    subjects: dict[bytes, tuple[UUID, bytes, int, int]]
+    subjects: dict[bytes, tuple[UUID, bytes, int, int, bool]]
     streams: dict[UUID, tuple[int, int]]
     records: dict[bytes, tuple[bytes, int, int]]
+    named_subjects: dict[UUID, bool]
 
 
 Caller = Waiting[Command, Appended]
@@ -157,6 +188,7 @@ class _Group:
     repeats: list[tuple[Caller, int, int]] = field(default_factory=list[tuple[Caller, int, int]])
     recorded_before: dict[int, StoredEntry] = field(default_factory=dict[int, StoredEntry])
     catalogue_position: int = -1
+    erasure: tuple[ErasureStep, UUID, int, str | None] | None = None
 
     def settle(self) -> None:
         """Answer the callers: the group is durable."""
@@ -197,8 +229,13 @@ class Log:
         self._projection = projection
         self._clock = clock
         self._before_deciding = before_deciding
-        self._append_sql = statement("append").replace("-- projection", projection.ctes(_APPEND_PARAMETERS + 1))
-        self._queue = AppendQueue[Command, Appended](self._flush, alone=lambda command: command.moves_catalogue)
+        append = statement("append")
+        first = _APPEND_PARAMETERS + 1
+        self._append_sql = append.replace("-- projection", projection.ctes(first)).replace("-- erasure", "")
+        after = first + _ERASURE_PARAMETERS
+        erasure = statement("append_erasure").format(*range(first, after))
+        self._erasure_sql = append.replace("-- projection", projection.ctes(after)).replace("-- erasure", erasure)
+        self._queue = AppendQueue[Command, Appended](self._flush, alone=lambda command: command.alone)
 
     async def append(self, command: Command) -> Appended:
         """Append a command's events, durably. Raises what `decide` raises, IdempotencyConflict, EntryTooLarge, or
@@ -263,12 +300,13 @@ class Log:
         )
         if row is None:
             raise LookupError("a tenant without a log")
-        subjects, streams, records = row[6], row[7], row[8]
+        subjects, streams, records, named_subjects = row[6], row[7], row[8], row[9]
         return _Found(
             head=Head(row[0], row[1], row[2], row[3], row[4], row[5]),
-            subjects={found[0]: (found[1], found[2], found[3], found[4]) for found in subjects},
+            subjects={found[0]: (found[1], found[2], found[3], found[4], found[5]) for found in subjects},
             streams={found[0]: (found[1], found[2]) for found in streams},
             records={found[0]: (found[1], found[2], found[3]) for found in records},
+            named_subjects={found[0]: found[1] for found in named_subjects},
         )
 
     def prepare(self, pending: Sequence[Caller], found: _Found) -> _Group:
@@ -295,9 +333,11 @@ class Log:
                     continue
             first = head.size + len(group.entries)
             try:
+                stream = _stream_of(command, found, streams)
+                _check_erasure(command, stream)
                 drafts = command.decide(group.recorded_at)
                 if drafts:
-                    self._number(group, command, drafts, _stream_of(command, found, streams))
+                    self._number(group, command, drafts, stream)
             except Exception as refusal:  # noqa: BLE001 - whatever a command's rules raise is its caller's answer
                 caller.refuse(refusal)
                 continue
@@ -307,6 +347,8 @@ class Log:
             group.answers.append((caller, first, len(drafts)))
             if command.moves_catalogue and drafts:
                 group.catalogue_position = first + len(drafts) - 1
+            if command.erasure is not None and drafts:
+                group.erasure = command.erasure, stream.stream, first, _suppression_of(drafts[-1])
         return group
 
     def _number(self, group: _Group, command: Command, drafts: Sequence[Draft], stream: _Stream) -> None:
@@ -377,12 +419,13 @@ class Log:
         if not group.entries:
             return True
         head = group.head
+        completed: list[TileRoot] = []
         tree = CompactRange.from_bytes(head.size, head.frontier).append_many(
-            [entry.leaf_hash for entry in group.entries]
+            [entry.leaf_hash for entry in group.entries], completed
         )
         entries = [stored.entry for stored in group.entries]
         moved = await connection.fetchval(
-            self._append_sql,
+            self._append_sql if group.erasure is None else self._erasure_sql,
             self._tenant,
             head.size,
             head.epoch,
@@ -418,10 +461,49 @@ class Log:
             [item[2] for item in group.items],
             list(group.notices),
             list(group.notices.values()),
+            array_literal([node.level for node in completed]),
+            array_literal([node.number for node in completed]),
+            [node.hash for node in completed],
+            *_erasure_arguments(group),
             *self._projection.arguments(entries),
         )
         # Durable now: entries, head, vault, idempotency records and projection together, or none of them.
         return moved == 1
+
+
+def _check_erasure(command: Command, stream: _Stream) -> None:
+    """Nothing is written at a contact point that is being erased, or it would be destroyed with it: an opt-out lost."""
+    if command.erasure is ErasureStep.REQUEST and stream.erasing is None:
+        raise SubjectGone("there is no such contact point")
+    if command.erasure is ErasureStep.COMPLETE and not stream.erasing:
+        raise SubjectGone("the contact point is not being erased")
+    if command.erasure is not ErasureStep.COMPLETE and stream.erasing:
+        raise SubjectErasing(stream.stream)
+
+
+def _suppression_of(certificate: Draft) -> str | None:
+    suppression = certificate.data.get("suppression")
+    return None if suppression is None else canonical_json.encode(suppression).decode()
+
+
+def _erasure_arguments(group: _Group) -> list[Any]:
+    """The parameters of append_erasure; none where the group is no step of an erasure."""
+    if group.erasure is None:
+        return []
+    step, contact_point, position, covers = group.erasure
+    requested = [contact_point] if step is ErasureStep.REQUEST else []
+    completed = [contact_point] if step is ErasureStep.COMPLETE else []
+    ids = array_literal(completed)
+    return [
+        array_literal(requested),
+        array_literal([position for _ in requested]),
+        array_literal(requested),
+        ids,
+        [covers for _ in completed],
+        ids,
+        ids,
+        ids,
+    ]
 
 
 def _stream_of(command: Command, found: _Found, streams: dict[bytes | UUID, _Stream]) -> _Stream:
@@ -433,7 +515,7 @@ def _stream_of(command: Command, found: _Found, streams: dict[bytes | UUID, _Str
             known = (
                 _Stream(uuid7(found.head.recorded_at), None)
                 if stored is None
-                else _Stream(stored[0], stored[1], stored[2], stored[3])
+                else _Stream(stored[0], stored[1], stored[2], stored[3], stored[4])
             )
             streams[command.subject.blind_index] = known
         return known
@@ -442,6 +524,7 @@ def _stream_of(command: Command, found: _Found, streams: dict[bytes | UUID, _Str
     known = streams.get(command.stream)
     if known is None:
         stored = found.streams.get(command.stream)
-        known = _Stream(command.stream, None) if stored is None else _Stream(command.stream, None, *stored)
+        number, position = (-1, None) if stored is None else stored
+        known = _Stream(command.stream, None, number, position, found.named_subjects.get(command.stream))
         streams[command.stream] = known
     return known

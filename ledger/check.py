@@ -12,24 +12,19 @@ from uuid import UUID
 
 from domain.addresses import Channel, normalise
 from domain.catalogue import Catalogue, ComplianceProfile, MessageSubject, Purpose, Topic
-from domain.consent import ConsentRecord, ConsentValue, current, record_that_counts
-from domain.decision import (
-    Contactability,
-    Decision,
-    ReasonCode,
-    contactability,
-    decide,
-    decide_tracking,
-    refuse_address,
-)
+from domain.consent import ConsentRecord, ConsentValue, record_that_counts
+from domain.decision import Contactability, Decision, ReasonCode, contactability, refuse_address
+from domain.events import EventType
 from domain.refusals import LimitExceeded, Refusal, RefusalCode
+from domain.standing import NOTHING_KNOWN, Standing, by_level, counting_record, decision_of, tracking_of
+from domain.suppression import Level, Suppression, is_persons_opt_in
 from eventstore import read
 from eventstore.read import Head
 from ledger.assembly import Tenant
 from ledger.check_queue import FLIGHT_ADDRESSES_MAX
-from ledger.look_up import NOTHING, LookUp, Records, look_up
+from ledger.look_up import LookUp, look_up
 from projections import current_consent
-from projections.current_consent import HeadSeen, Level
+from projections.current_consent import HeadSeen
 from projections.inline import consent_record
 
 ADDRESSES_MAX = 10_000
@@ -80,7 +75,7 @@ class _Taken:
     subject: MessageSubject
     catalogue: Catalogue
     catalogue_position: int
-    found: Sequence[tuple[UUID | None, Records]]
+    found: Sequence[tuple[UUID | None, Standing]]
     position: int
     as_of: datetime
     decided_at: datetime
@@ -103,14 +98,14 @@ async def check(tenant: Tenant, question: Question) -> list[Answer]:
     unknown: tuple[Decision, Decision] | None = None
     answers: list[Answer] = []
     for address, place in zip(question.addresses, places, strict=True):
-        contact_point, records = (None, NOTHING) if place is None else taken.found[place]
+        contact_point, standing = (None, NOTHING_KNOWN) if place is None else taken.found[place]
         if place is None:
             decision = refuse_address(taken.subject.purpose, question.channel, ReasonCode.INVALID_ADDRESS)
             tracking = decision
-        elif records:
-            decision, tracking = _decided(taken, question.channel, records)
+        elif standing is not NOTHING_KNOWN:
+            decision, tracking = _decided(taken, question.channel, standing)
         else:
-            unknown = unknown or _decided(taken, question.channel, NOTHING)
+            unknown = unknown or _decided(taken, question.channel, NOTHING_KNOWN)
             decision, tracking = unknown
         answers.append(
             Answer(
@@ -128,10 +123,10 @@ async def check(tenant: Tenant, question: Question) -> list[Answer]:
     return answers
 
 
-def _decided(taken: _Taken, channel: Channel, records: Records) -> tuple[Decision, Decision]:
+def _decided(taken: _Taken, channel: Channel, standing: Standing) -> tuple[Decision, Decision]:
     return (
-        decision_of(taken.catalogue, taken.subject, channel, records, taken.as_of),
-        tracking_of(taken.catalogue, taken.subject.profile, channel, records, taken.as_of),
+        decision_of(taken.catalogue, taken.subject, channel, standing, taken.as_of),
+        tracking_of(taken.catalogue, taken.subject.profile, channel, standing, taken.as_of),
     )
 
 
@@ -155,40 +150,6 @@ async def _others_first(done: int) -> None:
     """Let the other callers of this process go on in between: 10,000 addresses are a tenth of a second."""
     if done % _ADDRESSES_PER_TURN == 0:
         await asyncio.sleep(0)
-
-
-def decision_of(
-    catalogue: Catalogue, subject: MessageSubject, channel: Channel, records: Records, as_of: datetime
-) -> Decision:
-    """The decision for one contact point by its records."""
-    topic = subject.topic
-    return decide(
-        subject,
-        channel,
-        purpose_record=_counting(catalogue, subject.profile, subject.purpose, None, records),
-        topic_record=None if topic is None else _counting(catalogue, subject.profile, subject.purpose, topic, records),
-        as_of=as_of,
-    )
-
-
-def tracking_of(
-    catalogue: Catalogue, profile: ComplianceProfile, channel: Channel, records: Records, as_of: datetime
-) -> Decision:
-    """Whether interactions of one contact point may be tracked."""
-    purpose = catalogue.purposes[profile.tracking_purpose]
-    record = _counting(catalogue, profile, purpose, None, records)
-    return decide_tracking(catalogue, profile, channel, record, as_of)
-
-
-def _counting(
-    catalogue: Catalogue, profile: ComplianceProfile, purpose: Purpose, topic: Topic | None, records: Records
-) -> ConsentRecord | None:
-    return record_that_counts(
-        records.get((purpose.key, None if topic is None else topic.key), {}),
-        purpose_unit=purpose.unit,
-        profile_unit=profile.unit,
-        unit_scoping=catalogue.unit_scoping,
-    )
 
 
 async def _see_now(tenant: Tenant, question: Question, blind_indexes: Sequence[bytes]) -> _Taken:
@@ -219,7 +180,7 @@ async def _see_now(tenant: Tenant, question: Question, blind_indexes: Sequence[b
         catalogue = tenant.catalogue
 
 
-async def _look_up(tenant: Tenant, asked: LookUp) -> tuple[HeadSeen, Sequence[tuple[UUID | None, Records]]]:
+async def _look_up(tenant: Tenant, asked: LookUp) -> tuple[HeadSeen, Sequence[tuple[UUID | None, Standing]]]:
     if len(asked.blind_indexes) <= FLIGHT_ADDRESSES_MAX:
         seen = await tenant.check_queue.submit(asked)
     else:
@@ -253,18 +214,22 @@ async def _see_then(tenant: Tenant, question: Question, blind_indexes: Sequence[
         subject, catalogue = _subject_then(tenant, question, times)
         size = await read.size_at(connection, tenant.id, times.known_at)
         wanted = {subject.purpose.key, subject.profile.tracking_purpose}
-        found: list[tuple[UUID | None, Records]] = []
+        found: list[tuple[UUID | None, Standing]] = []
         for start in range(0, len(blind_indexes), _CHUNK_ADDRESSES):
             chunk = blind_indexes[start : start + _CHUNK_ADDRESSES]
             _, held = await current_consent.by_blind_index(connection, tenant.id, chunk, [], [])
-            contact_points = {number: one.contact_point for number, one in held.items()}
-            streams = await read.streams(
-                connection, tenant.id, list(set(contact_points.values())), to_position=size - 1
-            )
+            contact_points = {one.contact_point for one in held.values() if one.contact_point is not None}
+            streams = await read.streams(connection, tenant.id, list(contact_points), to_position=size - 1)
             for number in range(len(chunk)):
-                contact_point = contact_points.get(number)
-                events = [] if contact_point is None else streams[contact_point]
-                found.append((contact_point, records_of(events, times, wanted)) if events else (None, NOTHING))
+                one = held.get(number)
+                events = [] if one is None or one.contact_point is None else streams[one.contact_point]
+                # An address that is being erased, or suppressed, is so whatever time is asked about: by address the past
+                # is gone, and what is gone is never "send".
+                if one is None or not (events or one.suppressions or one.erasing):
+                    found.append((None, NOTHING_KNOWN))
+                else:
+                    standing = standing_then(events, times, wanted, one.suppressions, erasing=one.erasing)
+                    found.append((one.contact_point if events else None, standing))
     # The first event of all is known at any time: the catalogue is taken as it was made.
     position = max(size - 1, 0)
     return _Taken(subject, catalogue, tenant.catalogue_version_at(position), found, position, times.as_of, now)
@@ -278,18 +243,30 @@ def _subject_then(tenant: Tenant, question: Question, times: Times) -> tuple[Mes
     return subject, then
 
 
-def records_of(events: Iterable[read.StoredEntry], times: Times, purposes: set[str]) -> Records:
-    """The records that counted at `times`, folded from a contact point's events."""
-    made = (consent_record(event.entry) for event in events)
-    folded = current(
-        (record for record in made if record is not None and record.purpose in purposes),
-        as_of=times.as_of,
-        known_at=times.known_at,
+def standing_then(
+    events: Sequence[read.StoredEntry],
+    times: Times,
+    purposes: set[str],
+    suppressions: Iterable[Suppression],
+    *,
+    erasing: bool,
+) -> Standing:
+    """Where a contact point stood at `times`, folded from its events; what suppresses its address is known now."""
+    known = [event.entry for event in events if event.entry.recorded_at <= times.known_at]
+    made = [(entry, record) for entry in known if (record := consent_record(entry)) is not None]
+    opt_ins: dict[Level, datetime] = {}
+    for entry, record in made:
+        if is_persons_opt_in(entry.actor, record.value) and record.effective_at <= times.as_of:
+            level = record.purpose, record.topic
+            opt_ins[level] = max(opt_ins.get(level, record.effective_at), record.effective_at)
+    return Standing(
+        by_level(
+            (record for _, record in made if record.purpose in purposes), as_of=times.as_of, known_at=times.known_at
+        ),
+        erasing or any(entry.type == EventType.CONTACT_POINT_ERASURE_REQUESTED for entry in known),
+        tuple(suppressions),
+        opt_ins,
     )
-    records: dict[Level, dict[str, ConsentRecord]] = {}
-    for (purpose, topic, unit), record in folded.items():
-        records.setdefault((purpose, topic), {})[unit] = record
-    return records
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +291,7 @@ async def consent_of(
     One look-up for any number of them. The purpose's own unit counts, else (with scoping off) any; inactive ones too.
     """
     contact_points = list(dict.fromkeys(contact_point for contact_point, _, _ in asked))
-    held = await _records_of_contact_points(tenant, contact_points, as_of, known_at)
+    held = await _standings_of_contact_points(tenant, contact_points, as_of, known_at)
     catalogue = held.catalogue
     results: list[ConsentAt | Refusal] = []
     for contact_point, purpose_ref, topic_ref in asked:
@@ -325,7 +302,7 @@ async def consent_of(
             results.append(refusal)
             continue
         record = record_that_counts(
-            held.records[contact_point].get((purpose.key, None if topic is None else topic.key), {}),
+            held.standings[contact_point].records.get((purpose.key, None if topic is None else topic.key), {}),
             purpose_unit=purpose.unit,
             profile_unit=purpose.unit,
             unit_scoping=catalogue.unit_scoping,
@@ -358,18 +335,18 @@ async def contactability_of(
     Raises Refusal NOT_FOUND, INACTIVE for the profile.
     """
     ids = list(dict.fromkeys(contact_point for contact_point, _ in contact_points))
-    held = await _records_of_contact_points(tenant, ids, as_of, known_at)
+    held = await _standings_of_contact_points(tenant, ids, as_of, known_at)
     found = held.catalogue.profiles[held.today.profile(profile).key]
     if not found.active:
         raise Refusal(RefusalCode.INACTIVE, f"profile {found.key} is inactive", ("profile",))
     return [
-        list(_rows(held.catalogue, found, channel, held.records[contact_point], held.as_of))
+        list(_rows(held.catalogue, found, channel, held.standings[contact_point], held.as_of))
         for contact_point, channel in contact_points
     ]
 
 
 def _rows(
-    catalogue: Catalogue, profile: ComplianceProfile, channel: Channel, records: Records, as_of: datetime
+    catalogue: Catalogue, profile: ComplianceProfile, channel: Channel, standing: Standing, as_of: datetime
 ) -> Iterable[ContactabilityRow]:
     for key in profile.purposes:
         purpose = catalogue.purposes[key]
@@ -378,12 +355,12 @@ def _rows(
         for topic in (None, *catalogue.topics_of(key)):
             if topic is not None and not topic.active:
                 continue
-            decision = decision_of(catalogue, MessageSubject(profile, purpose, topic), channel, records, as_of)
+            decision = decision_of(catalogue, MessageSubject(profile, purpose, topic), channel, standing, as_of)
             yield ContactabilityRow(
                 purpose,
                 topic,
                 decision,
-                _value(_counting(catalogue, profile, purpose, topic, records), as_of),
+                _value(counting_record(catalogue, profile, purpose, topic, standing.records), as_of),
                 contactability(purpose.type, allowed=decision.allowed),
             )
 
@@ -394,15 +371,15 @@ def _value(record: ConsentRecord | None, as_of: datetime) -> ConsentValue:
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """What is known of contact points: their records; the catalogues of today (for refs) and of then (for rules)."""
+    """What is known of contact points: where they stand; the catalogues of today (for refs) and of then (for rules)."""
 
     today: Catalogue
     catalogue: Catalogue
-    records: Mapping[UUID, Records]
+    standings: Mapping[UUID, Standing]
     as_of: datetime
 
 
-async def _records_of_contact_points(
+async def _standings_of_contact_points(
     tenant: Tenant, contact_points: Sequence[UUID], as_of: datetime | None, known_at: datetime | None
 ) -> _Held:
     async with (
@@ -413,19 +390,21 @@ async def _records_of_contact_points(
         await tenant.refresh_catalogue(head.catalogue_position, connection)
         times, _ = _times(tenant, head, as_of, known_at)
         today = tenant.catalogue_at(head.catalogue_position)
-        if as_of is None and known_at is None:
-            _, found = await current_consent.by_contact_point(
-                connection, tenant.id, contact_points, list(today.purposes)
-            )
-            records: dict[UUID, Records] = dict.fromkeys(contact_points, NOTHING)
-            records |= {held.contact_point: held.records for held in found.values()}
-            return _Held(today, today, records, times.as_of)
+        now = as_of is None and known_at is None
+        _, found = await current_consent.by_contact_point(
+            connection, tenant.id, contact_points, list(today.purposes) if now else []
+        )
+        held = {one.contact_point: one for one in found.values() if one.contact_point is not None}
+        if now:
+            return _Held(today, today, {key: one.standing() for key, one in held.items()}, times.as_of)
         catalogue = tenant.catalogue_known_at(times.known_at)
         size = await read.size_at(connection, tenant.id, times.known_at)
         purposes = set(catalogue.purposes)
-        records = {}
+        standings: dict[UUID, Standing] = {}
         for start in range(0, len(contact_points), _CHUNK_ADDRESSES):
             chunk = contact_points[start : start + _CHUNK_ADDRESSES]
             streams = await read.streams(connection, tenant.id, chunk, to_position=size - 1)
-            records |= {key: records_of(events, times, purposes) for key, events in streams.items()}
-    return _Held(today, catalogue, records, times.as_of)
+            for key, events in streams.items():
+                # By its id the past of an erased contact point can be asked for: its erasure counts once it was known.
+                standings[key] = standing_then(events, times, purposes, held[key].suppressions, erasing=False)
+    return _Held(today, catalogue, standings, times.as_of)

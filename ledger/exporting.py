@@ -55,6 +55,7 @@ class Left:
     def __init__(self) -> None:
         self.without_code = 0
         self.with_expiry = 0
+        self.erased = 0
 
 
 async def contact_point_consents(tenant: Tenant, left: Left) -> AsyncIterator[list[str]]:
@@ -75,6 +76,9 @@ async def contact_point_consents(tenant: Tenant, left: Left) -> AsyncIterator[li
         evidence = await history.evidence(tenant, list(events.values()))
         for contact_point, purpose, topic, unit, valid_until, position in rows:
             place = contact_point, purpose, topic, unit
+            if contact_point not in addresses:
+                left.erased += 1
+                continue
             event = events[position]
             capture = captured(event.entry)
             if capture is None or capture.channel in WITHOUT_CODE:
@@ -103,8 +107,11 @@ async def contact_point_consents(tenant: Tenant, left: Left) -> AsyncIterator[li
             ]
 
 
-async def ndjson(tenant: Tenant) -> AsyncIterator[str]:
-    """Every capture, in log order, as one JSON object a line with the fields of RecordConsentInput."""
+async def ndjson(tenant: Tenant, left: Left) -> AsyncIterator[str]:
+    """Every capture, in log order, as one JSON object a line with the fields of RecordConsentInput.
+
+    Those of erased contact points are left out, and counted in `left`: they have no address any more.
+    """
     after = -1
     only = EntryFilter(types=[EventType.CONSENT_CAPTURED])
     while True:
@@ -115,6 +122,9 @@ async def ndjson(tenant: Tenant) -> AsyncIterator[str]:
         addresses = await history.addresses(tenant, list({event.entry.stream for event in page}))
         evidence = await history.evidence(tenant, page)
         for event in page:
+            if event.entry.stream not in addresses:
+                left.erased += 1
+                continue
             line = _line(event, addresses[event.entry.stream], evidence.get(event.position, {}))
             yield json.dumps(line, ensure_ascii=False)
         after = page[-1].position

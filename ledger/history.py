@@ -77,9 +77,14 @@ async def evidence(tenant: Tenant, events: Sequence[StoredEntry]) -> dict[int, d
             tenant.id,
             [(event.entry.stream, event.position) for event in events if vault.EVIDENCE in event.entry.personal],
         )
-        notices = await vault.notice_texts(connection, tenant.id, list(set(digests.values()))) if digests else {}
+        if not digests:
+            return opened
+        notices = await vault.notice_texts(connection, tenant.id, list(set(digests.values())))
+        streams = {event.position: event.entry.stream for event in events}
+        erased = await contact_points.erased_among(connection, tenant.id, list(set(streams.values())))
     for position, digest in digests.items():
-        opened[position] = {**opened.get(position, {}), "noticeText": notices[digest]}
+        if streams[position] not in erased:
+            opened[position] = {**opened.get(position, {}), "noticeText": notices[digest]}
     return opened
 
 

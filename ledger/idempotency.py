@@ -8,9 +8,10 @@ from typing import Any
 from domain.refusals import Refusal, RefusalCode
 from domain.text import clean_text
 from domain.time import format_instant
-from eventstore.append import Appended, Command
+from eventstore.append import Appended, Command, SubjectErasing
 from eventstore.idempotency import IdempotencyConflict, IdempotencyKey, idempotency_key
 from ledger.assembly import Tenant
+from ledger.erasure_completion import complete_erasure
 from tlog.entry import EntryTooLarge
 
 KEY_CHARS_MAX = 200
@@ -42,12 +43,21 @@ def _spelled(value: object) -> object:
 _spell = json.JSONEncoder(sort_keys=True, default=_spelled).encode
 
 
-async def append(tenant: Tenant, command: Command) -> Appended:
-    """Append, with the log's own refusals in the words of the domain."""
-    try:
-        return await tenant.log.append(command)
-    except (IdempotencyConflict, EntryTooLarge) as error:
-        raise refusal_of(error) from error
+async def append(tenant: Tenant, command: Command, *, complete: bool = True) -> Appended:
+    """Append, with the log's own refusals in the words of the domain.
+
+    An erasure that was left half done at the command's contact point is completed first, if `complete`; what is recorded
+    then begins a new one. Otherwise raises SubjectErasing.
+    """
+    while True:
+        try:
+            return await tenant.log.append(command)
+        except SubjectErasing as erasing:
+            if not complete:
+                raise
+            await complete_erasure(tenant, erasing.contact_point)
+        except (IdempotencyConflict, EntryTooLarge) as error:
+            raise refusal_of(error) from error
 
 
 def refusal_of(error: IdempotencyConflict | EntryTooLarge) -> Refusal:

@@ -1,18 +1,13 @@
-"""What checks need from the store: for each blind index a contact point and its current records, in one snapshot."""
+"""What checks need from the store: for each blind index a contact point and where it stands, in one snapshot."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from domain.consent import ConsentRecord
+from domain.standing import NOTHING_KNOWN, Standing
 from eventstore.personal.vault import Connected
 from projections import current_consent
-from projections.current_consent import HeadSeen, Level
-
-Records = Mapping[Level, Mapping[str, ConsentRecord]]
-"""The current records of one contact point: by level, then by unit."""
-
-NOTHING: Records = {}
+from projections.current_consent import HeadSeen
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +24,7 @@ class Seen:
     """What the store held, for each blind index of a question."""
 
     head: HeadSeen
-    found: Sequence[tuple[UUID | None, Records]]
+    found: Sequence[tuple[UUID | None, Standing]]
 
 
 async def look_up(connection: Connected, tenant: int, asked: Sequence[LookUp]) -> list[Seen]:
@@ -41,10 +36,10 @@ async def look_up(connection: Connected, tenant: int, asked: Sequence[LookUp]) -
     seen: list[Seen] = []
     start = 0
     for look in asked:
-        rows: list[tuple[UUID | None, Records]] = []
+        rows: list[tuple[UUID | None, Standing]] = []
         for number in range(start, start + len(look.blind_indexes)):
             held = found.get(number)
-            rows.append((None, NOTHING) if held is None else (held.contact_point, held.records))
+            rows.append((None, NOTHING_KNOWN) if held is None else (held.contact_point, held.standing()))
         seen.append(Seen(head, rows))
         start += len(look.blind_indexes)
     return seen

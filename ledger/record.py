@@ -20,7 +20,7 @@ from domain.consent import ActorKind, ConsentSource, ConsentValue, check_valid_u
 from domain.events import CURRENT_VERSIONS, ConsentCaptured, EventType
 from domain.refusals import LimitExceeded, Refusal, RefusalCode
 from domain.text import clean_text
-from eventstore.append import Appended, Command, Draft, IndexColumns, Subject
+from eventstore.append import Appended, Command, Draft, IndexColumns, Subject, SubjectErasing
 from eventstore.idempotency import IdempotencyConflict, IdempotencyKey
 from eventstore.read import StoredEntry
 from ledger.assembly import Caller, Tenant
@@ -108,16 +108,19 @@ async def record_consents(tenant: Tenant, caller: Caller, captures: Sequence[Cap
     """Record many, each for itself, in this order. Raises LimitExceeded, StoreUnavailable."""
     if len(captures) > CONSENTS_MAX:
         raise LimitExceeded("consents", CONSENTS_MAX, len(captures))
-    answers: list[asyncio.Future[Appended] | Refusal] = []
+    answers: list[tuple[Command, asyncio.Future[Appended]] | Refusal] = []
     for capture in captures:
         try:
-            answers.append(tenant.log.enqueue(_capture_command(tenant, caller, capture)))
+            command = _capture_command(tenant, caller, capture)
+            answers.append((command, tenant.log.enqueue(command)))
         except Refusal as refusal:
             answers.append(refusal)
-    waiting = [answer for answer in answers if not isinstance(answer, Refusal)]
+    waiting = [answer[1] for answer in answers if not isinstance(answer, Refusal)]
     if waiting:
         await asyncio.wait(waiting)
-    return [answer if isinstance(answer, Refusal) else _recorded_or_refused(answer) for answer in answers]
+    return [
+        answer if isinstance(answer, Refusal) else await _recorded_or_refused(tenant, *answer) for answer in answers
+    ]
 
 
 async def opt_out_of_all(
@@ -185,9 +188,14 @@ def _recorded(appended: Appended) -> Recorded:
     return Recorded(appended.entries, appended.repeated)
 
 
-def _recorded_or_refused(answer: asyncio.Future[Appended]) -> Recorded | Refusal:
+async def _recorded_or_refused(
+    tenant: Tenant, command: Command, answer: asyncio.Future[Appended]
+) -> Recorded | Refusal:
     try:
         return _recorded(answer.result())
+    except SubjectErasing:
+        # An erasure was left half done there; that is completed first, and what is recorded begins a new contact point.
+        return _recorded(await append(tenant, command))
     except Refusal as refusal:
         return refusal
     except (IdempotencyConflict, EntryTooLarge) as error:

@@ -47,15 +47,40 @@ _LEVEL = """
     ) AS {name} ON true
 """
 
+# Whether a level is suppressed, as `domain.suppression` has it: covered, and no opt-in of the person's own since.
+_SUPPRESSED = """
+    EXISTS (
+        SELECT FROM suppressions p
+        WHERE p.tenant = s.tenant AND p.blind_index = s.blind_index
+          AND ({covered_by_type} OR EXISTS (SELECT FROM jsonb_array_elements(p.covers -> 'levels') level WHERE level = {level}))
+          AND NOT EXISTS (
+              SELECT FROM persons_opt_ins o
+              WHERE o.tenant = s.tenant AND o.contact_point = s.contact_point AND o.purpose = $3 AND o.topic = {topic}
+                AND o.effective_at > p.since))
+"""
+_SUPPRESSED_PURPOSE = _SUPPRESSED.format(
+    covered_by_type="($12 <> '' AND (p.covers ->> $12)::boolean)",
+    level="jsonb_build_object('purpose', $3::text)",
+    topic="''",
+)
+_SUPPRESSED_TOPIC = _SUPPRESSED.format(
+    covered_by_type="false", level="jsonb_build_object('purpose', $3::text, 'topic', $4::text)", topic="$4"
+)
+
 _SELECTED = (
     " FROM vault_subjects s"
     + _LEVEL.format(topic="''", name="by_purpose")
     + _LEVEL.format(topic="$4", name="by_topic")
     + """
-    WHERE s.tenant = $1 AND s.channel = $2
+    WHERE s.tenant = $1 AND s.channel = $2 AND NOT s.erasing
       AND ($9::boolean IS NULL OR $9 = (
           coalesce(by_purpose.value, 'NOT_SET') = ANY($11::text[])
-          AND ($4 = '' OR coalesce(by_topic.value, 'NOT_SET') = ANY($11::text[]))))
+          AND ($4 = '' OR coalesce(by_topic.value, 'NOT_SET') = ANY($11::text[]))
+          AND NOT """
+    + _SUPPRESSED_PURPOSE
+    + " AND ($4 = '' OR NOT "
+    + _SUPPRESSED_TOPIC
+    + """)))
       AND ($10::text IS NULL OR $10 = coalesce(CASE WHEN $4 = '' THEN by_purpose.value ELSE by_topic.value END, 'NOT_SET'))
 """
 )
@@ -64,7 +89,7 @@ _SELECTED = (
 _PAGE = (
     "SELECT s.contact_point, s.channel, s.created_at, s.first_position"
     + _SELECTED
-    + " AND ($12::uuid IS NULL OR s.contact_point > $12) ORDER BY s.contact_point LIMIT $13"
+    + " AND ($13::uuid IS NULL OR s.contact_point > $13) ORDER BY s.contact_point LIMIT $14"
 )
 _COUNT = "SELECT count(*)" + _SELECTED
 
@@ -117,7 +142,12 @@ def _parameters(tenant: Tenant, catalogue: Catalogue, selection: Selection, now:
         _wants_sending(subject, selection.contactability),
         selection.value,
         [value for value in ConsentValue if ALLOWS[enforcement, value]],
+        _COVERED_BY.get(subject.purpose.type, ""),
     ]
+
+
+# Which member of a suppression covers every purpose of a type.
+_COVERED_BY = {PurposeType.COMMERCIAL: "commercial", PurposeType.TRACKING: "tracking"}
 
 
 def _wants_sending(subject: MessageSubject, wanted: Contactability | None) -> bool | None:

@@ -11,32 +11,52 @@ from eventstore.personal.vault import Connected
 
 @dataclass(frozen=True, slots=True)
 class ContactPoint:
-    """Where a message goes, without its address."""
+    """Where a message goes, without its address. `erasing` from the request of its erasure on, `erased_at` once complete."""
 
     id: UUID
     channel: Channel
     created_at: datetime
     first_position: int
-
-
-_COLUMNS = "contact_point, channel, created_at, first_position"
+    erasing: bool = False
+    erased_at: datetime | None = None
 
 
 async def by_blind_index(connection: Connected, tenant: int, blind_index: bytes) -> ContactPoint | None:
-    """The contact point with this address."""
+    """The contact point with this address; an erased one has none."""
     row = await connection.fetchrow(
-        f"SELECT {_COLUMNS} FROM vault_subjects WHERE tenant = $1 AND blind_index = $2",  # noqa: S608 - a constant
+        "SELECT contact_point, channel, created_at, first_position, erasing FROM vault_subjects"
+        " WHERE tenant = $1 AND blind_index = $2",
         tenant,
         blind_index,
     )
-    return None if row is None else ContactPoint(row[0], Channel(row[1]), row[2], row[3])
+    return None if row is None else ContactPoint(row[0], Channel(row[1]), row[2], row[3], row[4])
+
+
+async def was_erased(connection: Connected, tenant: int, blind_index: bytes) -> bool:
+    """Whether a contact point with this address was erased and left a suppression: of others nothing is known any more."""
+    found: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM suppressions WHERE tenant = $1 AND blind_index = $2)", tenant, blind_index
+    )
+    return found
 
 
 async def by_ids(connection: Connected, tenant: int, ids: Sequence[UUID]) -> dict[UUID, ContactPoint]:
-    """Those that are there, by id; one statement for any number of them."""
+    """Those that are there or were, by id; one statement for any number of them."""
     rows = await connection.fetch(
-        f"SELECT {_COLUMNS} FROM vault_subjects WHERE tenant = $1 AND contact_point = ANY($2::uuid[])",  # noqa: S608 - a constant
+        "SELECT contact_point, channel, created_at, first_position, erasing, NULL::timestamptz FROM vault_subjects"
+        " WHERE tenant = $1 AND contact_point = ANY($2::uuid[])"
+        " UNION ALL"
+        " SELECT contact_point, channel, created_at, first_position, true, erased_at FROM erasures"
+        " WHERE tenant = $1 AND contact_point = ANY($2::uuid[]) AND erased_at IS NOT NULL",
         tenant,
         ids,
     )
-    return {row[0]: ContactPoint(row[0], Channel(row[1]), row[2], row[3]) for row in rows}
+    return {row[0]: ContactPoint(row[0], Channel(row[1]), row[2], row[3], row[4], row[5]) for row in rows}
+
+
+async def erased_among(connection: Connected, tenant: int, ids: Sequence[UUID]) -> set[UUID]:
+    """Those whose erasure was asked for: nothing personal of them is shown."""
+    rows = await connection.fetch(
+        "SELECT contact_point FROM erasures WHERE tenant = $1 AND contact_point = ANY($2::uuid[])", tenant, ids
+    )
+    return {row[0] for row in rows}

@@ -1,4 +1,4 @@
-"""The inline projection: current consent, written in the append's own transaction.
+"""The inline projection: current consent and the person's own opt-ins, written in the append's own transaction.
 
 So what was recorded is what the next check sees. The group is folded here first: one statement may touch a row only once.
 The row that is there gives way only to a greater precedence (effectiveAt, restrictiveness, position), the one that
@@ -6,11 +6,13 @@ The row that is there gives way only to a greater precedence (effectiveAt, restr
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from domain.consent import RESTRICTIVENESS, ConsentRecord
 from domain.events import CURRENT_VERSIONS, ConsentCaptured, EventType
+from domain.suppression import is_persons_opt_in
 from domain.upcasting import upcast
 from eventstore.array_literal import array_literal
 from tlog.entry import Entry, instant_text
@@ -33,9 +35,16 @@ _CTES = """
         recorded_at = excluded.recorded_at, valid_until = excluded.valid_until, position = excluded.position
     WHERE (excluded.effective_at, excluded.restrictiveness, excluded.position)
         > (held.effective_at, held.restrictiveness, held.position)
+), opted_in AS (
+    INSERT INTO persons_opt_ins AS held (tenant, contact_point, purpose, topic, effective_at)
+    SELECT moved.tenant, u.contact_point, u.purpose, coalesce(u.topic, ''), u.effective_at
+    FROM moved, unnest(${}::text::uuid[], ${}::text::text[], ${}::text::text[], ${}::text::timestamptz[])
+        AS u (contact_point, purpose, topic, effective_at)
+    ON CONFLICT (tenant, contact_point, purpose, topic) DO UPDATE
+    SET effective_at = greatest(held.effective_at, excluded.effective_at)
 )
 """
-_PARAMETERS = 11
+_PARAMETERS = 15
 _CAPTURED = EventType.CONSENT_CAPTURED
 _CURRENT = CURRENT_VERSIONS[_CAPTURED]
 
@@ -65,6 +74,7 @@ class InlineCurrentConsent:
     def arguments(self, entries: Sequence[Entry]) -> list[Any]:
         """The columns of the rows that a group of entries leads to, one row a (contact point, purpose, topic, unit)."""
         rows: dict[tuple[UUID, str, str | None, str], tuple[Any, ...]] = {}
+        opt_ins: dict[tuple[UUID, str, str | None], datetime] = {}
         for entry in entries:
             if entry.type != _CAPTURED:
                 continue
@@ -75,6 +85,9 @@ class InlineCurrentConsent:
             precedence = (entry.effective_at, RESTRICTIVENESS[data["value"]], entry.position)
             if held is None or precedence > held[0]:
                 rows[key] = (precedence, data["channel"], data["value"], entry.recorded_at, data.get("validUntil"))
+            if is_persons_opt_in(entry.actor, data["value"]) and entry.effective_at is not None:
+                level = key[:3]
+                opt_ins[level] = max(opt_ins.get(level, entry.effective_at), entry.effective_at)
         keys, held_rows = list(rows), list(rows.values())
         return [
             array_literal([key[0] for key in keys]),
@@ -88,4 +101,8 @@ class InlineCurrentConsent:
             array_literal([instant_text(row[3]) for row in held_rows]),
             array_literal([row[4] for row in held_rows]),
             array_literal([row[0][2] for row in held_rows]),
+            array_literal([level[0] for level in opt_ins]),
+            array_literal([level[1] for level in opt_ins]),
+            array_literal([level[2] for level in opt_ins]),
+            array_literal([instant_text(effective_at) for effective_at in opt_ins.values()]),
         ]

@@ -224,6 +224,7 @@ def shown_contact_point(context: RequestContext, held: HeldContactPoint) -> Cont
         held=held,
         channel=held.channel,
         created_at=held.created_at,
+        erased_at=held.erased_at,
     )
 
 

@@ -53,10 +53,10 @@ def place(tenant: int, contact_point: UUID, position: int, item: str) -> bytes:
 async def open_addresses(
     connection: Connected, keyring: Keyring, tenant: int, contact_points: Sequence[UUID]
 ) -> dict[UUID, str]:
-    """The addresses of contact points that are there; one statement for any number of them."""
+    """The addresses of contact points that are there and not being erased; one statement for any number of them."""
     rows = await connection.fetch(
         "SELECT contact_point, wrapped_key, sealed_address, first_position FROM vault_subjects"
-        " WHERE tenant = $1 AND contact_point = ANY($2::uuid[])",
+        " WHERE tenant = $1 AND contact_point = ANY($2::uuid[]) AND NOT erasing",
         tenant,
         contact_points,
     )
@@ -78,7 +78,7 @@ async def open_evidence(
         " FROM unnest($2::uuid[], $3::bigint[]) AS wanted(contact_point, position)"
         " JOIN vault_items i ON i.tenant = $1 AND i.contact_point = wanted.contact_point"
         "  AND i.position = wanted.position"
-        " JOIN vault_subjects s ON s.tenant = $1 AND s.contact_point = i.contact_point",
+        " JOIN vault_subjects s ON s.tenant = $1 AND s.contact_point = i.contact_point AND NOT s.erasing",
         tenant,
         [contact_point for contact_point, _ in wanted],
         [position for _, position in wanted],

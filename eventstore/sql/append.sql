@@ -30,6 +30,10 @@ WITH moved AS (
     INSERT INTO notices (tenant, digest, text)
     SELECT moved.tenant, u.* FROM moved, unnest($34::bytea[], $35::text[]) AS u
     ON CONFLICT DO NOTHING
+), nodes AS (
+    INSERT INTO log_nodes (tenant, level, index, hash)
+    SELECT moved.tenant, u.* FROM moved, unnest($36::text::smallint[], $37::text::bigint[], $38::bytea[]) AS u
 )
 -- projection
+-- erasure
 SELECT count(pg_notify('consentry_log', moved.tenant::text || ':' || $4::bigint::text)) FROM moved

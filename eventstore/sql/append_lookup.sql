@@ -4,10 +4,11 @@
 SELECT
     head.size, head.epoch, head.frontier, head.root, head.recorded_at, head.catalogue_position,
     ARRAY(
-        SELECT ROW (asked.blind_index, subject.contact_point, subject.wrapped_key, latest.number, latest.position)
+        SELECT ROW (asked.blind_index, subject.contact_point, subject.wrapped_key, latest.number, latest.position,
+                    subject.erasing)
         FROM unnest($2::bytea[]) AS asked (blind_index)
         CROSS JOIN LATERAL (
-            SELECT s.contact_point, s.wrapped_key FROM vault_subjects s
+            SELECT s.contact_point, s.wrapped_key, s.erasing FROM vault_subjects s
             WHERE s.tenant = $1 AND s.blind_index = asked.blind_index LIMIT 1
         ) AS subject
         CROSS JOIN LATERAL (
@@ -30,6 +31,15 @@ SELECT
             SELECT r.command_digest, r.position, r.events FROM idempotency_records r
             WHERE r.tenant = $1 AND r.key_hash = asked.key_hash LIMIT 1
         ) AS record
-    ) AS records
+    ) AS records,
+    -- The contact points among the streams named outright: whether each is there, and is being erased.
+    ARRAY(
+        SELECT ROW (asked.stream, subject.erasing)
+        FROM unnest($3::uuid[]) AS asked (stream)
+        CROSS JOIN LATERAL (
+            SELECT s.erasing FROM vault_subjects s
+            WHERE s.tenant = $1 AND s.contact_point = asked.stream LIMIT 1
+        ) AS subject
+    ) AS named_subjects
 FROM log_heads head
 WHERE head.tenant = $1

@@ -27,7 +27,6 @@ TRENDS = "trends"
 UNITS = "business units"
 SUBSCRIPTIONS = "subscriptions"
 DOUBLE_OPT_IN = "double opt-in"
-ERASURE = "erasure"
 PREFERENCES = "preference center and unsubscribe links"
 RECEIPTS = "signed receipts"
 
@@ -63,9 +62,6 @@ LEFT_OUT = {
     "Mutation.confirmDoubleOptIn": DOUBLE_OPT_IN,
     "RequestDoubleOptInInput": DOUBLE_OPT_IN,
     "RequestDoubleOptInPayload": DOUBLE_OPT_IN,
-    "Mutation.eraseContactPoint": ERASURE,
-    "EraseContactPointInput": ERASURE,
-    "EraseContactPointPayload": ERASURE,
     "PreferenceCenter": PREFERENCES,
     "PreferenceCenterInput": PREFERENCES,
     "ComplianceProfile.preferenceCenter": PREFERENCES,

@@ -220,7 +220,7 @@ async def test_what_was_exported_decides_alike_elsewhere(
         other = await create_tenant(prepared.ledger, f"{prepared.key}-{format[:3]}", "Other")
         await import_catalogue(other, caller, CATALOGUE)
         if format == "ndjson":
-            content = "\n".join([line async for line in exporting.ndjson(prepared)])
+            content = "\n".join([line async for line in exporting.ndjson(prepared, exporting.Left())])
         else:
             out = io.StringIO()
             writer = __import__("csv").writer(out)

@@ -29,6 +29,13 @@ MUTATIONS: Mapping[str, tuple[str, str, str, dict[str, Any], dict[str, Any]]] = 
         {"input": {"address": "ann@example.org"}},
         {"profile": "default"},
     ),
+    "eraseContactPoint": (
+        "$input: EraseContactPointInput!",
+        "input: $input",
+        "erasedEvents certificate { id position data }",
+        {"input": {"address": "ann@example.org", "reason": "asked for it"}},
+        {"keepSuppression": False},
+    ),
     "createComplianceProfile": (
         "$input: CreateComplianceProfileInput!",
         "input: $input",
@@ -99,6 +106,7 @@ async def prepare(ask: Asker) -> None:
         """mutation {
           createComplianceProfile(input: {key: "prepared", name: "Prepared"}) { errors { code } }
           createTopic(input: {key: "news", name: "News", purpose: "commercial"}) { errors { code } }
+          recordConsent(input: {address: "ann@example.org", purpose: "tracking", value: OPTED_OUT}) { errors { code } }
         }"""
     )
 

@@ -27,6 +27,9 @@ NEEDS = {
         f"mutation {{ recordConsents(input: {{consents: [{{{CONSENT}, value: OPTED_IN}}]}}) {ERRORS} }}",
         f'mutation {{ optOutOfAll(input: {{address: "ann@example.org"}}) {ERRORS} }}',
     ],
+    "erase": [
+        f'mutation {{ eraseContactPoint(input: {{address: "nobody@example.org", reason: "asked"}}) {ERRORS} }}',
+    ],
     "admin": [
         f'mutation {{ createComplianceProfile(input: {{key: "a", name: "A"}}) {ERRORS} }}',
         f'mutation {{ updateComplianceProfile(input: {{ref: "default", name: "A"}}) {ERRORS} }}',

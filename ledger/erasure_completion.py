@@ -1,0 +1,84 @@
+"""The second step of an erasure: the key is destroyed, what must still block the address stays, the certificate is written.
+
+All of it is one statement, so there are two states only: requested, when every check answers ERASED, and erased. Whoever
+meets the first one after a crash (a server that starts, a writer at that address, the same command again) completes it.
+"""
+
+import logging
+from uuid import UUID
+
+from domain.consent import ActorKind, ConsentValue
+from domain.events import CURRENT_VERSIONS, EventType
+from domain.suppression import left_by_erasure
+from eventstore import read
+from eventstore.append import Command, Draft, ErasureStep, IndexColumns, SubjectGone
+from eventstore.database import StoreUnavailable
+from eventstore.read import EntryFilter, StoredEntry
+from ledger.assembly import Ledger, Tenant
+
+_log = logging.getLogger("consentry.ledger.erasure")
+
+
+async def complete_erasure(tenant: Tenant, contact_point: UUID) -> StoredEntry:
+    """Complete a requested erasure, or find that it is; the certificate. Raises StoreUnavailable.
+
+    Once requested, nothing else is appended to the contact point's stream, so what is read here is still so when written.
+    """
+    async with tenant.ledger.connection() as connection:
+        [request] = await read.backward(
+            connection,
+            tenant.id,
+            EntryFilter(stream=contact_point, types=[EventType.CONTACT_POINT_ERASURE_REQUESTED]),
+            before=None,
+            limit=1,
+        )
+        opted_out = await connection.fetch(
+            "SELECT DISTINCT purpose, topic FROM current_consent WHERE tenant = $1 AND contact_point = $2 AND value = $3",
+            tenant.id,
+            contact_point,
+            ConsentValue.OPTED_OUT,
+        )
+    asked = request.entry
+    data = {"channel": asked.data["channel"], "requested": asked.position, "events": asked.number}
+    if asked.data["keepSuppression"]:
+        levels = [(row[0], row[1] or None) for row in opted_out]
+        data["suppression"] = left_by_erasure(levels, asked.recorded_at).to_data()
+    certificate = Draft(
+        type=EventType.CONTACT_POINT_ERASED,
+        version=CURRENT_VERSIONS[EventType.CONTACT_POINT_ERASED],
+        data=data,
+        effective_at=None,
+        actor=ActorKind.SYSTEM,
+        columns=IndexColumns(channel=asked.data["channel"]),
+    )
+    command = Command(
+        decide=lambda _: [certificate],
+        application=asked.application,
+        stream=contact_point,
+        erasure=ErasureStep.COMPLETE,
+    )
+    try:
+        return (await tenant.log.append(command)).entries[0]
+    except SubjectGone:
+        # Another process was first: its certificate is the last event of the stream.
+        async with tenant.ledger.connection() as connection:
+            [last] = await read.backward(connection, tenant.id, EntryFilter(stream=contact_point), before=None, limit=1)
+        return last
+
+
+async def complete_pending(ledger: Ledger) -> int:
+    """Complete every erasure that was requested and is not complete; how many there were. Raises StoreUnavailable."""
+    async with ledger.connection() as connection:
+        rows = await connection.fetch("SELECT tenant, contact_point FROM erasures WHERE erased_at IS NULL")
+    for tenant_id, contact_point in rows:
+        await complete_erasure(await ledger.tenant_by_id(tenant_id), contact_point)
+        _log.warning("completed an erasure that was left half done", extra={"fields": {"tenant": tenant_id}})
+    return len(rows)
+
+
+async def complete_pending_if_it_can(ledger: Ledger) -> None:
+    """The same for a loop that tries again: a store that does not answer is tried later."""
+    try:
+        await complete_pending(ledger)
+    except StoreUnavailable:
+        _log.warning("the store does not answer; erasures left half done are completed later")
