@@ -1,24 +1,24 @@
-"""`consentry export`: consents for elsewhere. The output holds addresses."""
+"""`consentry export`: consents for elsewhere, which hold addresses; and the log with its proofs, which holds none."""
 
 import argparse
-import contextlib
 import csv
-import os
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
 from cli.options import Subparsers, add_settings, add_tenant, with_tenant
+from cli.output import output_file
 from ledger import exporting
 from ledger.assembly import Tenant
+from ledger.log_export import log_lines
 
 
 def add(commands: Subparsers) -> None:
     """Declare the command."""
-    command = commands.add_parser("export", help="export consents, addresses included")
-    command.add_argument("--format", required=True, choices=["contact-point-consents", "ndjson"])
+    command = commands.add_parser(
+        "export", help="export consents, addresses included; or the log with its proofs, which names nobody"
+    )
+    command.add_argument("--format", required=True, choices=list(_FORMATS))
     command.add_argument(
         "-o", "--output", metavar="FILE", type=Path, help="written whole or not at all, readable by you alone"
     )
@@ -32,8 +32,8 @@ def run(options: argparse.Namespace) -> int:
 
     async def work(tenant: Tenant) -> int:
         left = exporting.Left()
-        with _output(options.output) as output:
-            await (_records if options.format == "contact-point-consents" else _ndjson)(tenant, output, left)
+        with output_file(options.output) as output:
+            await _FORMATS[options.format](tenant, output, left)
         _say_what_is_left_out(left)
         return 0
 
@@ -52,6 +52,14 @@ async def _ndjson(tenant: Tenant, output: TextIO, left: exporting.Left) -> None:
         output.write(line + "\n")
 
 
+async def _log(tenant: Tenant, output: TextIO, left: exporting.Left) -> None:
+    async for line in log_lines(tenant):
+        output.write(line + "\n")
+
+
+_FORMATS = {"contact-point-consents": _records, "ndjson": _ndjson, "log": _log}
+
+
 def _say_what_is_left_out(left: exporting.Left) -> None:
     if left.erased:
         print(f"left out {left.erased} of erased contact points, which have no address any more", file=sys.stderr)
@@ -62,22 +70,3 @@ def _say_what_is_left_out(left: exporting.Left) -> None:
             f"{left.with_expiry} opt-ins that expire went out as Not Set: the table has no column for an expiry",
             file=sys.stderr,
         )
-
-
-@contextlib.contextmanager
-def _output(path: Path | None) -> Iterator[TextIO]:
-    if path is None:
-        yield sys.stdout
-        sys.stdout.flush()
-        return
-    # Under another name until it is whole: nobody takes half an export for all of it.
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise

@@ -3,10 +3,10 @@
 import argparse
 from collections.abc import Sequence
 
-from cli import check, export, import_, keys, migrate, serve, tenants
+from cli import check, erase, evidence, export, import_, keys, migrate, replay, serve, signing_keys, tenants
 from cli.refusals import exit_code_of
 
-_COMMANDS = (serve, migrate, tenants, keys, import_, export, check)
+_COMMANDS = (serve, migrate, tenants, keys, signing_keys, import_, export, check, evidence, replay, erase)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -8,7 +8,7 @@ from typing import Any
 from ledger.assembly import Ledger, Tenant, open_ledger
 from web.settings import SETTINGS, Settings, read_settings
 
-_DATABASE = ("data_dir", "database_url", "master_key_file")
+_DATABASE = ("data_dir", "database_url", "master_key_file", "signing_keys_dir", "log_host")
 
 Subparsers = Any
 """What argparse's add_subparsers gives; its own type is private."""

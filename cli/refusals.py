@@ -6,7 +6,10 @@ from domain.refusals import LimitExceeded, NotYetAvailable, Refusal
 from eventstore.database import StoreUnavailable
 from eventstore.migrate import DatabaseTooNew, DatabaseUnusable
 from eventstore.personal.keyring import KeyUnusable
+from eventstore.signing_keys import SigningKeyUnusable
+from ledger.checkpoints import LogRewritten
 from ledger.import_rows import FileUnusable
+from ledger.replaying import ReplayMismatch
 from web.settings import SettingInvalid
 
 FAILED = 1
@@ -31,7 +34,16 @@ def exit_code_of(error: Exception) -> int:
             return _say(f"{error.filename}: {error.strerror}", UNUSABLE)
         case StoreUnavailable():
             return _say(f"the store does not answer: {error}", FAILED)
-        case DatabaseTooNew() | DatabaseUnusable() | KeyUnusable() | CommandFailed() | NotYetAvailable():
+        case (
+            DatabaseTooNew()
+            | DatabaseUnusable()
+            | KeyUnusable()
+            | SigningKeyUnusable()
+            | LogRewritten()
+            | ReplayMismatch()
+            | CommandFailed()
+            | NotYetAvailable()
+        ):
             return _say(str(error), FAILED)
         case BrokenPipeError():
             return FAILED

@@ -19,6 +19,7 @@ from eventstore.personal.blind_index import BlindIndex
 from eventstore.personal.keyring import MASTER_KEY_FILE, Keyring, KeyUnusable, load_master_key
 from eventstore.personal.vault import Connected
 from eventstore.read import Head
+from eventstore.signing_keys import SIGNING_KEYS_FOLDER, SigningKeys
 from eventstore.wakeup import Wakeup, wait
 from ledger.check_queue import CheckQueue
 from ledger.key_cache import KeyCache
@@ -38,6 +39,8 @@ class LedgerConfig:
     data_dir: Path
     database_url: str | None = None
     master_key_file: Path | None = None
+    signing_keys_dir: Path | None = None
+    log_host: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ class Tenant:
         self.key = key
         self.keys = ledger.keyring.tenant_keys(key, wrapped_secret)
         self.blind_index = BlindIndex(self.keys.blind_index)
+        self.signing_keys = SigningKeys(ledger.signing_keys_dir, key)
         self._held = HeldCatalogue(tenant_id)
         self.check_queue = CheckQueue[LookUp, Seen](self._look_up, addresses=lambda look: len(look.blind_indexes))
         self.log = Log(
@@ -135,11 +139,15 @@ class Ledger:
         pool: asyncpg.Pool,
         keyring: Keyring,
         clock: Callable[[], datetime],
+        signing_keys_dir: Path,
+        log_host: str | None = None,
     ) -> None:
         self.address = address
         self.pool = pool
         self.keyring = keyring
         self.clock = clock
+        self.signing_keys_dir = signing_keys_dir
+        self.log_host = log_host
         self.proven_keys = KeyCache[tuple[Tenant, Caller]]()
         self.wakeup = Wakeup(address.service, keys_changed=self.proven_keys.forget)
         self._tenants: dict[int, Tenant] = {}
@@ -192,7 +200,13 @@ async def open_ledger(config: LedgerConfig, *, clock: Callable[[], datetime] = _
     """
     async with open_database(data_dir=config.data_dir, database_url=config.database_url) as address:
         await migrate(address)
-        async with ledger_on(address, master_key_file(config), clock=clock) as ledger:
+        async with ledger_on(
+            address,
+            master_key_file(config),
+            clock=clock,
+            signing_keys_dir=config.signing_keys_dir,
+            log_host=config.log_host,
+        ) as ledger:
             yield ledger
 
 
@@ -203,9 +217,14 @@ def master_key_file(config: LedgerConfig) -> Path:
 
 @contextlib.asynccontextmanager
 async def ledger_on(
-    address: DatabaseAddress, key_file: Path, *, clock: Callable[[], datetime] = _now
+    address: DatabaseAddress,
+    key_file: Path,
+    *,
+    clock: Callable[[], datetime] = _now,
+    signing_keys_dir: Path | None = None,
+    log_host: str | None = None,
 ) -> AsyncGenerator[Ledger]:
-    """The ledger on a database that runs and is up to date."""
+    """The ledger on a database that runs and is up to date; the signing keys are beside the master key, unless told."""
     pool = await open_pool(address, min_size=1, max_size=_POOL_CONNECTIONS_MAX)
     try:
         with store_errors():
@@ -214,7 +233,14 @@ async def ledger_on(
         keyring = Keyring(load_master_key(key_file, may_create=not in_use))
         if in_use:
             await _prove_master_key(pool, keyring)
-        ledger = Ledger(address=address, pool=pool, keyring=keyring, clock=clock)
+        ledger = Ledger(
+            address=address,
+            pool=pool,
+            keyring=keyring,
+            clock=clock,
+            signing_keys_dir=signing_keys_dir or key_file.parent / SIGNING_KEYS_FOLDER,
+            log_host=log_host,
+        )
         async with ledger.wakeup.running():
             try:
                 yield ledger

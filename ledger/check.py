@@ -56,6 +56,7 @@ class Answer:
     position: int
     catalogue_position: int
     decided_at: datetime
+    as_of: datetime
     contact_point: UUID | None
     subject: MessageSubject
 
@@ -115,6 +116,7 @@ async def check(tenant: Tenant, question: Question) -> list[Answer]:
                 taken.position,
                 taken.catalogue_position,
                 taken.decided_at,
+                taken.as_of,
                 contact_point,
                 taken.subject,
             )

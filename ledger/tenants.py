@@ -9,6 +9,7 @@ from domain.text import clean_key, clean_text
 from eventstore.database import store_errors
 from ledger.assembly import Ledger, Tenant
 from ledger.catalogue import first_events
+from ledger.signing import verifier_keys
 from tlog.compact_range import EMPTY
 
 NAME_CHARS_MAX = 200
@@ -59,7 +60,7 @@ async def create_tenant(ledger: Ledger, key: str, name: str) -> Tenant:
                 )
     tenant = await ledger.tenant(key)
     await first_events(tenant, lambda: decide_create_tenant(name))
-    await tenant.latest_catalogue()
+    await verifier_keys(tenant)
     return tenant
 
 

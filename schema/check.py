@@ -8,6 +8,7 @@ import strawberry
 from domain.decision import Reason
 from ledger import check
 from ledger.check import Answer, Question
+from ledger.receipts import Answered
 from schema.catalogue import CatalogueView, Purpose, Topic
 from schema.context import Info, RequestContext
 from schema.enums import Channel, ConsentValue, EnforcementModel, ReasonCode
@@ -75,6 +76,7 @@ class DecisionReason:
 @strawberry.type(description="May this message go? Where it cannot be known, it may not.")
 class ConsentDecision:
     answer: strawberry.Private[Answer]
+    answered: strawberry.Private[Answered]
     view: strawberry.Private[CatalogueView]
     address: str = strawberry.field(description="Exactly as asked.")
     allowed: bool
@@ -85,6 +87,10 @@ class ConsentDecision:
     @strawberry.field(description="The first is the one that decided.")
     def reasons(self) -> list[DecisionReason]:
         return shown_reasons(self.answer.decision.reasons, self.view)
+
+    @strawberry.field(description="A signed statement of this decision that its holder can keep and anyone can verify.")
+    async def receipt(self, info: Info) -> str:
+        return await info.context.loaders.receipts.load(self.answered)
 
 
 @strawberry.type
@@ -130,6 +136,7 @@ def _decisions(context: RequestContext, input: Asked, answers: list[Answer]) -> 
     return [
         ConsentDecision(
             answer=answer,
+            answered=Answered(answer, input.channel, given(input.known_at)),
             view=view,
             address=answer.address,
             allowed=answer.decision.allowed,

@@ -19,6 +19,7 @@ from ledger.assembly import Tenant
 from ledger.check import ConsentAt, ContactabilityRow
 from ledger.history import ContactPoint, EventFilter, StoredEntry
 from ledger.pages import Page
+from ledger.receipts import Answered, receipts
 from schema.catalogue import CatalogueView
 
 Key = TypeVar("Key", bound=Hashable)
@@ -95,6 +96,7 @@ class Loaders:
         )
         self.consent: DataLoader[AskedConsent, ConsentAt] = DataLoader(self._consent)
         self.contactability: DataLoader[AskedContactability, list[ContactabilityRow]] = DataLoader(self._contactability)
+        self.receipts: DataLoader[Answered, str] = DataLoader(lambda answered: receipts(tenant, answered), cache=False)
         self.histories: DataLoader[AskedHistory, Page[StoredEntry]] = DataLoader(self._histories)
 
     async def _catalogue(self, keys: Sequence[None]) -> list[CatalogueView]:

@@ -12,13 +12,14 @@ from schema.contact_points import ContactPointQuery
 from schema.erase import EraseMutation
 from schema.finding_nodes import NodeQuery
 from schema.history import HistoryQuery
+from schema.proofs import ProofQuery
 from schema.record import RecordMutation
 from schema.scalars import SCALARS
 from schema.viewer import ViewerQuery
 
 
 @strawberry.type(description="Questions.")
-class Query(CheckQuery, ContactPointQuery, CatalogueQuery, HistoryQuery, ViewerQuery, NodeQuery):
+class Query(CheckQuery, ContactPointQuery, CatalogueQuery, HistoryQuery, ProofQuery, ViewerQuery, NodeQuery):
     pass
 
 

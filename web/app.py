@@ -17,6 +17,7 @@ from web.graphiql_page import graphiql_file, graphiql_page
 from web.graphql_endpoint import GraphQLEndpoint
 from web.graphql_limits import Limits
 from web.health import healthz, readyz
+from web.log_tiles import log_checkpoint, log_tile
 from web.metrics import Metrics
 from web.request_observer import RequestObserver
 from web.security_headers import SecurityHeaders
@@ -34,6 +35,8 @@ def create_app(ledger: Ledger) -> Starlette:
         routes=[
             Route("/graphql", graphql),
             Route("/graphiql/{name}", graphiql_file),
+            Route("/log/{tenant}/checkpoint", log_checkpoint),
+            Route("/log/{tenant}/{path:path}", log_tile),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/metrics", metrics.endpoint),

@@ -4,6 +4,7 @@ Each has an option of `consentry serve` and a variable; the option wins. `SETTIN
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,12 @@ def _url(text: str) -> str:
     return text
 
 
+def _host(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9.:/_-]{1,200}", text) is None or "://" in text:
+        raise ValueError("a host, perhaps with a path, such as consent.example.com")
+    return text.strip("/")
+
+
 SETTINGS = (
     Setting("host", "the address to listen on; the default is reached from this machine only", "127.0.0.1", str),
     Setting("port", "the port to listen on; 0 takes a free one", "8080", _between(0, 65_535)),
@@ -64,6 +71,8 @@ SETTINGS = (
     Setting("data_dir", "the folder of the embedded database and of the master key", "data", Path),
     Setting("database_url", "a PostgreSQL 15 or newer to use instead of the embedded one", None, _url),
     Setting("master_key_file", "the file of the master key, if it is not in the data folder", None, Path),
+    Setting("signing_keys_dir", "the folder of the signing keys, if it is not beside the master key", None, Path),
+    Setting("log_host", "the host that names the logs of new tenants, as HOST/log/TENANT", None, _host),
     Setting("log_level", f"how much is logged: {', '.join(LEVELS)}", "info", _level),
 )
 
@@ -78,13 +87,19 @@ class Settings:
     data_dir: Path
     database_url: str | None
     master_key_file: Path | None
+    signing_keys_dir: Path | None
+    log_host: str | None
     log_level: str
 
     @property
     def ledger(self) -> LedgerConfig:
         """Where the data is."""
         return LedgerConfig(
-            data_dir=self.data_dir, database_url=self.database_url, master_key_file=self.master_key_file
+            data_dir=self.data_dir,
+            database_url=self.database_url,
+            master_key_file=self.master_key_file,
+            signing_keys_dir=self.signing_keys_dir,
+            log_host=self.log_host,
         )
 
     def __repr__(self) -> str:

@@ -1,7 +1,7 @@
 """Keys: the master key outside the database, each tenant's secret and the keys that come from it, a key per contact point.
 
     master key (file, mode 0600)  --wraps-->  tenant secret, contact point keys   (AES-256-GCM)
-    tenant secret                 --HKDF-->   blind index key, idempotency key    (RFC 5869)
+    tenant secret                 --HKDF-->   keys of blind index, idempotency records, receipts    (RFC 5869)
 
 Losing the master key makes every address and all evidence unreadable for good; the log still verifies.
 """
@@ -32,6 +32,7 @@ class TenantKeys:
 
     blind_index: bytes = field(repr=False)
     idempotency: bytes = field(repr=False)
+    receipts: bytes = field(repr=False)
 
 
 class Keyring:
@@ -63,7 +64,9 @@ class Keyring:
         def derive(purpose: bytes) -> bytes:
             return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=b"consentry/" + purpose).derive(secret)
 
-        return TenantKeys(blind_index=derive(b"blind-index"), idempotency=derive(b"idempotency"))
+        return TenantKeys(
+            blind_index=derive(b"blind-index"), idempotency=derive(b"idempotency"), receipts=derive(b"receipts")
+        )
 
     def new_contact_point_key(self, tenant: int, contact_point: UUID) -> tuple[bytes, bytes]:
         """A contact point's new key: (the key, the key wrapped, to be stored)."""

@@ -7,6 +7,7 @@ position and item, so a sealed item cannot be moved to another place. The log ho
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -89,6 +90,37 @@ async def open_evidence(
         content = open_sealed(key, place(tenant, contact_point, position, EVIDENCE), sealed)[1]
         evidence[position] = canonical_json.loads(content)
     return evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What opens a commitment of an entry: SHA-256(salt || content)."""
+
+    salt: bytes
+    content: bytes
+
+
+async def openings(
+    connection: Connected, keyring: Keyring, tenant: int, contact_point: UUID
+) -> dict[tuple[int, str], Opening]:
+    """Every opening of a contact point's entries, by position and name; none once its erasure is asked for."""
+    subject = await connection.fetchrow(
+        "SELECT wrapped_key, sealed_address, first_position FROM vault_subjects"
+        " WHERE tenant = $1 AND contact_point = $2 AND NOT erasing",
+        tenant,
+        contact_point,
+    )
+    if subject is None:
+        return {}
+    rows = await connection.fetch(
+        "SELECT position, sealed FROM vault_items WHERE tenant = $1 AND contact_point = $2", tenant, contact_point
+    )
+    key = keyring.contact_point_key(tenant, contact_point, subject[0])
+    sealed = {(subject[2], ADDRESS): subject[1], **{(row[0], EVIDENCE): row[1] for row in rows}}
+    return {
+        (position, item): Opening(*open_sealed(key, place(tenant, contact_point, position, item), content))
+        for (position, item), content in sealed.items()
+    }
 
 
 async def notice_texts(connection: Connected, tenant: int, digests: Sequence[bytes]) -> dict[bytes, str]:

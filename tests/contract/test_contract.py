@@ -22,24 +22,14 @@ from graphql import (
 
 from schema.schema import build_schema as build_ours
 
-PROOFS = "proofs and evidence bundles"
 TRENDS = "trends"
 UNITS = "business units"
 SUBSCRIPTIONS = "subscriptions"
 DOUBLE_OPT_IN = "double opt-in"
 PREFERENCES = "preference center and unsubscribe links"
-RECEIPTS = "signed receipts"
 
 # Left out until it works: a type, a field ("Type.field"), an input's field, or an argument ("Type.field(argument)").
 LEFT_OUT = {
-    "Checkpoint": PROOFS,
-    "InclusionProof": PROOFS,
-    "ConsistencyProof": PROOFS,
-    "EvidenceBundle": PROOFS,
-    "Query.checkpoint": PROOFS,
-    "Query.inclusionProof": PROOFS,
-    "Query.consistencyProof": PROOFS,
-    "Query.evidence": PROOFS,
     "ConsentTrendDay": TRENDS,
     "Query.consentTrend": TRENDS,
     "BusinessUnit": UNITS,
@@ -69,7 +59,6 @@ LEFT_OUT = {
     "UnsubscribeLinks": PREFERENCES,
     "HttpHeader": PREFERENCES,
     "ConsentDecision.unsubscribe": PREFERENCES,
-    "ConsentDecision.receipt": RECEIPTS,
 }
 
 

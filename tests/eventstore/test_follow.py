@@ -43,5 +43,5 @@ async def test_a_follower_sees_what_is_there_and_then_what_comes(
     reading = [asyncio.create_task(first(everything, 36)), asyncio.create_task(first(some, 10))]
     for number in range(5, 30):
         await record_consent(tenant, caller, capture(number))
-    assert await reading[0] == list(range(36)), "6 events of the catalogue, then 30 captures"
-    assert await reading[1] == list(range(6, 36, 3))
+    assert await reading[0] == list(range(37)), "7 events of the catalogue, then 30 captures"
+    assert await reading[1] == list(range(7, 37, 3))
