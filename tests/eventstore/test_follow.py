@@ -40,7 +40,7 @@ async def test_a_follower_sees_what_is_there_and_then_what_comes(
     monkeypatch.setattr("eventstore.follow.PAGE_ENTRIES", 2)
     everything = follow(tenant.ledger.pool, wakeup, tenant.id, after=-1)
     some = follow(tenant.ledger.pool, wakeup, tenant.id, after=-1, entry_filter=EntryFilter(values=["OPTED_IN"]))
-    reading = [asyncio.create_task(first(everything, 36)), asyncio.create_task(first(some, 10))]
+    reading = [asyncio.create_task(first(everything, 37)), asyncio.create_task(first(some, 10))]
     for number in range(5, 30):
         await record_consent(tenant, caller, capture(number))
     assert await reading[0] == list(range(37)), "7 events of the catalogue, then 30 captures"

@@ -18,7 +18,7 @@ query($filter: ConsentEventFilter, $first: Int, $after: String, $last: Int, $bef
   }
 }
 """
-CREATION = 6  # events of a new tenant: tenant, unit, three purposes, profile
+CREATION = 7  # events of a new tenant: tenant, unit, three purposes, profile, signing key
 
 
 def positions(page: Any) -> list[int]:
@@ -77,20 +77,20 @@ async def test_a_cursor_works_with_any_filter(ask: Asker) -> None:
 @pytest.mark.parametrize(
     ("asked", "found"),
     [
-        ({"types": ["ConsentCaptured"]}, [6, 7, 8]),
+        ({"types": ["ConsentCaptured"]}, [7, 8, 9]),
         ({"types": ["PurposeCreated", "TenantCreated"]}, [0, 2, 3, 4]),
         ({"types": []}, []),
-        ({"channel": "SMS"}, [8]),
-        ({"purpose": "transactional"}, [3, 7]),
-        ({"values": ["OPTED_OUT"]}, [7]),
-        ({"sources": ["FORM"]}, [8]),
-        ({"application": "tests", "types": ["ConsentCaptured"]}, [6, 7, 8]),
+        ({"channel": "SMS"}, [9]),
+        ({"purpose": "transactional"}, [3, 8]),
+        ({"values": ["OPTED_OUT"]}, [8]),
+        ({"sources": ["FORM"]}, [9]),
+        ({"application": "tests", "types": ["ConsentCaptured"]}, [7, 8, 9]),
         ({"application": "another"}, []),
-        ({"fromPosition": 7}, [7, 8]),
+        ({"fromPosition": 8}, [8, 9]),
         ({"toPosition": "1"}, [0, 1]),
         ({"fromPosition": 9007199254740991}, []),
         ({"recordedTo": "2020-01-01T00:00:00Z"}, []),
-        ({"recordedFrom": "2020-01-01T00:00:00Z", "fromPosition": 8}, [8]),
+        ({"recordedFrom": "2020-01-01T00:00:00Z", "fromPosition": 9}, [9]),
     ],
 )
 async def test_filters(ask: Asker, asked: dict[str, Any], found: list[int]) -> None:

@@ -27,6 +27,12 @@ NEEDS = {
         f"mutation {{ recordConsents(input: {{consents: [{{{CONSENT}, value: OPTED_IN}}]}}) {ERRORS} }}",
         f'mutation {{ optOutOfAll(input: {{address: "ann@example.org"}}) {ERRORS} }}',
     ],
+    "audit": [
+        "{ checkpoint { note } }",
+        '{ inclusionProof(eventId: "$EVENT") { text } }',
+        "{ consistencyProof(from: 1) { hashes } }",
+        '{ evidence(address: "ann@example.org") { eventCount } }',
+    ],
     "erase": [
         f'mutation {{ eraseContactPoint(input: {{address: "nobody@example.org", reason: "asked"}}) {ERRORS} }}',
     ],
@@ -72,6 +78,8 @@ async def prepared(ask: Asker) -> Asker:
 
 @pytest.mark.parametrize(("scope", "document"), CASES)
 async def test_a_scope_is_enough_for_what_needs_it(prepared: Asker, scope: str, document: str) -> None:
+    event = (await prepared.data("{ consentEvents(last: 1) { nodes { id } } }"))["consentEvents"]["nodes"][0]
+    document = document.replace("$EVENT", event["id"])
     await prepared.with_scopes(scope).data(document)
 
 
