@@ -39,7 +39,7 @@ async def data(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Path]:
 async def test_commands_work_beside_a_server(data: Path) -> None:
     at = ("--data-dir", str(data))
     listed = await consentry("tenants", "list", *at)
-    assert listed.startswith("demo\t6 events")
+    assert listed.startswith("demo\t7 events")
     secret = (
         await consentry("keys", "create", "--tenant", "demo", "--application", "x", "--scope", "check", *at)
     ).strip()
