@@ -18,6 +18,14 @@ class Record:
     effective_at: datetime
     recorded_at: datetime
     valid_until: datetime | None
+    actor: str = "SYSTEM"
+
+
+@dataclass
+class Suppression:
+    address: str
+    since: datetime
+    levels: list[tuple[str, str | None]]
 
 
 @dataclass
@@ -25,6 +33,7 @@ class Model:
     """A history, and what is to be answered from it."""
 
     records: list[Record] = field(default_factory=list)
+    suppressions: list[Suppression] = field(default_factory=list)
     enforcement: list[tuple[datetime, str, str]] = field(default_factory=list)
 
     def enforced(self, purpose: str, known_at: datetime) -> str:
@@ -46,6 +55,37 @@ class Model:
         ]
         return max(candidates, key=lambda candidate: candidate[:3])[3] if candidates else None
 
+    def erase(self, address: str, now: datetime, *, keep: bool) -> None:
+        levels: list[tuple[str, str | None]] = [("commercial", None), ("tracking", None)]
+        for record in self.records:
+            counting = self.counting(address, record.purpose, record.topic, now, now)
+            if counting is not None and counting.value == "OPTED_OUT":
+                levels.append((record.purpose, record.topic))
+        self.records = [record for record in self.records if record.address != address]
+        if keep:
+            self.suppressions.append(Suppression(address, now, levels))
+
+    def suppressed(self, address: str, purpose: str, topic: str | None, as_of: datetime, known_at: datetime) -> bool:
+        def ended(suppression: Suppression) -> bool:
+            return any(
+                record.value == "OPTED_IN"
+                and record.actor == "RECIPIENT"
+                and (record.address, record.purpose, record.topic) == (address, purpose, topic)
+                and suppression.since < record.effective_at <= as_of
+                and record.recorded_at <= known_at
+                for record in self.records
+            )
+
+        return any(
+            suppression.address == address and (purpose, topic) in suppression.levels and not ended(suppression)
+            for suppression in self.suppressions
+        )
+
+    def tracked(self, address: str, as_of: datetime, known_at: datetime) -> bool:
+        if self.suppressed(address, "tracking", None, as_of, known_at):
+            return False
+        return self.level(address, "tracking", None, as_of, known_at)[0]
+
     def level(
         self, address: str, purpose: str, topic: str | None, as_of: datetime, known_at: datetime
     ) -> tuple[bool, list[str], str]:
@@ -66,6 +106,10 @@ class Model:
     def check(
         self, address: str, purpose: str, topic: str | None, as_of: datetime, known_at: datetime
     ) -> tuple[bool, list[str]]:
+        if self.suppressed(address, purpose, None, as_of, known_at):
+            return False, ["SUPPRESSED"]
+        if topic is not None and self.suppressed(address, purpose, topic, as_of, known_at):
+            return False, ["SUPPRESSED"]
         passes, codes, _ = self.level(address, purpose, None, as_of, known_at)
         if topic is None:
             return passes, codes

@@ -36,6 +36,7 @@ RECORDS = st.fixed_dictionaries(
         "value": st.sampled_from(VALUES),
         "effective": st.none() | st.integers(-6, 0).map(lambda hours: timedelta(hours=hours)),
         "valid_for": st.none() | st.integers(1, 6).map(lambda hours: timedelta(hours=hours)),
+        "actor": st.sampled_from(["SYSTEM", "RECIPIENT", "RECIPIENT"]),
     }
 )
 STEPS = st.lists(
@@ -45,6 +46,13 @@ STEPS = st.lists(
         RECORDS,
         st.fixed_dictionaries(
             {"do": st.just("enforce"), "purpose": st.sampled_from(list(PURPOSES)), "model": st.sampled_from(MODELS)}
+        ),
+        st.fixed_dictionaries(
+            {
+                "do": st.just("erase"),
+                "address": st.sampled_from(ADDRESSES),
+                "keep": st.sampled_from([True, True, False]),
+            }
         ),
         st.fixed_dictionaries({"do": st.just("wait"), "hours": st.integers(1, 2)}),
     ),
@@ -58,6 +66,9 @@ CHECK = """query ($a: CheckConsentsInput!, $b: CheckConsentInput!) {
 }"""
 RECORD = """mutation ($input: RecordConsentInput!) {
   recordConsent(input: $input) { position consent { value } errors { code path } }
+}"""
+ERASE = """mutation ($input: EraseContactPointInput!) {
+  eraseContactPoint(input: $input) { erasedEvents certificate { type } errors { code path } }
 }"""
 ENFORCE = """mutation ($input: UpdatePurposeInput!) { updatePurpose(input: $input) { errors { code } } }"""
 CONTACT_POINT = """query ($address: String!, $purpose: String!, $topic: String, $as: DateTime, $known: DateTime) {
@@ -134,9 +145,23 @@ async def play(api: Api, steps: list[dict[str, Any]]) -> Model:
             data = await api.ask(ENFORCE, input={"ref": step["purpose"], "enforcement": enforcement})
             assert data["updatePurpose"]["errors"] == []
             model.enforcement.append((api.clock.now, step["purpose"], step["model"]))
+        elif step["do"] == "erase":
+            await erase(api, model, step["address"], keep=step["keep"])
         else:
             await record(api, model, step)
     return model
+
+
+async def erase(api: Api, model: Model, address: str, *, keep: bool) -> None:
+    asked = {"address": address, "reason": "asked for it", "keepSuppression": keep}
+    payload = (await api.ask(ERASE, input=asked))["eraseContactPoint"]
+    events = sum(record.address == address for record in model.records)
+    if not events:
+        before = any(suppression.address == address for suppression in model.suppressions)
+        assert payload["errors"] == [{"code": "ERASED" if before else "NOT_FOUND", "path": ["address"]}]
+        return
+    assert payload == {"erasedEvents": events, "certificate": {"type": "ContactPointErased"}, "errors": []}
+    model.erase(address, api.clock.now, keep=keep)
 
 
 async def record(api: Api, model: Model, step: dict[str, Any]) -> None:
@@ -153,6 +178,7 @@ async def record(api: Api, model: Model, step: dict[str, Any]) -> None:
             "value": step["value"],
             "effectiveAt": text(effective),
             "validUntil": text(valid_until),
+            "actor": {"kind": step["actor"]},
         },
     )
     payload = data["recordConsent"]
@@ -160,7 +186,9 @@ async def record(api: Api, model: Model, step: dict[str, Any]) -> None:
         assert payload["errors"] == [{"code": "INVALID", "path": ["validUntil"]}]
         return
     assert payload["errors"] == []
-    model.records.append(Record(step["address"], purpose, topic, step["value"], effective or now, now, valid_until))
+    model.records.append(
+        Record(step["address"], purpose, topic, step["value"], effective or now, now, valid_until, step["actor"])
+    )
 
 
 async def compare_checks(
@@ -174,8 +202,7 @@ async def compare_checks(
     for answer, address in zip(data["many"][:2] + data["many"][3:], [*ADDRESSES, "new@example.org"], strict=True):
         allowed, codes = model.check(address, purpose, topic, *at)
         assert (answer["allowed"], [reason["code"] for reason in answer["reasons"]]) == (allowed, codes)
-        tracking, _, _ = model.level(address, "tracking", None, *at)
-        assert answer["trackingAllowed"] is tracking
+        assert answer["trackingAllowed"] is model.tracked(address, *at)
         assert {reason["enforcement"] for reason in answer["reasons"]} == {model.enforced(purpose, at[1])}
     assert [reason["code"] for reason in data["many"][2]["reasons"]] == ["INVALID_ADDRESS"]
     assert not data["many"][2]["allowed"]
