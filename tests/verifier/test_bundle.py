@@ -463,7 +463,7 @@ def test_a_log_that_signs_nonsense_is_not_proven(given_here: dict[str, Any], fra
         ("PurposeUpdated", {"key": "nothing"}, "position 8: data: 'nothing' is missing"),
         ("TopicCreated", {"key": ["x"]}, "position 8: data"),
         ("PurposeCreated", {"key": "x"}, "position 8: data: 'name' is missing"),
-        ("ConsentCaptured", capture("OPTED_IN"), "stream: ConsentCaptured has no place in stream"),
+        ("ConsentCaptured", capture("OPTED_IN"), "stream: ConsentCaptured has no place in the catalogue's stream"),
     ],
 )
 def test_a_catalogue_that_cannot_be_folded_is_not_proven(type_: str, data: Members, fragment: str) -> None:
