@@ -1,18 +1,13 @@
 """SIGKILL under load, again and again: what was acknowledged is there exactly once, and the log verifies from its bytes."""
 
 import asyncio
-import os
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from domain.consent import current
 from ledger.assembly import LedgerConfig, Tenant, open_ledger
 from projections.inline import consent_record
-from tests.conftest import own_database
 from tests.crash.server import Server, consentry
 from tests.eventstore.test_append import verify
 
@@ -20,20 +15,6 @@ WRITERS, KILLS = 16, 10
 RECORD = """mutation ($input: RecordConsentInput!) {
   recordConsent(input: $input) { position event { id } errors { code message } }
 }"""
-
-
-@pytest.fixture
-async def where(tmp_path: Path) -> AsyncIterator[tuple[list[str], LedgerConfig]]:
-    """The options of a database of its own, and the same as a configuration."""
-    url = os.environ.get("CONSENTRY_TEST_DATABASE_URL")
-    if not url:
-        yield ["--data-dir", str(tmp_path)], LedgerConfig(data_dir=tmp_path)
-        return
-    async with own_database(url) as own:
-        yield (
-            ["--data-dir", str(tmp_path), "--database-url", own],
-            LedgerConfig(data_dir=tmp_path, database_url=own),
-        )
 
 
 async def test_a_killed_server_loses_and_doubles_nothing(where: tuple[list[str], LedgerConfig]) -> None:
