@@ -19,7 +19,7 @@ class Figures:
 
     rows: list[Figure] = field(default_factory=list[Figure])
 
-    def add(self, what: str, promised: str, measured: str, *, kept: bool | None) -> None:
+    def add(self, what: str, promised: str, measured: str, *, kept: bool | None = None) -> None:
         """Note a figure; `kept` is None for a peer or a figure without a promise."""
         figure = Figure(what, promised, measured, kept)
         self.rows.append(figure)

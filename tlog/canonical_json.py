@@ -63,7 +63,10 @@ def decode(raw: bytes) -> dict[str, Any]:
         check(cast(object, value))
         if encode(cast(dict[str, Any], value)) != raw:
             raise NotCanonical("not the canonical spelling")
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except NotCanonical:
+        raise
+    except (ValueError, RecursionError) as error:
+        # Also an integer of more digits than Python reads.
         raise NotCanonical("not JSON") from error
     return cast(dict[str, Any], value)
 

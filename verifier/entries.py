@@ -1,7 +1,8 @@
 """What entries of the log say, one by one: decoded strictly, of a known type and version, their data as it has to be."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -32,21 +33,27 @@ def decoded(raw: bytes, where: str) -> Entry:
     for name, commitment in entry.personal.items():
         if len(commitment) != HASH_BYTES:
             raise NotProven(f"{where}: personal.{name}: a commitment has {HASH_BYTES} bytes")
-    check_type(entry.type, entry.version, entry.stream, where)
+    check_type(entry.type, entry.version, where, in_catalogue=entry.stream == CATALOGUE_STREAM)
     return entry
 
 
-def check_type(type_name: str, version: int, stream: UUID, where: str) -> None:
+def check_type(type_name: str, version: int, where: str, *, in_catalogue: bool) -> None:
     """Raises NotProven for a type or version that is not known here, or in a stream where it has no place."""
+    wrong = _wrong_of_type(type_name, version, in_catalogue)
+    if wrong is not None:
+        raise NotProven(f"{where}: {wrong}")
+
+
+@lru_cache(maxsize=64)
+def _wrong_of_type(type_name: str, version: int, in_catalogue: bool) -> str | None:  # noqa: FBT001 - cached by place
+    nothing: dict[str, Any] = {}
     try:
-        upcast(type_name, version, _ANY_DATA)
+        upcast(type_name, version, nothing)
     except UnknownEventVersion as error:
-        raise NotProven(f"{where}: type: {error}") from None
-    if (EventType(type_name) in CATALOGUE_TYPES) != (stream == CATALOGUE_STREAM):
-        raise NotProven(f"{where}: stream: {type_name} has no place in stream {stream}")
-
-
-_ANY_DATA: Mapping[str, Any] = {}
+        return f"type: {error}"
+    if (EventType(type_name) in CATALOGUE_TYPES) != in_catalogue:
+        return f"stream: {type_name} has no place in {'the catalogue' if in_catalogue else 'a contact point'}'s stream"
+    return None
 
 
 def capture_of(entry: Entry) -> ConsentCaptured | None:

@@ -6,7 +6,6 @@ among themselves is here. Memory does not grow with the log but for one number a
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -15,11 +14,13 @@ from tlog.compact_range import EMPTY
 from tlog.entry import Entry
 from tlog.hashing import leaf_hash
 from tlog.note import encode_base64
-from verifier.entries import decoded
+from verifier.entries import CATALOGUE_STREAM, check_type, decoded
+from verifier.gist import Gist, gist_of, read_gist
 from verifier.report import Findings, NotProven
 
 # Hashes are added to the tree in groups, which is cheaper than one by one.
 _GROUP = 1024
+_CATALOGUE = str(CATALOGUE_STREAM).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +66,11 @@ class Replayer:
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
         self._size = 0
-        self._tenant: str | None = None
-        self._recorded_at: datetime | None = None
-        # Of each stream, by its UUID's number: the number and the position of its last event.
-        self._last: dict[int, tuple[int, int]] = {}
+        self._tenant: bytes | None = None
+        self._recorded_at = b""
+        # The number and the position of each stream's last event.
+        self._last: dict[bytes, tuple[int, int]] = {}
+        self._wanted_streams = {str(stream).encode(): stream for stream in wanted.streams}
         self._kept: dict[UUID, list[tuple[Entry, bytes]]] = {stream: [] for stream in wanted.streams}
         self._tree = EMPTY
         self._group: list[bytes] = []
@@ -78,19 +80,23 @@ class Replayer:
         """Check the next entry against all before; its leaf hash."""
         position = self._size
         where = f"position {position}"
-        entry = decoded(raw, where)
-        if entry.position != position:
-            raise NotProven(f"{where}: position: the entry's own is {entry.position}")
-        if entry.tenant != self._tenant:
+        gist = read_gist(raw)
+        if gist is None:
+            gist = gist_of(decoded(raw, where))
+        if gist.position != position:
+            raise NotProven(f"{where}: position: the entry's own is {gist.position}")
+        if gist.tenant != self._tenant:
             if self._tenant is not None:
-                raise NotProven(f"{where}: tenant: is {entry.tenant}, not {self._tenant}")
-            self._tenant = entry.tenant
-        if self._recorded_at is not None and entry.recorded_at < self._recorded_at:
+                raise NotProven(f"{where}: tenant: is {gist.tenant.decode()}, not {self._tenant.decode()}")
+            self._tenant = gist.tenant
+        if gist.recorded_at < self._recorded_at:
             raise NotProven(f"{where}: recordedAt: is before that of position {position - 1}")
-        self._recorded_at = entry.recorded_at
-        self._check_chain(entry, where)
-        if entry.stream in self._kept:
-            self._kept[entry.stream].append((entry, raw))
+        self._recorded_at = gist.recorded_at
+        check_type(gist.type, gist.version, where, in_catalogue=gist.stream == _CATALOGUE)
+        self._check_chain(gist, where)
+        wanted = self._wanted_streams.get(gist.stream)
+        if wanted is not None:
+            self._kept[wanted].append((decoded(raw, where), raw))
         leaf = leaf_hash(raw)
         self._group.append(leaf)
         self._size += 1
@@ -98,16 +104,13 @@ class Replayer:
             self._grow()
         return leaf
 
-    def _check_chain(self, entry: Entry, where: str) -> None:
-        key = entry.stream.int
-        number, previous = self._last.get(key, (-1, None))
-        if entry.number != number + 1:
-            raise NotProven(
-                f"{where}: number: is {entry.number}, where number {number + 1} of its stream has to follow"
-            )
-        if entry.previous != previous:
-            raise NotProven(f"{where}: previous: is {entry.previous}, and its stream's event before is at {previous}")
-        self._last[key] = entry.number, entry.position
+    def _check_chain(self, gist: Gist, where: str) -> None:
+        number, previous = self._last.get(gist.stream, (-1, None))
+        if gist.number != number + 1:
+            raise NotProven(f"{where}: number: is {gist.number}, where number {number + 1} of its stream has to follow")
+        if gist.previous != previous:
+            raise NotProven(f"{where}: previous: is {gist.previous}, and its stream's event before is at {previous}")
+        self._last[gist.stream] = gist.number, gist.position
 
     def _grow(self) -> None:
         self._tree = self._tree.append_many(self._group)

@@ -104,7 +104,17 @@ def test_a_lone_surrogate_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [b"", b"[]", b'{"a":1, "b":2}', b'{"b":1,"a":2}', b'{"a":1,"a":1}', b'{"a":1e2}', b"\xff"]
+    "raw",
+    [
+        b"",
+        b"[]",
+        b'{"a":1, "b":2}',
+        b'{"b":1,"a":2}',
+        b'{"a":1,"a":1}',
+        b'{"a":1e2}',
+        b"\xff",
+        b'{"a":' + b"9" * 5_000 + b"}",
+    ],
 )
 def test_other_spellings_are_refused(raw: bytes) -> None:
     with pytest.raises(canonical_json.NotCanonical):

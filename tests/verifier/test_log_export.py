@@ -119,8 +119,11 @@ NOT_PROVEN: dict[str, tuple[Edit, str]] = {
     "an entry that is no base64": (put(3, "entry", "?"), "line 4 (position 2).entry: not canonical base64"),
     "an entry that is no text": (put(3, "entry", 3), "line 4 (position 2).entry: not text"),
     "a proof that is no list": (put(3, "proof", "abc"), "line 4 (position 2).proof: not a list"),
-    "a proof of numbers": (put(3, "proof", [1]), "line 4 (position 2).proof[0]: not text"),
-    "a proof that is no base64": (put(3, "proof", ["?", "?"]), "line 4 (position 2): proof: not canonical base64"),
+    "a proof of numbers": (put(3, "proof", [1]), "line 4 (position 2): proof: not texts of canonical base64"),
+    "a proof that is no base64": (
+        put(3, "proof", ["?", "?"]),
+        "line 4 (position 2): proof: not texts of canonical base64",
+    ),
     "no proof": (put(3, "proof", []), "line 4 (position 2): proof: the proof has too few hashes"),
     "a proof too long": (lambda log, lines: lines[3]["proof"].append(lines[3]["proof"][0]), "too many hashes"),
     "a name twice": (
