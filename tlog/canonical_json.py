@@ -63,11 +63,12 @@ def decode(raw: bytes) -> dict[str, Any]:
         check(cast(object, value))
         if encode(cast(dict[str, Any], value)) != raw:
             raise NotCanonical("not the canonical spelling")
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise NotCanonical("not JSON") from error
     except NotCanonical:
         raise
-    except (ValueError, RecursionError) as error:
-        # Also an integer of more digits than Python reads.
-        raise NotCanonical("not JSON") from error
+    except ValueError as error:
+        raise NotCanonical("a number is too long") from error
     return cast(dict[str, Any], value)
 
 
