@@ -1,6 +1,7 @@
 """A real server in a process of its own: started, killed, and started again."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -16,18 +17,21 @@ def environment() -> dict[str, str]:
 
 
 class Server:
-    """`consentry serve` on a free port; `url` is where it answers."""
+    """`consentry serve` on a free port; `url` is where it answers, `log` the file that its log lines go to."""
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, log: Path | None = None) -> None:
         self._options = options
+        self._log = log
         self._process: asyncio.subprocess.Process | None = None
         self.url = ""
 
     async def start(self) -> None:
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", COMMAND, "serve", "--port", "0", *self._options,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, env=environment(), cwd=ROOT,
-        )  # fmt: skip
+        with contextlib.ExitStack() as stack:
+            errors = asyncio.subprocess.DEVNULL if self._log is None else stack.enter_context(self._log.open("ab"))
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", COMMAND, "serve", "--port", "0", *self._options,
+                stdout=asyncio.subprocess.PIPE, stderr=errors, env=environment(), cwd=ROOT,
+            )  # fmt: skip
         assert self._process.stdout is not None
         line = (await asyncio.wait_for(self._process.stdout.readline(), 30)).decode()
         assert line.startswith("Consentry listening on "), line

@@ -1,13 +1,10 @@
 """Erasing a contact point, and the suppression that it leaves ("Erasure and suppression" in SEMANTICS.md)."""
 
 import asyncio
-import hashlib
-from base64 import b64encode
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import pytest
 
 from domain.addresses import Channel
@@ -17,7 +14,6 @@ from domain.decision import Contactability
 from domain.refusals import Refusal, RefusalCode
 from eventstore import read
 from eventstore.append import ErasureStep
-from eventstore.database import DatabaseAddress
 from eventstore.read import StoredEntry
 from ledger import erasure, history
 from ledger.assembly import Caller, Tenant
@@ -289,45 +285,3 @@ async def test_a_step_cannot_be_forged_out_of_order(tenant: Tenant, caller: Call
         await complete_erasure(tenant, contact_point)
     assert await asked(tenant) == ["-+", "OPTED_OUT"]
     assert [step.value for step in ErasureStep] == ["request", "complete"]
-
-
-async def test_no_table_yields_the_address_or_an_unkeyed_hash_of_it(
-    tenant: Tenant, caller: Caller, database: DatabaseAddress
-) -> None:
-    address = "very.unusual.person@example.org"
-    await record_consent(
-        tenant,
-        caller,
-        capture(
-            address=address,
-            reason="I, Very Unusual Person, object",
-            evidence=Evidence(ip_address="203.0.113.77", user_agent="UnusualBrowser/1", notice_text=f"For {address}"),
-            actor=Actor(kind=ActorKind.RECIPIENT, id="unusual-id-7"),
-            idempotency_key=f"{address}:1",
-        ),
-    )
-    await erase(tenant, caller, address=address, idempotency_key=f"erase:{address}")
-    await check(tenant, Question(channel=Channel.EMAIL, addresses=[address], purpose="commercial"))
-    secrets = [address, "Very Unusual", "203.0.113.77", "UnusualBrowser", "unusual-id-7"]
-    needles = [text.encode() for text in secrets]
-    for spelling in (address, f"EMAIL\0{address}", f"EMAIL:{address}", f"mailto:{address}"):
-        for algorithm in ("md5", "sha1", "sha256", "sha512"):
-            digest = hashlib.new(algorithm, spelling.encode()).digest()
-            needles += [digest, digest.hex().encode(), b64encode(digest)]
-    connection = await asyncpg.connect(**database.owner)
-    try:
-        tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'consentry'")
-        assert len(tables) >= 15
-        for [table] in tables:
-            for form in ("text", "binary"):
-                dumped = bytearray()
-
-                async def keep(data: bytes, dumped: bytearray = dumped) -> None:
-                    dumped.extend(data)
-
-                await connection.copy_from_table(table, schema_name="consentry", output=keep, format=form)
-                for needle in needles:
-                    assert needle not in dumped, (table, needle)
-                    assert needle.hex().encode() not in dumped, (table, needle)
-    finally:
-        await connection.close()
