@@ -38,8 +38,9 @@ def run(options: argparse.Namespace) -> int:
             keep_suppression=not options.without_suppression,
         )
         certificate = erased.certificate.entry
+        events, them = ("1 event", "it") if erased.events == 1 else (f"{erased.events} events", "them")
         print(
-            f"erased: {erased.events} events of contact point {certificate.stream} lost what was personal of them;"
+            f"erased: {events} of contact point {certificate.stream} lost what was personal of {them};"
             f" certificate: event {certificate.position}, {format_instant(certificate.recorded_at)}"
         )
         return 0
