@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 from domain.addresses import Channel
 from domain.consent import ConsentValue
+from domain.preference_center import PreferenceCenter
 from domain.refusals import Refusal, RefusalCode
 
 DEFAULT_PROFILE: Final = "default"
@@ -107,6 +108,7 @@ class ComplianceProfile:
     company_address: str | None
     external_link: str | None
     double_opt_in: DoubleOptInMode
+    preference_center: PreferenceCenter
     purposes: tuple[str, ...]
     tracking_purpose: str
     version: int

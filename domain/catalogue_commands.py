@@ -17,6 +17,7 @@ from domain.catalogue import (
     PurposeType,
 )
 from domain.events import CatalogueDraft, EventType
+from domain.preference_center import PreferenceCenterPatch
 from domain.refusals import Refusal, RefusalCode
 from domain.text import clean_key, clean_text
 from domain.upcasting import ROOT_UNIT
@@ -136,6 +137,7 @@ def update_profile(
     external_link: str | None | Unchanged = UNCHANGED,
     double_opt_in: DoubleOptInMode | None | Unchanged = UNCHANGED,
     active: bool | None | Unchanged = UNCHANGED,
+    preference_center: PreferenceCenterPatch | None = None,
 ) -> list[CatalogueDraft]:
     """Change a profile. Raises Refusal NOT_FOUND, VERSION_CONFLICT, INVALID."""
     held = catalogue.profile(ref, field="ref")
@@ -150,6 +152,12 @@ def update_profile(
         changes |= {"externalLink": link} if link != (held.external_link or "") else {}
     if isinstance(double_opt_in, DoubleOptInMode) and double_opt_in is not held.double_opt_in:
         changes["doubleOptIn"] = str(double_opt_in)
+    if preference_center is not None:
+        try:
+            page = preference_center.to_data(held.preference_center)
+        except Refusal as refusal:
+            raise refusal.under("preferenceCenter") from refusal
+        changes |= {"preferenceCenter": page} if page else {}
     return [CatalogueDraft(EventType.COMPLIANCE_PROFILE_UPDATED, {"key": held.key, **changes})] if changes else []
 
 

@@ -18,6 +18,7 @@ from domain.catalogue import (
     Topic,
 )
 from domain.events import CatalogueEvent, EventType
+from domain.preference_center import PreferenceCenter
 
 _CREATIONS = frozenset(
     (
@@ -76,6 +77,7 @@ def _profile_created(catalogue: Catalogue, data: Data) -> Catalogue:
         company_address=data.get("companyAddress"),
         external_link=data.get("externalLink"),
         double_opt_in=DoubleOptInMode(data["doubleOptIn"]),
+        preference_center=PreferenceCenter(),
         purposes=tuple(data["purposes"]),
         tracking_purpose=data["trackingPurpose"],
         version=1,
@@ -92,6 +94,7 @@ def _profile_updated(catalogue: Catalogue, data: Data) -> Catalogue:
         company_address=data.get("companyAddress", held.company_address) or None,
         external_link=data.get("externalLink", held.external_link) or None,
         double_opt_in=DoubleOptInMode(data.get("doubleOptIn", held.double_opt_in)),
+        preference_center=held.preference_center.changed(data.get("preferenceCenter", {})),
         version=held.version + 1,
     )
     return replace(catalogue, profiles={**catalogue.profiles, profile.key: profile})

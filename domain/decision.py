@@ -101,11 +101,16 @@ def decide(
     purpose_record: ConsentRecord | None,
     topic_record: ConsentRecord | None,
     as_of: datetime,
+    purpose_awaited: bool = False,
+    topic_awaited: bool = False,
 ) -> Decision:
-    """Whether a message may go, by the records that count for its purpose and topic. Expiry is judged at `as_of`."""
+    """Whether a message may go, by the records that count for its purpose and topic. Expiry is judged at `as_of`.
+
+    Where a confirmation is awaited, that is added to the level's reasons, and decides nothing (rule 7).
+    """
     enforcement = subject.purpose.enforcement[channel]
     key = subject.purpose.key
-    passes, reasons = _level(key, None, enforcement, purpose_record, as_of)
+    passes, reasons = _level(key, None, enforcement, purpose_record, as_of, awaited=purpose_awaited)
     if subject.topic is None:
         return Decision(passes, reasons)
     topic = subject.topic.key
@@ -113,7 +118,7 @@ def decide(
         value = ConsentValue.NOT_SET if topic_record is None else topic_record.value
         blocks = Reason(ReasonCode.PURPOSE_BLOCKS_TOPIC, key, topic, value, enforcement, topic_record)
         return Decision(False, (*reasons, blocks))
-    topic_passes, topic_reasons = _level(key, topic, enforcement, topic_record, as_of)
+    topic_passes, topic_reasons = _level(key, topic, enforcement, topic_record, as_of, awaited=topic_awaited)
     if not topic_passes:
         return Decision(False, (*topic_reasons, *reasons))
     return Decision(True, (*reasons, *topic_reasons))
@@ -142,9 +147,25 @@ def contactability(purpose_type: PurposeType, *, allowed: bool) -> Contactabilit
 
 
 def _level(
-    purpose: str, topic: str | None, enforcement: EnforcementModel, record: ConsentRecord | None, as_of: datetime
+    purpose: str,
+    topic: str | None,
+    enforcement: EnforcementModel,
+    record: ConsentRecord | None,
+    as_of: datetime,
+    *,
+    awaited: bool = False,
 ) -> tuple[bool, tuple[Reason, ...]]:
     """Whether one level passes, and why."""
+    passes, reasons = _level_by_value(purpose, topic, enforcement, record, as_of)
+    if awaited:
+        code, first = ReasonCode.AWAITING_CONFIRMATION, reasons[0]
+        reasons = (*reasons, Reason(code, purpose, topic, first.value, enforcement, record))
+    return passes, reasons
+
+
+def _level_by_value(
+    purpose: str, topic: str | None, enforcement: EnforcementModel, record: ConsentRecord | None, as_of: datetime
+) -> tuple[bool, tuple[Reason, ...]]:
     value = ConsentValue.NOT_SET if record is None else record.value
 
     def because(code: ReasonCode) -> Reason:

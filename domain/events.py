@@ -8,7 +8,7 @@ names a person. Wire forms never change: a change makes a new version of the typ
     TenantUpdated             name?, unitScoping?
     BusinessUnitCreated       key, name, parent?
     ComplianceProfileCreated  key, name, unit, purposes, trackingPurpose, companyAddress?, externalLink?, doubleOptIn
-    ComplianceProfileUpdated  key, name?, companyAddress?, externalLink?, doubleOptIn?, active?
+    ComplianceProfileUpdated  key, name?, companyAddress?, externalLink?, doubleOptIn?, active?, preferenceCenter?
     PurposeCreated            key, name, description?, type, legalBasis?, enforcement, unit, profiles, guid?
     PurposeUpdated            key, name?, description?, legalBasis?, enforcement?, active?, guid?
     PurposeAddedToProfile     profile, purpose
@@ -16,6 +16,8 @@ names a person. Wire forms never change: a change makes a new version of the typ
     TopicUpdated              key, purpose, name?, description?, active?, guid?
     SigningKeyAdded           verifierKey: from here on checkpoints are signed with this key
     ConsentCaptured           see ConsentCaptured.to_data
+    DoubleOptInRequested      channel, profile, purpose, topics?, expiresAt
+    DoubleOptInConfirmed      channel, requested (position); the captures that it leads to follow it
     ContactPointErasureRequested  channel, reason, keepSuppression
     ContactPointErased        channel, requested (position), events (how many there were), suppression?
 
@@ -49,6 +51,8 @@ class EventType(StrEnum):
     TOPIC_UPDATED = "TopicUpdated"
     SIGNING_KEY_ADDED = "SigningKeyAdded"
     CONSENT_CAPTURED = "ConsentCaptured"
+    DOUBLE_OPT_IN_REQUESTED = "DoubleOptInRequested"
+    DOUBLE_OPT_IN_CONFIRMED = "DoubleOptInConfirmed"
     CONTACT_POINT_ERASURE_REQUESTED = "ContactPointErasureRequested"
     CONTACT_POINT_ERASED = "ContactPointErased"
 
@@ -67,13 +71,21 @@ CURRENT_VERSIONS: Mapping[EventType, int] = {
     EventType.TOPIC_UPDATED: 1,
     EventType.SIGNING_KEY_ADDED: 1,
     EventType.CONSENT_CAPTURED: 2,
+    EventType.DOUBLE_OPT_IN_REQUESTED: 1,
+    EventType.DOUBLE_OPT_IN_CONFIRMED: 1,
     EventType.CONTACT_POINT_ERASURE_REQUESTED: 1,
     EventType.CONTACT_POINT_ERASED: 1,
 }
 
 # What happens at a contact point stands in that contact point's stream, everything else in the catalogue's.
 CONTACT_POINT_TYPES = frozenset(
-    (EventType.CONSENT_CAPTURED, EventType.CONTACT_POINT_ERASURE_REQUESTED, EventType.CONTACT_POINT_ERASED)
+    (
+        EventType.CONSENT_CAPTURED,
+        EventType.DOUBLE_OPT_IN_REQUESTED,
+        EventType.DOUBLE_OPT_IN_CONFIRMED,
+        EventType.CONTACT_POINT_ERASURE_REQUESTED,
+        EventType.CONTACT_POINT_ERASED,
+    )
 )
 CATALOGUE_TYPES = frozenset(EventType) - CONTACT_POINT_TYPES
 

@@ -9,6 +9,7 @@ from domain.addresses import Channel
 from domain.catalogue import Catalogue, ComplianceProfile, MessageSubject, Purpose, Topic
 from domain.consent import ConsentRecord, current, record_that_counts
 from domain.decision import Decision, ReasonCode, decide, decide_tracking, refuse_address
+from domain.double_opt_in import Request, is_awaited
 from domain.suppression import Level, Suppression, is_suppressed
 
 Records = Mapping[Level, Mapping[str, ConsentRecord]]
@@ -20,15 +21,17 @@ class Standing:
     """What is known of one address: its contact point's records, whether that is erased, and what suppresses the address.
 
     `opt_ins` has, by level, the latest effectiveAt of an OPTED_IN that came from the person: what ends a suppression.
+    `requests` has, by level, the latest request whose confirmation may be awaited.
     """
 
     records: Records
     erased: bool = False
     suppressions: tuple[Suppression, ...] = ()
     opt_ins: Mapping[Level, datetime] = field(default_factory=dict[Level, datetime])
+    requests: Mapping[Level, Request] = field(default_factory=dict[Level, Request])
 
 
-NOTHING_KNOWN = Standing(MappingProxyType({}), opt_ins=MappingProxyType({}))
+NOTHING_KNOWN = Standing(MappingProxyType({}), opt_ins=MappingProxyType({}), requests=MappingProxyType({}))
 
 
 def by_level(
@@ -65,12 +68,19 @@ def decision_of(
             if is_suppressed(standing.suppressions, standing.opt_ins, purpose, level):
                 return refuse_address(purpose, channel, ReasonCode.SUPPRESSED, topic=level)
     records = standing.records
+    purpose_record = counting_record(catalogue, subject.profile, purpose, None, records)
+    topic_record = None if topic is None else counting_record(catalogue, subject.profile, purpose, topic, records)
+    if not standing.requests:
+        return decide(subject, channel, purpose_record=purpose_record, topic_record=topic_record, as_of=as_of)
+    topic_request = None if topic is None else standing.requests.get((purpose.key, topic.key))
     return decide(
         subject,
         channel,
-        purpose_record=counting_record(catalogue, subject.profile, purpose, None, records),
-        topic_record=None if topic is None else counting_record(catalogue, subject.profile, purpose, topic, records),
+        purpose_record=purpose_record,
+        topic_record=topic_record,
         as_of=as_of,
+        purpose_awaited=is_awaited(standing.requests.get((purpose.key, None)), purpose_record, as_of),
+        topic_awaited=is_awaited(topic_request, topic_record, as_of),
     )
 
 

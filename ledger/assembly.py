@@ -28,6 +28,7 @@ from projections.catalogue import HeldCatalogue
 from projections.inline import InlineCurrentConsent
 
 WAIT_FOR_POSITION_S = 5.0
+DEFAULT_PUBLIC_URL = "http://127.0.0.1:8080"
 _POOL_CONNECTIONS_MAX = 10
 _CONNECT_TIMEOUT_S = 10.0
 
@@ -148,6 +149,9 @@ class Ledger:
         self.clock = clock
         self.signing_keys_dir = signing_keys_dir
         self.log_host = log_host
+        # Where recipients reach the pages; a server says where it is, unless it is told.
+        self.public_url = DEFAULT_PUBLIC_URL
+        self.link_valid_days: int | None = None
         self.proven_keys = KeyCache[tuple[Tenant, Caller]]()
         self.wakeup = Wakeup(address.service, keys_changed=self.proven_keys.forget)
         self._tenants: dict[int, Tenant] = {}

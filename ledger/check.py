@@ -14,6 +14,7 @@ from domain.addresses import Channel, normalise
 from domain.catalogue import Catalogue, ComplianceProfile, MessageSubject, Purpose, Topic
 from domain.consent import ConsentRecord, ConsentValue, record_that_counts
 from domain.decision import Contactability, Decision, ReasonCode, contactability, refuse_address
+from domain.double_opt_in import levels_of, request_of
 from domain.events import EventType
 from domain.refusals import LimitExceeded, Refusal, RefusalCode
 from domain.standing import NOTHING_KNOWN, Standing, by_level, counting_record, decision_of, tracking_of
@@ -261,6 +262,12 @@ def standing_then(
         if is_persons_opt_in(entry.actor, record.value) and record.effective_at <= times.as_of:
             level = record.purpose, record.topic
             opt_ins[level] = max(opt_ins.get(level, record.effective_at), record.effective_at)
+    requests = {
+        level: request_of(entry.data, entry.recorded_at, entry.position)
+        for entry in known
+        if entry.type == EventType.DOUBLE_OPT_IN_REQUESTED and entry.recorded_at <= times.as_of
+        for level in levels_of(entry.data)
+    }
     return Standing(
         by_level(
             (record for _, record in made if record.purpose in purposes), as_of=times.as_of, known_at=times.known_at
@@ -268,6 +275,7 @@ def standing_then(
         erasing or any(entry.type == EventType.CONTACT_POINT_ERASURE_REQUESTED for entry in known),
         tuple(suppressions),
         opt_ins,
+        requests,
     )
 
 

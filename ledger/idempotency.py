@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from typing import Any
 
@@ -37,6 +38,8 @@ def stored_key(
 def _spelled(value: object) -> object:
     if isinstance(value, datetime):
         return format_instant(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
     raise TypeError(f"{type(value).__name__} in a command")
 
 

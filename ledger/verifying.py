@@ -6,6 +6,7 @@ signing key too: for that there are witnesses.
 """
 
 import hashlib
+from base64 import b64decode
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +16,7 @@ from uuid import UUID
 from cryptography.exceptions import InvalidTag
 
 from domain.consent import RESTRICTIVENESS, ConsentRecord, join
+from domain.double_opt_in import Request, levels_of, request_of
 from domain.events import CATALOGUE_TYPES, EventType
 from domain.suppression import is_persons_opt_in
 from domain.upcasting import UnknownEventVersion, upcast
@@ -73,6 +75,7 @@ class _Said:
         default_factory=dict[tuple[UUID, str, str, str], ConsentRecord]
     )
     opt_ins: dict[tuple[UUID, str, str], datetime] = field(default_factory=dict[tuple[UUID, str, str], datetime])
+    requests: dict[tuple[UUID, str, str], Request] = field(default_factory=dict[tuple[UUID, str, str], Request])
     evidence: dict[int, tuple[UUID, bytes]] = field(default_factory=dict[int, tuple[UUID, bytes]])
     notices: dict[bytes, int] = field(default_factory=dict[bytes, int])
     writers: list[tuple[UUID, datetime, str | None]] = field(default_factory=list[tuple[UUID, datetime, str | None]])
@@ -105,6 +108,7 @@ async def verify_database(tenant: Tenant, progress: Progress = lambda _: None) -
             ("cosignatures", _cosignatures),
             ("rows of current consent", _consent),
             ("opt-ins of persons", _opt_ins),
+            ("requests for a confirmation", _requests),
             ("contact points: address, blind index, key", _subjects),
             ("pieces of evidence", _items),
             ("erasures", _erasures),
@@ -198,10 +202,18 @@ def _take(said: _Said, entry: Entry, data: Any, where: str) -> None:
         said.catalogue_position = entry.position
         if entry.type == EventType.SIGNING_KEY_ADDED:
             said.verifier_keys.append(data["verifierKey"])
+    elif entry.type == EventType.DOUBLE_OPT_IN_REQUESTED:
+        request = request_of(data, entry.recorded_at, entry.position)
+        said.requests.update({(entry.stream, purpose, topic or ""): request for purpose, topic in levels_of(data)})
     elif entry.type == EventType.CONTACT_POINT_ERASURE_REQUESTED:
         stream.requested = entry
     elif entry.type == EventType.CONTACT_POINT_ERASED:
         stream.erased = entry
+    if vault.EVIDENCE in entry.personal:
+        said.evidence[entry.position] = entry.stream, entry.personal[vault.EVIDENCE]
+    digest = data.get("noticeDigest")
+    if digest is not None:
+        said.notices.setdefault(b64decode(digest), entry.position)
     capture = captured(entry)
     if capture is None:
         return
@@ -213,10 +225,6 @@ def _take(said: _Said, entry: Entry, data: Any, where: str) -> None:
     if is_persons_opt_in(entry.actor, capture.value):
         level = key[:3]
         said.opt_ins[level] = max(said.opt_ins.get(level, capture.effective_at), capture.effective_at)
-    if vault.EVIDENCE in entry.personal:
-        said.evidence[entry.position] = entry.stream, entry.personal[vault.EVIDENCE]
-    if capture.notice_digest is not None:
-        said.notices.setdefault(capture.notice_digest, entry.position)
 
 
 async def _head(connection: Connected, tenant: Tenant, said: _Said) -> int:
@@ -328,6 +336,22 @@ async def _opt_ins(connection: Connected, tenant: Tenant, said: _Said) -> int:
             _wrong(
                 "persons_opt_ins", f"contact point {key[0]}, {'/'.join(key[1:])}", "effective_at",
                 f"says {stored.get(key)}, and the entries {said.opt_ins.get(key)}",
+            )  # fmt: skip
+    return len(stored)
+
+
+async def _requests(connection: Connected, tenant: Tenant, said: _Said) -> int:
+    rows = await connection.fetch(
+        "SELECT contact_point, purpose, topic, requested_at, position, expires_at FROM double_opt_in_requests"
+        " WHERE tenant = $1",
+        tenant.id,
+    )
+    stored = {(row[0], row[1], row[2]): Request(row[3], row[4], row[5]) for row in rows}
+    for key in stored.keys() | said.requests.keys():
+        if stored.get(key) != said.requests.get(key):
+            _wrong(
+                "double_opt_in_requests", f"contact point {key[0]}, {'/'.join(key[1:])}", "position",
+                "the row is not what the entries say",
             )  # fmt: skip
     return len(stored)
 

@@ -12,6 +12,7 @@ from uuid import UUID
 from asyncpg import Record
 
 from domain.consent import ConsentRecord, ConsentValue
+from domain.double_opt_in import Request
 from domain.standing import Standing
 from domain.suppression import Level, Suppression
 from eventstore.personal.vault import Connected
@@ -38,12 +39,13 @@ class Found:
     records: dict[Level, dict[str, ConsentRecord]]
     suppressions: list[Suppression] = field(default_factory=list[Suppression])
     opt_ins: dict[Level, datetime] = field(default_factory=dict[Level, datetime])
+    requests: dict[Level, Request] = field(default_factory=dict[Level, Request])
 
     def standing(self) -> Standing:
         """What a decision rests on."""
-        if not self.suppressions and not self.erasing:
+        if not self.suppressions and not self.erasing and not self.requests:
             return Standing(self.records)
-        return Standing(self.records, self.erasing, tuple(self.suppressions), self.opt_ins)
+        return Standing(self.records, self.erasing, tuple(self.suppressions), self.opt_ins, self.requests)
 
 
 _VALUES = {str(value): value for value in ConsentValue}
@@ -77,7 +79,11 @@ LEFT JOIN LATERAL (
     LEFT JOIN LATERAL (
         SELECT c.purpose, c.topic, c.unit, c.value, c.effective_at, c.recorded_at, c.valid_until, c.position
         FROM current_consent c
-        WHERE c.tenant = $1 AND c.contact_point = subject.contact_point AND c.purpose = ANY($3::text[]) OFFSET 0
+        WHERE c.tenant = $1 AND c.contact_point = subject.contact_point AND c.purpose = ANY($3::text[])
+        UNION ALL
+        SELECT r.purpose, r.topic, '', NULL, r.requested_at, NULL, r.expires_at, r.position
+        FROM double_opt_in_requests r
+        WHERE r.tenant = $1 AND r.contact_point = subject.contact_point AND r.purpose = ANY($3::text[]) OFFSET 0
     ) AS consent ON consent.topic = ANY($4::text[])
     UNION ALL
 """
@@ -106,7 +112,11 @@ LEFT JOIN LATERAL (
     LEFT JOIN LATERAL (
         SELECT c.purpose, c.topic, c.unit, c.value, c.effective_at, c.recorded_at, c.valid_until, c.position
         FROM current_consent c
-        WHERE c.tenant = $1 AND c.contact_point = asked.contact_point AND c.purpose = ANY($3::text[]) OFFSET 0
+        WHERE c.tenant = $1 AND c.contact_point = asked.contact_point AND c.purpose = ANY($3::text[])
+        UNION ALL
+        SELECT r.purpose, r.topic, '', NULL, r.requested_at, NULL, r.expires_at, r.position
+        FROM double_opt_in_requests r
+        WHERE r.tenant = $1 AND r.contact_point = asked.contact_point AND r.purpose = ANY($3::text[]) OFFSET 0
     ) AS consent ON true
     UNION ALL
 """
@@ -168,6 +178,9 @@ def _found(rows: Sequence[Record]) -> tuple[HeadSeen, dict[int, Found]]:
                     (purpose, topic or None): datetime.fromisoformat(effective_at)
                     for purpose, topic, effective_at in json.loads(row[16])
                 }
+        elif row[5] is not None and row[8] is None:
+            # A request has no value: it is what a confirmation is awaited for.
+            held.requests[row[5], row[6] or None] = Request(row[9], row[12], row[11])
         elif row[5] is not None:
             record = ConsentRecord(
                 purpose=row[5],

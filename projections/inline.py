@@ -1,4 +1,4 @@
-"""The inline projection: current consent and the person's own opt-ins, written in the append's own transaction.
+"""The inline projection: current consent, the person's own opt-ins and requests for one, written in the append's own transaction.
 
 So what was recorded is what the next check sees. The group is folded here first: one statement may touch a row only once.
 The row that is there gives way only to a greater precedence (effectiveAt, restrictiveness, position), the one that
@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from domain.consent import RESTRICTIVENESS, ConsentRecord
+from domain.double_opt_in import Request, levels_of, request_of
 from domain.events import CURRENT_VERSIONS, ConsentCaptured, EventType
 from domain.suppression import is_persons_opt_in
 from domain.upcasting import upcast
@@ -42,9 +43,18 @@ _CTES = """
         AS u (contact_point, purpose, topic, effective_at)
     ON CONFLICT (tenant, contact_point, purpose, topic) DO UPDATE
     SET effective_at = greatest(held.effective_at, excluded.effective_at)
+), requested_opt_in AS (
+    INSERT INTO double_opt_in_requests AS held
+        (tenant, contact_point, purpose, topic, requested_at, position, expires_at)
+    SELECT moved.tenant, u.contact_point, u.purpose, coalesce(u.topic, ''), u.requested_at, u.position, u.expires_at
+    FROM moved, unnest(${}::text::uuid[], ${}::text::text[], ${}::text::text[], ${}::text::timestamptz[],
+                       ${}::text::bigint[], ${}::text::timestamptz[])
+        AS u (contact_point, purpose, topic, requested_at, position, expires_at)
+    ON CONFLICT (tenant, contact_point, purpose, topic) DO UPDATE
+    SET requested_at = excluded.requested_at, position = excluded.position, expires_at = excluded.expires_at
 )
 """
-_PARAMETERS = 15
+_PARAMETERS = 21
 _CAPTURED = EventType.CONSENT_CAPTURED
 _CURRENT = CURRENT_VERSIONS[_CAPTURED]
 
@@ -75,8 +85,13 @@ class InlineCurrentConsent:
         """The columns of the rows that a group of entries leads to, one row a (contact point, purpose, topic, unit)."""
         rows: dict[tuple[UUID, str, str | None, str], tuple[Any, ...]] = {}
         opt_ins: dict[tuple[UUID, str, str | None], datetime] = {}
+        requests: dict[tuple[UUID, str, str | None], Request] = {}
         for entry in entries:
             if entry.type != _CAPTURED:
+                if entry.type == EventType.DOUBLE_OPT_IN_REQUESTED:
+                    # In log order, so the latest of a group stands.
+                    request = request_of(entry.data, entry.recorded_at, entry.position)
+                    requests.update({(entry.stream, *level): request for level in levels_of(entry.data)})
                 continue
             data = entry.data if entry.version == _CURRENT else upcast(entry.type, entry.version, entry.data)
             key = (entry.stream, data["purpose"], data.get("topic"), data["unit"])
@@ -105,4 +120,10 @@ class InlineCurrentConsent:
             array_literal([level[1] for level in opt_ins]),
             array_literal([level[2] for level in opt_ins]),
             array_literal([instant_text(effective_at) for effective_at in opt_ins.values()]),
+            array_literal([level[0] for level in requests]),
+            array_literal([level[1] for level in requests]),
+            array_literal([level[2] for level in requests]),
+            array_literal([instant_text(request.requested_at) for request in requests.values()]),
+            array_literal([request.position for request in requests.values()]),
+            array_literal([instant_text(request.expires_at) for request in requests.values()]),
         ]

@@ -6,6 +6,7 @@ All of them in one answer come from one catalogue, a value: what a purpose's top
 import strawberry
 
 from domain.catalogue import Catalogue
+from ledger.assembly import Tenant
 from schema.enums import Channel, EnforcementModel, PurposeType
 from schema.node_ids import NodeKind, key_node_id
 from schema.nodes import Node
@@ -15,6 +16,20 @@ from schema.nodes import Node
 class ChannelEnforcement:
     channel: Channel
     model: EnforcementModel
+
+
+@strawberry.type(description="The hosted page where a person sees and changes what they chose.")
+class PreferenceCenter:
+    url: str = strawberry.field(description="Under which the pages lie: each person's has a token of its own.")
+    title: str
+    locale: str = strawberry.field(
+        description="The language of the page where the browser asks for none that there is."
+    )
+    brand_color: str | None
+    logo_url: str | None = strawberry.field(
+        description="Shown where it is a data: URL: the page asks no other host for anything."
+    )
+    show_tracking: bool
 
 
 @strawberry.type(
@@ -28,6 +43,21 @@ class ComplianceProfile(Node):
     company_address: str | None
     external_link: str | None = strawberry.field(description="A preference page of one's own.")
     version: int = strawberry.field(description="The version to give as expectedVersion when changing it.")
+
+    @strawberry.field(description="Null where the profile has an external link instead.")
+    def preference_center(self) -> PreferenceCenter | None:
+        held = self.view.catalogue.profiles[self.key]
+        if held.external_link is not None:
+            return None
+        page = held.preference_center
+        return PreferenceCenter(
+            url=f"{self.view.public_url}/p/",
+            title=page.title or held.name,
+            locale=page.locale,
+            brand_color=page.brand_color,
+            logo_url=page.logo_url,
+            show_tracking=page.show_tracking,
+        )
 
     @strawberry.field(description="Its purposes, the tracking purpose included.")
     def purposes(self) -> list["Purpose"]:
@@ -82,10 +112,11 @@ class Topic(Node):
 class CatalogueView:
     """A catalogue as GraphQL shows it; each of its items is made once, however many answers name it."""
 
-    __slots__ = ("_profiles", "_purposes", "_topics", "catalogue", "tenant")
+    __slots__ = ("_profiles", "_purposes", "_topics", "catalogue", "public_url", "tenant")
 
-    def __init__(self, tenant: int, catalogue: Catalogue) -> None:
-        self.tenant = tenant
+    def __init__(self, tenant: Tenant, catalogue: Catalogue) -> None:
+        self.tenant = tenant.id
+        self.public_url = tenant.ledger.public_url
         self.catalogue = catalogue
         self._profiles: dict[str, ComplianceProfile] = {}
         self._purposes: dict[str, Purpose] = {}

@@ -1,6 +1,7 @@
 """Changing the catalogue and the tenant's settings. Nothing is ever deleted; each change is an event."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import strawberry
 
@@ -8,6 +9,7 @@ from domain.catalogue import ComplianceProfile as HeldProfile
 from domain.catalogue import Purpose as HeldPurpose
 from domain.catalogue import Topic as HeldTopic
 from domain.catalogue_commands import Unchanged
+from domain.preference_center import PreferenceCenterPatch
 from domain.refusals import Refusal
 from ledger import catalogue
 from ledger.catalogue import Changed
@@ -18,6 +20,8 @@ from schema.inputs import LEFT_OUT, change, given
 from schema.node_ids import NodeKind, ref
 from schema.refusals import UserError, user_error
 from schema.viewer import Tenant, shown_tenant
+
+T = TypeVar("T")
 
 IDEMPOTENCY_KEY = "The same key and the same input give the first answer again."
 EXPECTED_VERSION = "The version that was read; where it is another by now, nothing changes."
@@ -42,6 +46,17 @@ class CreateComplianceProfileInput:
     idempotency_key: str | None = strawberry.field(default=LEFT_OUT, description=IDEMPOTENCY_KEY)
 
 
+@strawberry.input(description="Changes of a profile's hosted page: what is left out stays, null clears.")
+class PreferenceCenterInput:
+    title: str | None = LEFT_OUT
+    locale: str | None = strawberry.field(default=LEFT_OUT, description="One of en, de, fr, es, ar.")
+    brand_color: str | None = strawberry.field(default=LEFT_OUT, description="Such as #0a5fb4.")
+    logo_url: str | None = strawberry.field(
+        default=LEFT_OUT, description="An image as a data: URL; one of https is kept, and not shown."
+    )
+    show_tracking: bool | None = LEFT_OUT
+
+
 @strawberry.input(description="Changes of a profile: what is left out stays, null clears.")
 class UpdateComplianceProfileInput:
     ref: str
@@ -50,6 +65,7 @@ class UpdateComplianceProfileInput:
     company_address: str | None = LEFT_OUT
     external_link: str | None = LEFT_OUT
     active: bool | None = LEFT_OUT
+    preference_center: PreferenceCenterInput | None = LEFT_OUT
     idempotency_key: str | None = strawberry.field(default=LEFT_OUT, description=IDEMPOTENCY_KEY)
 
 
@@ -166,6 +182,7 @@ class CatalogueMutation:
                 company_address=change(input.company_address),
                 external_link=change(input.external_link),
                 active=change(input.active),
+                preference_center=_page(given(input.preference_center)),
                 idempotency_key=given(input.idempotency_key),
             )
         except Refusal as refusal:
@@ -301,14 +318,34 @@ def _pairs(
     return None if enforcement is None else [(pair.channel, pair.model) for pair in enforcement]
 
 
+def _page(input: PreferenceCenterInput | None) -> PreferenceCenterPatch | None:
+    """What an update says of the page: what was given as null is cleared, or goes back to what it is by default."""
+    if input is None:
+        return None
+    return PreferenceCenterPatch(
+        title=_cleared(input.title, ""),
+        locale=_cleared(input.locale, "en"),
+        brand_color=_cleared(input.brand_color, ""),
+        logo_url=_cleared(input.logo_url, ""),
+        show_tracking=_cleared(input.show_tracking, False),  # noqa: FBT003 - what null stands for
+    )
+
+
+def _cleared(value: T | None, cleared: T) -> T | None:
+    changed = change(value)
+    if isinstance(changed, Unchanged):
+        return None
+    return cleared if changed is None else changed
+
+
 def _profile(context: RequestContext, changed: Changed[HeldProfile]) -> ComplianceProfilePayload:
-    view = CatalogueView(context.tenant.id, changed.catalogue)
+    view = CatalogueView(context.tenant, changed.catalogue)
     return ComplianceProfilePayload(compliance_profile=view.profile(changed.item.key))
 
 
 def _purpose(context: RequestContext, changed: Changed[HeldPurpose]) -> PurposePayload:
-    return PurposePayload(purpose=CatalogueView(context.tenant.id, changed.catalogue).purpose(changed.item.key))
+    return PurposePayload(purpose=CatalogueView(context.tenant, changed.catalogue).purpose(changed.item.key))
 
 
 def _topic(context: RequestContext, changed: Changed[HeldTopic]) -> TopicPayload:
-    return TopicPayload(topic=CatalogueView(context.tenant.id, changed.catalogue).topic(changed.item.key))
+    return TopicPayload(topic=CatalogueView(context.tenant, changed.catalogue).topic(changed.item.key))

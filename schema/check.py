@@ -1,13 +1,16 @@
 """May this message go to this address? The hot path: one question, one call of the ledger, plain values out."""
 
 from datetime import datetime
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import strawberry
 
+from domain.addresses import normalise
 from domain.decision import Reason
+from domain.refusals import Refusal, RefusalCode
 from ledger import check
 from ledger.check import Answer, Question
+from ledger.links import unsubscribe_links
 from ledger.receipts import Answered
 from schema.catalogue import CatalogueView, Purpose, Topic
 from schema.context import Info, RequestContext
@@ -15,7 +18,10 @@ from schema.enums import Channel, ConsentValue, EnforcementModel, ReasonCode
 from schema.history import ConsentEvent, shown_event
 from schema.inputs import LEFT_OUT, given
 from schema.node_ids import NodeKind, ref
-from schema.scalars import Long
+from schema.scalars import JSON, Long
+
+_ATTRIBUTES_MAX = 20
+_ATTRIBUTE_CHARS_MAX = 500
 
 _AS_OF = "What was true then, in effective time; inclusive. By default knownAt."
 _KNOWN_AT = "What was known then, in recorded time; inclusive. By default now."
@@ -73,6 +79,19 @@ class DecisionReason:
         return None if self.reason.record is None else await event_at(info.context, self.reason.record.position)
 
 
+@strawberry.type(description="A header of the message, as RFC 2369 and RFC 8058 have it.")
+class HttpHeader:
+    name: str
+    value: str
+
+
+@strawberry.type(description="For the message: the person's page, and the headers of RFC 8058 where they apply.")
+class UnsubscribeLinks:
+    preference_center_url: str
+    one_click_url: str | None = strawberry.field(description="For COMMERCIAL purposes: a POST there opts out.")
+    headers: list[HttpHeader] = strawberry.field(description="For e-mail with a COMMERCIAL purpose; none otherwise.")
+
+
 @strawberry.type(description="May this message go? Where it cannot be known, it may not.")
 class ConsentDecision:
     answer: strawberry.Private[Answer]
@@ -87,6 +106,31 @@ class ConsentDecision:
     @strawberry.field(description="The first is the one that decided.")
     def reasons(self) -> list[DecisionReason]:
         return shown_reasons(self.answer.decision.reasons, self.view)
+
+    @strawberry.field(
+        description="For the message: the person's page, and the headers of RFC 8058 where they apply. `attributes` fill "
+        "further placeholders of an external link. Null for an address that is none."
+    )
+    def unsubscribe(
+        self, info: Info, message_id: str | None = LEFT_OUT, attributes: JSON | None = LEFT_OUT
+    ) -> UnsubscribeLinks | None:
+        try:
+            address = normalise(self.answered.channel, self.address)
+        except Refusal:
+            return None
+        links = unsubscribe_links(
+            info.context.tenant,
+            self.answer.subject,
+            self.answered.channel,
+            address,
+            given(message_id),
+            _attributes(given(attributes)),
+        )
+        return UnsubscribeLinks(
+            preference_center_url=links.preference_center_url,
+            one_click_url=links.one_click_url,
+            headers=[HttpHeader(name=name, value=value) for name, value in links.headers],
+        )
 
     @strawberry.field(description="A signed statement of this decision that its holder can keep and anyone can verify.")
     async def receipt(self, info: Info) -> str:
@@ -148,10 +192,27 @@ def _decisions(context: RequestContext, input: Asked, answers: list[Answer]) -> 
     ]
 
 
+def _attributes(value: object) -> dict[str, str]:
+    """The attributes of an external link. Raises Refusal INVALID for anything but an object of short texts."""
+    if value is None:
+        return {}
+    if isinstance(value, dict):
+        members = cast(dict[str, object], value)
+        if len(members) <= _ATTRIBUTES_MAX and all(
+            isinstance(text, str) and len(text) <= _ATTRIBUTE_CHARS_MAX for text in members.values()
+        ):
+            return cast(dict[str, str], members)
+    raise Refusal(
+        RefusalCode.INVALID,
+        f"attributes is an object of up to {_ATTRIBUTES_MAX} texts of up to {_ATTRIBUTE_CHARS_MAX} characters",
+        ("attributes",),
+    )
+
+
 def view_known_at(context: RequestContext, known_at: datetime | None) -> CatalogueView:
     """The catalogue that an answer just given was taken from: the ledger brought the one it holds up to date for it."""
     tenant = context.tenant
-    return CatalogueView(tenant.id, tenant.catalogue if known_at is None else tenant.catalogue_known_at(known_at))
+    return CatalogueView(tenant, tenant.catalogue if known_at is None else tenant.catalogue_known_at(known_at))
 
 
 def shown_reasons(reasons: tuple[Reason, ...], view: CatalogueView) -> list[DecisionReason]:

@@ -46,7 +46,7 @@ class RequestContext:
         if purpose in view.catalogue.purposes and (topic is None or topic in view.catalogue.topics):
             return view
         # Made since this request first looked: an event is read after the catalogue that it needs.
-        return CatalogueView(self.tenant.id, await self.tenant.latest_catalogue())
+        return CatalogueView(self.tenant, await self.tenant.latest_catalogue())
 
     def after_a_change(self) -> None:
         """Forget what was loaded before a mutation: what comes after it must see it."""

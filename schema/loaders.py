@@ -100,7 +100,7 @@ class Loaders:
         self.histories: DataLoader[AskedHistory, Page[StoredEntry]] = DataLoader(self._histories)
 
     async def _catalogue(self, keys: Sequence[None]) -> list[CatalogueView]:
-        return [CatalogueView(self._tenant.id, await self._tenant.latest_catalogue())] * len(keys)
+        return [CatalogueView(self._tenant, await self._tenant.latest_catalogue())] * len(keys)
 
     async def _evidence(self, events: Sequence[StoredEntry]) -> list[dict[str, Any] | None]:
         opened = await history.evidence(self._tenant, events)

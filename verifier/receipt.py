@@ -10,9 +10,11 @@ from datetime import datetime
 
 from domain.catalogue import Catalogue, MessageSubject
 from domain.decision import Decision, Reason, ReasonCode, refuse_address
+from domain.double_opt_in import Request, levels_of, request_of
 from domain.events import EventType
 from domain.refusals import Refusal
 from domain.standing import NOTHING_KNOWN, Standing, by_level, decision_of, tracking_of
+from domain.suppression import Level
 from domain.time import format_instant
 from tlog.entry import Entry
 from tlog.note import encode_base64
@@ -115,7 +117,9 @@ def _decided(receipt: Receipt, catalogue: Catalogue, entries: Sequence[Entry], r
     if entries:
         records = [record for entry in entries if (record := record_of(entry)) is not None]
         held = by_level(records, as_of=question.as_of, known_at=question.known_at or END_OF_TIME)
-        standing = Standing(held, _erased(receipt, entries, replay))
+        standing = Standing(
+            held, _erased(receipt, entries, replay), requests=_requests(entries, question.as_of, question.known_at)
+        )
     try:
         subject = catalogue.message(question.profile, question.purpose, question.topic)
         return Decided(
@@ -129,6 +133,20 @@ def _decided(receipt: Receipt, catalogue: Catalogue, entries: Sequence[Entry], r
         ) from None
     except BROKEN_DATA:
         raise NotProven("receipt.question: the catalogue of then lacks what it takes to decide this") from None
+
+
+def _requests(entries: Sequence[Entry], as_of: datetime, known_at: datetime | None) -> dict[Level, Request]:
+    """The latest request for a confirmation at each level, of those made by `as_of` and known by `known_at`."""
+    by = min(as_of, known_at or END_OF_TIME)
+    try:
+        return {
+            level: request_of(entry.data, entry.recorded_at, entry.position)
+            for entry in entries
+            if entry.type == EventType.DOUBLE_OPT_IN_REQUESTED and entry.recorded_at <= by
+            for level in levels_of(entry.data)
+        }
+    except BROKEN_DATA:
+        raise NotProven("receipt: a request for a confirmation in the log lacks what it takes") from None
 
 
 def _erased(receipt: Receipt, entries: Sequence[Entry], replay: Replay) -> bool:

@@ -23,6 +23,8 @@ async def serve(settings: Settings, listener: socket.socket, *, started: Callabl
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
     async with open_ledger(settings.ledger) as ledger:
+        ledger.public_url = settings.public_url or _own_url(listener)
+        ledger.link_valid_days = settings.link_valid_days
         config = uvicorn.Config(
             create_app(ledger),
             lifespan="off",
@@ -42,6 +44,11 @@ async def serve(settings: Settings, listener: socket.socket, *, started: Callabl
             await server.serve(sockets=[listener])
         finally:
             stopper.cancel()
+
+
+def _own_url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 async def _stop_when_told(server: uvicorn.Server, told_to_stop: asyncio.Event) -> None:

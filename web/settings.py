@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ledger.assembly import LedgerConfig
+from ledger.checkpoint_targets import Targets, read_targets
 from web.structured_log import LEVELS
 
 
@@ -58,10 +59,20 @@ def _url(text: str) -> str:
     return text
 
 
+def _public_url(text: str) -> str:
+    if re.fullmatch(r"https?://[A-Za-z0-9.:_-]{1,200}(/[A-Za-z0-9._~/-]{0,100})?", text) is None:
+        raise ValueError("a URL such as https://prefs.example.com")
+    return text.rstrip("/")
+
+
 def _host(text: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9.:/_-]{1,200}", text) is None or "://" in text:
         raise ValueError("a host, perhaps with a path, such as consent.example.com")
     return text.strip("/")
+
+
+def _targets(text: str) -> Targets:
+    return read_targets(Path(text))
 
 
 SETTINGS = (
@@ -73,6 +84,9 @@ SETTINGS = (
     Setting("master_key_file", "the file of the master key, if it is not in the data folder", None, Path),
     Setting("signing_keys_dir", "the folder of the signing keys, if it is not beside the master key", None, Path),
     Setting("log_host", "the host that names the logs of new tenants, as HOST/log/TENANT", None, _host),
+    Setting("public_url", "where recipients reach this server, as in https://prefs.example.com", None, _public_url),
+    Setting("link_valid_days", "for how long links in messages work; by default for ever", None, _between(30, 36_500)),
+    Setting("checkpoint_targets", "a TOML file that names where new checkpoints go", None, _targets),
     Setting("log_level", f"how much is logged: {', '.join(LEVELS)}", "info", _level),
 )
 
@@ -89,6 +103,9 @@ class Settings:
     master_key_file: Path | None
     signing_keys_dir: Path | None
     log_host: str | None
+    public_url: str | None
+    link_valid_days: int | None
+    checkpoint_targets: Targets | None
     log_level: str
 
     @property

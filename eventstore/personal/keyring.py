@@ -1,7 +1,7 @@
 """Keys: the master key outside the database, each tenant's secret and the keys that come from it, a key per contact point.
 
     master key (file, mode 0600)  --wraps-->  tenant secret, contact point keys   (AES-256-GCM)
-    tenant secret                 --HKDF-->   keys of blind index, idempotency records, receipts    (RFC 5869)
+    tenant secret                 --HKDF-->   keys of blind index, idempotency records, receipts, links   (RFC 5869)
 
 Losing the master key makes every address and all evidence unreadable for good; the log still verifies.
 """
@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 KEY_BYTES = 32
+LINK_KEY_BYTES = 64
 NONCE_BYTES = 12
 MASTER_KEY_FILE = "master.key"
 
@@ -33,6 +34,7 @@ class TenantKeys:
     blind_index: bytes = field(repr=False)
     idempotency: bytes = field(repr=False)
     receipts: bytes = field(repr=False)
+    links: bytes = field(repr=False)
 
 
 class Keyring:
@@ -61,11 +63,14 @@ class Keyring:
         """The keys that come from a tenant's stored secret. Raises KeyUnusable with another master key."""
         secret = self._unwrap(wrapped_secret, b"tenant\0" + tenant.encode())
 
-        def derive(purpose: bytes) -> bytes:
-            return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=b"consentry/" + purpose).derive(secret)
+        def derive(purpose: bytes, length: int = KEY_BYTES) -> bytes:
+            return HKDF(algorithm=SHA256(), length=length, salt=None, info=b"consentry/" + purpose).derive(secret)
 
         return TenantKeys(
-            blind_index=derive(b"blind-index"), idempotency=derive(b"idempotency"), receipts=derive(b"receipts")
+            blind_index=derive(b"blind-index"),
+            idempotency=derive(b"idempotency"),
+            receipts=derive(b"receipts"),
+            links=derive(b"links", LINK_KEY_BYTES),
         )
 
     def new_contact_point_key(self, tenant: int, contact_point: UUID) -> tuple[bytes, bytes]:
