@@ -12,9 +12,10 @@ from domain.addresses import Channel
 from domain.consent import ActorKind, ConsentSource, ConsentValue
 from domain.refusals import Refusal, RefusalCode
 from domain.time import parse_instant
+from ledger.given_evidence import Evidence
 from ledger.import_contact_point_consents import row_key
 from ledger.import_rows import Row
-from ledger.record import SYSTEM, Actor, Capture, Evidence
+from ledger.record import SYSTEM, Actor, Capture
 
 FORMAT = "ndjson"
 _LINE_BYTES_MAX = 1_000_000

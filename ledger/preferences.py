@@ -18,9 +18,10 @@ from domain.standing import Standing, counting_record
 from domain.suppression import Level, is_suppressed
 from ledger.assembly import Caller, Tenant
 from ledger.erasure_completion import complete_erasure
+from ledger.given_evidence import Evidence
 from ledger.links import MessageLink
 from ledger.look_up import LookUp, look_up
-from ledger.record import Actor, Capture, Evidence, record_consents
+from ledger.record import Actor, Capture, record_consents
 
 RECIPIENT = Actor(kind=ActorKind.RECIPIENT)
 RECIPIENT_LINK = "RECIPIENT_LINK"

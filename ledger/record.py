@@ -5,10 +5,7 @@ because nothing can ever be taken out of it again.
 """
 
 import asyncio
-import hashlib
-import json
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -24,30 +21,13 @@ from eventstore.append import Appended, Command, Draft, IndexColumns, Subject, S
 from eventstore.idempotency import IdempotencyConflict, IdempotencyKey
 from eventstore.read import StoredEntry
 from ledger.assembly import Caller, Tenant
+from ledger.given_evidence import Evidence, given_evidence, under
 from ledger.idempotency import append, refusal_of, stored_key
 from tlog.entry import EntryTooLarge
 
 CONSENTS_MAX = 1_000
 REASON_CHARS_MAX = 500
-NOTICE_CHARS_MAX = 50_000
-ATTRIBUTES_CHARS_MAX = 8_000
 _DIGITS_OF_A_NUMBER = 7
-# As JSON writes it; after an even number of backslashes, since `\\u0000` is a backslash and five characters.
-_NUL_IN_JSON = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """What shows that a person chose: the notice as shown, and how and from where the choice came."""
-
-    notice_text: str | None = None
-    notice_version: str | None = None
-    locale: str | None = None
-    url: str | None = None
-    method: str | None = None
-    ip_address: str | None = None
-    user_agent: str | None = None
-    attributes: object = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +116,7 @@ async def opt_out_of_all(
     idempotency_key: str | None = None,
 ) -> Recorded:
     """One OPTED_OUT for each COMMERCIAL purpose of the profile, or of the tenant; inactive ones included, no topics."""
-    subject = _subject(tenant, channel, address)
+    subject = subject_of_address(tenant, channel, address)
     reason_label, own_reason = _reason(reason)
     key = stored_key(
         tenant,
@@ -152,14 +132,14 @@ async def opt_out_of_all(
             "effectiveAt": effective_at,
         },
     )
-    evidence = _evidence_bytes({"reason": own_reason})
+    evidence, _ = given_evidence(None, {"reason": own_reason})
 
     def decide(recorded_at: datetime) -> list[Draft]:
         catalogue = tenant.catalogue
         keys = catalogue.purposes if profile is None else catalogue.profile(profile).purposes
         effective = effective_instant(effective_at, recorded_at)
         return [
-            _draft(
+            capture_draft(
                 ConsentCaptured(
                     channel=channel,
                     purpose=purpose.key,
@@ -202,14 +182,15 @@ async def _recorded_or_refused(
         return refusal_of(error)
 
 
-def _subject(tenant: Tenant, channel: Channel, address: str) -> Subject:
+def subject_of_address(tenant: Tenant, channel: Channel, address: str) -> Subject:
+    """The contact point of an address, found or to be made. Raises Refusal INVALID_ADDRESS."""
     normalised = normalise(channel, address)
     return Subject(channel, normalised, tenant.blind_index(channel, normalised))
 
 
 def _capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Command:
     """The command that a capture is. Raises Refusal for what is wrong whatever the catalogue says."""
-    subject = _subject(tenant, capture.channel, capture.address)
+    subject = subject_of_address(tenant, capture.channel, capture.address)
     reason_label, own_reason = _reason(capture.reason)
     legal_basis = _for_the_log(capture.legal_basis, "legalBasis", 200)
     jurisdiction = _for_the_log(capture.jurisdiction, "jurisdiction", 100)
@@ -219,18 +200,9 @@ def _capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Comman
             capture.reason_description, field="reasonDescription", chars_max=REASON_CHARS_MAX, multiline=True
         ),
         "messageId": clean_text(capture.message_id, field="messageId", chars_max=500),
-        "actorId": _under("actor", lambda: clean_text(capture.actor.id, field="id", chars_max=200)),
+        "actorId": under("actor", lambda: clean_text(capture.actor.id, field="id", chars_max=200)),
     }
-    notice: tuple[bytes, str] | None = None
-    if capture.evidence is not None:
-        evidence = capture.evidence
-        text = _under("evidence", lambda: _evidence(evidence, personal))
-        if text is not None and _names(text, capture.address, subject.address):
-            # A notice made out to the person is personal itself: it is kept, but not shared by its content.
-            personal["noticeText"] = text
-        elif text is not None:
-            notice = hashlib.sha256(text.encode()).digest(), text
-    evidence_bytes = _evidence_bytes(personal)
+    evidence_bytes, notice = given_evidence(capture.evidence, personal, capture.address, subject.address)
 
     def decide(recorded_at: datetime) -> list[Draft]:
         purpose, topic = tenant.catalogue.capture_subject(
@@ -255,7 +227,7 @@ def _capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Comman
             claimed_effective_at=_claimed(capture.effective_at, effective),
             dynamics=capture.dynamics,
         )
-        return [_draft(captured, capture.actor.kind, evidence_bytes, notice)]
+        return [capture_draft(captured, capture.actor.kind, evidence_bytes, notice)]
 
     return Command(
         decide=decide, application=caller.application, subject=subject, idempotency=_key(tenant, caller, capture)
@@ -298,9 +270,10 @@ def _key(tenant: Tenant, caller: Caller, capture: Capture) -> IdempotencyKey | N
     return stored_key(tenant, caller.application, capture.idempotency_key, "recordConsent", fields)
 
 
-def _draft(
+def capture_draft(
     captured: ConsentCaptured, actor: ActorKind, evidence: bytes | None, notice: tuple[bytes, str] | None
 ) -> Draft:
+    """The event of a capture."""
     return Draft(
         type=EventType.CONSENT_CAPTURED,
         version=CURRENT_VERSIONS[EventType.CONSENT_CAPTURED],
@@ -332,44 +305,6 @@ def _reason(reason: str | None) -> tuple[str | None, str | None]:
     return (label, None) if label is not None else (None, text)
 
 
-def _evidence(evidence: Evidence, personal: dict[str, Any]) -> str | None:
-    """Put what an evidence holds, but the notice's text, into `personal`; the notice's text."""
-    for name, value, chars_max in (
-        ("noticeVersion", evidence.notice_version, 100),
-        ("locale", evidence.locale, 35),
-        ("url", evidence.url, 2_000),
-        ("method", evidence.method, 200),
-        ("ipAddress", evidence.ip_address, 45),
-        ("userAgent", evidence.user_agent, 1_000),
-    ):
-        personal[name] = clean_text(value, field=name, chars_max=chars_max)
-    if evidence.attributes is not None:
-        _check_attributes(evidence.attributes)
-        personal["attributes"] = evidence.attributes
-    return clean_text(evidence.notice_text, field="noticeText", chars_max=NOTICE_CHARS_MAX, multiline=True)
-
-
-def _check_attributes(attributes: object) -> None:
-    try:
-        if not isinstance(attributes, dict):
-            raise TypeError("not an object")
-        text = json.dumps(attributes, allow_nan=False, ensure_ascii=False)
-        text.encode()
-        if _NUL_IN_JSON.search(text):
-            raise ValueError("NUL")
-    except (TypeError, ValueError, RecursionError) as error:
-        raise Refusal(RefusalCode.INVALID, "attributes must be a JSON object of valid text", ("attributes",)) from error
-    if len(text) > ATTRIBUTES_CHARS_MAX:
-        raise Refusal(
-            RefusalCode.INVALID, f"attributes has at most {ATTRIBUTES_CHARS_MAX} characters of JSON", ("attributes",)
-        )
-
-
-def _evidence_bytes(personal: Mapping[str, Any]) -> bytes | None:
-    given = {name: value for name, value in personal.items() if value is not None}
-    return json.dumps(given, ensure_ascii=False, sort_keys=True).encode() if given else None
-
-
 def _for_the_log(value: str | None, name: str, chars_max: int) -> str | None:
     """Text that goes into the log for ever: refused where it looks as if it named a person."""
     text = clean_text(value, field=name, chars_max=chars_max)
@@ -378,15 +313,3 @@ def _for_the_log(value: str | None, name: str, chars_max: int) -> str | None:
             RefusalCode.INVALID, f"{name} stays in the log for ever: it must not hold an address or a number", (name,)
         )
     return text
-
-
-def _names(text: str, *addresses: str) -> bool:
-    folded = text.casefold()
-    return any(address.strip().casefold() in folded for address in addresses)
-
-
-def _under(name: str, clean: Callable[[], str | None]) -> str | None:
-    try:
-        return clean()
-    except Refusal as refusal:
-        raise refusal.under(name) from refusal

@@ -6,6 +6,7 @@ import strawberry
 
 from domain.refusals import Refusal
 from ledger import record
+from ledger.given_evidence import Evidence
 from schema.contact_points import Consent, consent_after
 from schema.context import Info, RequestContext
 from schema.enums import ActorKind, Channel, ConsentSource, ConsentValue
@@ -192,8 +193,8 @@ def _capture(context: RequestContext, input: RecordConsentInput) -> record.Captu
     )
 
 
-def _evidence(evidence: EvidenceInput) -> record.Evidence:
-    return record.Evidence(
+def _evidence(evidence: EvidenceInput) -> Evidence:
+    return Evidence(
         notice_text=given(evidence.notice_text),
         notice_version=given(evidence.notice_version),
         locale=given(evidence.locale),

@@ -16,7 +16,8 @@ from eventstore.personal.keyring import Keyring, KeyUnusable, load_master_key
 from eventstore.personal.vault import VaultBroken, open_sealed, place, seal
 from ledger import history
 from ledger.assembly import Caller, Tenant, ledger_on
-from ledger.record import Actor, Capture, Evidence, record_consent
+from ledger.given_evidence import Evidence
+from ledger.record import Actor, Capture, record_consent
 
 POINT = UUID(int=7)
 

@@ -21,7 +21,8 @@ from ledger.catalogue import create_purpose, create_topic
 from ledger.check import Question, check, contactability_of
 from ledger.erasure import Erased, erase_contact_point
 from ledger.erasure_completion import complete_erasure, complete_pending
-from ledger.record import Actor, Capture, Evidence, record_consent, record_consents
+from ledger.given_evidence import Evidence
+from ledger.record import Actor, Capture, record_consent, record_consents
 from ledger.selection import Selection, select
 from tests.conftest import Clock
 

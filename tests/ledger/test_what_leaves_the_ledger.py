@@ -19,7 +19,8 @@ from ledger.erasure import erase_contact_point
 from ledger.evidence import evidence_by_address, evidence_by_id
 from ledger.log_export import log_lines
 from ledger.receipts import Answered, receipts
-from ledger.record import Actor, Capture, Evidence, record_consent, record_consents
+from ledger.given_evidence import Evidence
+from ledger.record import Actor, Capture, record_consent, record_consents
 from ledger.replaying import replay
 from ledger.signing import rotate_signing_key, verifier_keys
 from tests.conftest import Clock

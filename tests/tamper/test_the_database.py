@@ -16,7 +16,8 @@ from eventstore.database import DatabaseAddress
 from ledger.assembly import Caller, Tenant
 from ledger.checkpoints import LogRewritten, checkpoint
 from ledger.erasure import erase_contact_point
-from ledger.record import Actor, Capture, Evidence, record_consent, record_consents
+from ledger.given_evidence import Evidence
+from ledger.record import Actor, Capture, record_consent, record_consents
 from ledger.tenants import create_tenant
 from ledger.verifying import DatabaseMismatch, verify_database
 from tests.tamper.forging import delete_from, rehash, rewrite

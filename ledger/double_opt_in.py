@@ -1,0 +1,282 @@
+"""Double opt-in: a submission is recorded as a request, and as consent once the person confirms it by the link they are sent.
+
+The link is good for 28 days. What is confirmed counts from the request: so a choice made in between, an opt-out above all,
+wins, and confirming twice gives the first answer again (rule 7 of The decision, docs/decisions/double-opt-in.md).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from domain.addresses import Channel
+from domain.catalogue import Purpose, Topic
+from domain.consent import ActorKind, ConsentSource, ConsentValue
+from domain.double_opt_in import CONFIRMATION_VALID, asks_for_confirmation, levels_of
+from domain.events import CURRENT_VERSIONS, ConsentCaptured, EventType
+from domain.refusals import Refusal, RefusalCode
+from domain.time import format_instant
+from eventstore import read
+from eventstore.append import Command, Draft, IndexColumns
+from eventstore.personal.link_tokens import TokenInvalid, open_token, seal_token, tenant_of
+from ledger.assembly import Caller, Ledger, Tenant
+from ledger.given_evidence import Evidence, given_evidence
+from ledger.idempotency import append, stored_key
+from ledger.preferences import RECIPIENT_LINK
+from ledger.record import Recorded, capture_draft, subject_of_address
+from projections import contact_points
+from tlog import canonical_json
+from tlog.note import decode_base64, encode_base64
+
+TOPICS_MAX = 100
+_CONFIRMATION = "confirmation"
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """What became of a submission: a token for the link to confirm it by, or, without one, consent that is recorded."""
+
+    token: str | None
+    confirmation_url: str | None
+    expires_at: datetime | None
+    recorded: Recorded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmation:
+    """What a confirmation link names."""
+
+    channel: Channel
+    address: str = field(repr=False)
+    requested: int
+    expires_at: datetime
+
+
+async def request_double_opt_in(
+    tenant: Tenant,
+    caller: Caller,
+    *,
+    channel: Channel,
+    address: str,
+    profile: str = "default",
+    purpose: str,
+    topics: Sequence[str] = (),
+    evidence: Evidence | None = None,
+    idempotency_key: str | None = None,
+) -> Requested:
+    """Take a submission: a request to be confirmed where the profile asks for that here, else consent.
+
+    Raises Refusal (address; unknown, inactive or foreign profile, purpose, topic; more than 100 topics), StoreUnavailable.
+    """
+    if len(topics) > TOPICS_MAX:
+        raise Refusal(RefusalCode.TOO_MANY, f"at most {TOPICS_MAX} topics at once", ("topics",))
+    subject = subject_of_address(tenant, channel, address)
+    sealed, notice = given_evidence(evidence, {}, address, subject.address)
+    confirms = await _asks(tenant, profile, subject.blind_index)
+    fields = {
+        "channel": channel, "address": address, "profile": profile, "purpose": purpose, "topics": list(topics),
+        "evidence": evidence,
+    }  # fmt: skip
+
+    def decide(recorded_at: datetime) -> list[Draft]:
+        found_purpose, found_topics = _subject(tenant, profile, purpose, topics)
+        if not confirms:
+            levels = [None, *found_topics]
+            return [
+                _captured(channel, found_purpose, topic, recorded_at, ActorKind.SYSTEM, "SERVER_KEY", sealed, notice)
+                for topic in levels
+            ]
+        data: dict[str, Any] = {
+            "channel": str(channel),
+            "profile": tenant.catalogue.profile(profile).key,
+            "purpose": found_purpose.key,
+            "expiresAt": format_instant(recorded_at + CONFIRMATION_VALID),
+        }
+        if found_topics:
+            data["topics"] = [topic.key for topic in found_topics]
+        if notice is not None:
+            data["noticeDigest"] = encode_base64(notice[0])
+        return [
+            Draft(
+                type=EventType.DOUBLE_OPT_IN_REQUESTED,
+                version=CURRENT_VERSIONS[EventType.DOUBLE_OPT_IN_REQUESTED],
+                data=data,
+                effective_at=None,
+                actor=ActorKind.SYSTEM,
+                columns=IndexColumns(channel=channel, purpose=found_purpose.key),
+                evidence=sealed,
+                notice=notice,
+            )
+        ]
+
+    command = Command(
+        decide=decide,
+        application=caller.application,
+        subject=subject,
+        idempotency=stored_key(tenant, caller.application, idempotency_key, "requestDoubleOptIn", fields),
+    )
+    appended = await append(tenant, command)
+    recorded = Recorded(appended.entries, appended.repeated)
+    first = appended.entries[0].entry
+    if first.type != EventType.DOUBLE_OPT_IN_REQUESTED:
+        return Requested(None, None, None, recorded)
+    expires_at = datetime.fromisoformat(first.data["expiresAt"])
+    token = _token(
+        tenant,
+        Confirmation(channel=channel, address=subject.address, requested=first.position, expires_at=expires_at),
+    )
+    return Requested(token, f"{tenant.ledger.public_url}/c/{token}", expires_at, recorded)
+
+
+async def open_confirmation(ledger: Ledger, token: str) -> tuple[Tenant, Confirmation]:
+    """What a confirmation link names. Raises Refusal INVALID_TOKEN, EXPIRED_TOKEN, StoreUnavailable."""
+    try:
+        tenant = await ledger.tenant_by_id(tenant_of(token))
+        content = canonical_json.loads(open_token(tenant.keys.links, tenant.id, token))
+    except (TokenInvalid, Refusal) as error:
+        raise _invalid() from error
+    if content.get("k") != _CONFIRMATION:
+        raise _invalid()
+    confirmation = Confirmation(
+        channel=Channel(content["c"]),
+        address=content["a"],
+        requested=content["n"],
+        expires_at=datetime.fromtimestamp(content["e"], UTC),
+    )
+    if ledger.clock() >= confirmation.expires_at:
+        raise Refusal(
+            RefusalCode.EXPIRED_TOKEN, "the link was good for 28 days and has expired; ask for a new one", ("token",)
+        )
+    return tenant, confirmation
+
+
+async def confirm_double_opt_in(tenant: Tenant, confirmation: Confirmation) -> Recorded:
+    """Record what was requested as consent from the person, effective at the request. Twice gives the first answer again.
+
+    Raises Refusal INVALID_TOKEN where the request is not in this log, ERASED where its contact point is erased since,
+    INACTIVE, StoreUnavailable.
+    """
+    subject = subject_of_address(tenant, confirmation.channel, confirmation.address)
+    async with tenant.ledger.connection() as connection:
+        found = (await read.at_positions(connection, tenant.id, [confirmation.requested])).get(confirmation.requested)
+        held = await contact_points.by_blind_index(connection, tenant.id, subject.blind_index)
+    if found is None or found.entry.type != EventType.DOUBLE_OPT_IN_REQUESTED:
+        raise _invalid()
+    if held is None or held.id != found.entry.stream or held.erasing:
+        raise Refusal(RefusalCode.ERASED, "what was asked for is erased since; nothing is left to confirm", ("token",))
+    data, requested_at = found.entry.data, found.entry.recorded_at
+    notice_digest = data.get("noticeDigest")
+
+    def decide(_: datetime) -> list[Draft]:
+        drafts = [
+            Draft(
+                type=EventType.DOUBLE_OPT_IN_CONFIRMED,
+                version=CURRENT_VERSIONS[EventType.DOUBLE_OPT_IN_CONFIRMED],
+                data={"channel": str(confirmation.channel), "requested": confirmation.requested},
+                effective_at=None,
+                actor=ActorKind.RECIPIENT,
+                columns=IndexColumns(channel=confirmation.channel, purpose=data["purpose"]),
+            )
+        ]
+        for purpose_key, topic_key in levels_of(data):
+            purpose, topic = tenant.catalogue.capture_subject(purpose_key, topic_key, value=ConsentValue.OPTED_IN)
+            drafts.append(
+                _captured(
+                    confirmation.channel,
+                    purpose,
+                    topic,
+                    requested_at,
+                    ActorKind.RECIPIENT,
+                    RECIPIENT_LINK,
+                    None,
+                    None,
+                    notice_digest=notice_digest,
+                )  # fmt: skip
+            )
+        return drafts
+
+    command = Command(
+        decide=decide,
+        application=None,
+        subject=subject,
+        idempotency=stored_key(
+            tenant,
+            None,
+            f"confirm:{confirmation.requested}",
+            "confirmDoubleOptIn",
+            {"requested": confirmation.requested},
+        ),
+    )
+    appended = await append(tenant, command)
+    return Recorded(appended.entries, appended.repeated)
+
+
+def _invalid() -> Refusal:
+    return Refusal(RefusalCode.INVALID_TOKEN, "this is no link that was sent from here", ("token",))
+
+
+def _token(tenant: Tenant, confirmation: Confirmation) -> str:
+    content = {
+        "a": confirmation.address,
+        "c": str(confirmation.channel),
+        "e": int(confirmation.expires_at.timestamp()),
+        "k": _CONFIRMATION,
+        "n": confirmation.requested,
+    }
+    return seal_token(tenant.keys.links, tenant.id, canonical_json.encode(content))
+
+
+async def _asks(tenant: Tenant, profile_ref: str, blind_index: bytes) -> bool:
+    """Whether the profile asks for a confirmation at this address."""
+    profile = (await tenant.latest_catalogue()).profile(profile_ref)
+    async with tenant.ledger.connection() as connection:
+        has_record: bool = await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM vault_subjects s JOIN current_consent c ON c.tenant = s.tenant"
+            " AND c.contact_point = s.contact_point WHERE s.tenant = $1 AND s.blind_index = $2 AND NOT s.erasing"
+            " AND c.purpose = ANY($3::text[]))",
+            tenant.id,
+            blind_index,
+            list(profile.purposes),
+        )
+    return asks_for_confirmation(profile.double_opt_in, has_record_under_profile=has_record)
+
+
+def _subject(tenant: Tenant, profile: str, purpose: str, topics: Sequence[str]) -> tuple[Purpose, list[Topic]]:
+    """What a submission names; the topics are told by their place where one is wrong."""
+    found = tenant.catalogue.message(profile, purpose, None).purpose
+    wanted: dict[str, Topic] = {}
+    for number, ref in enumerate(topics):
+        try:
+            topic = tenant.catalogue.message(profile, purpose, ref).topic
+        except Refusal as refusal:
+            raise Refusal(refusal.code, refusal.message, ("topics", str(number))) from refusal
+        if topic is not None:
+            wanted[topic.key] = topic
+    return found, list(wanted.values())
+
+
+def _captured(
+    channel: Channel,
+    purpose: Purpose,
+    topic: Topic | None,
+    effective_at: datetime,
+    actor: ActorKind,
+    trust: str,
+    sealed: bytes | None,
+    notice: tuple[bytes, str] | None,
+    *,
+    notice_digest: str | None = None,
+) -> Draft:
+    digest = notice[0] if notice is not None else None if notice_digest is None else decode_base64(notice_digest)
+    captured = ConsentCaptured(
+        channel=channel,
+        purpose=purpose.key,
+        topic=None if topic is None else topic.key,
+        unit=purpose.unit,
+        value=ConsentValue.OPTED_IN,
+        source=ConsentSource.FORM,
+        effective_at=effective_at,
+        notice_digest=digest,
+        trust=trust,
+    )
+    return capture_draft(captured, actor, sealed, notice)

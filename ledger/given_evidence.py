@@ -1,0 +1,100 @@
+"""What shows that a person chose, as a caller gives it: cleaned, and told apart into what is personal and what is not."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from domain.refusals import Refusal, RefusalCode
+from domain.text import clean_text
+
+NOTICE_CHARS_MAX = 50_000
+ATTRIBUTES_CHARS_MAX = 8_000
+# As JSON writes it; after an even number of backslashes, since `\\u0000` is a backslash and five characters.
+_NUL_IN_JSON = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What shows that a person chose: the notice as shown, and how and from where the choice came."""
+
+    notice_text: str | None = None
+    notice_version: str | None = None
+    locale: str | None = None
+    url: str | None = None
+    method: str | None = None
+    ip_address: str | None = None
+    user_agent: str | None = None
+    attributes: object = None
+
+
+def given_evidence(
+    evidence: Evidence | None, others: Mapping[str, Any], *addresses: str
+) -> tuple[bytes | None, tuple[bytes, str] | None]:
+    """(what goes to the vault, the notice as its SHA-256 and text); `others` is personal too and goes with the first.
+
+    A notice that holds one of the addresses is personal itself: it is kept, but not shared by its content. Raises Refusal
+    INVALID, its path under `evidence`.
+    """
+    personal = dict(others)
+    notice: tuple[bytes, str] | None = None
+    if evidence is not None:
+        text = under("evidence", lambda: _cleaned(evidence, personal))
+        if text is not None and _names(text, *addresses):
+            personal["noticeText"] = text
+        elif text is not None:
+            notice = hashlib.sha256(text.encode()).digest(), text
+    return _evidence_bytes(personal), notice
+
+
+def _cleaned(evidence: Evidence, personal: dict[str, Any]) -> str | None:
+    """Put what an evidence holds, but the notice's text, into `personal`; the notice's text."""
+    for name, value, chars_max in (
+        ("noticeVersion", evidence.notice_version, 100),
+        ("locale", evidence.locale, 35),
+        ("url", evidence.url, 2_000),
+        ("method", evidence.method, 200),
+        ("ipAddress", evidence.ip_address, 45),
+        ("userAgent", evidence.user_agent, 1_000),
+    ):
+        personal[name] = clean_text(value, field=name, chars_max=chars_max)
+    if evidence.attributes is not None:
+        _check_attributes(evidence.attributes)
+        personal["attributes"] = evidence.attributes
+    return clean_text(evidence.notice_text, field="noticeText", chars_max=NOTICE_CHARS_MAX, multiline=True)
+
+
+def _check_attributes(attributes: object) -> None:
+    try:
+        if not isinstance(attributes, dict):
+            raise TypeError("not an object")
+        text = json.dumps(attributes, allow_nan=False, ensure_ascii=False)
+        text.encode()
+        if _NUL_IN_JSON.search(text):
+            raise ValueError("NUL")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Refusal(RefusalCode.INVALID, "attributes must be a JSON object of valid text", ("attributes",)) from error
+    if len(text) > ATTRIBUTES_CHARS_MAX:
+        raise Refusal(
+            RefusalCode.INVALID, f"attributes has at most {ATTRIBUTES_CHARS_MAX} characters of JSON", ("attributes",)
+        )
+
+
+def _evidence_bytes(personal: Mapping[str, Any]) -> bytes | None:
+    given = {name: value for name, value in personal.items() if value is not None}
+    return json.dumps(given, ensure_ascii=False, sort_keys=True).encode() if given else None
+
+
+def _names(text: str, *addresses: str) -> bool:
+    folded = text.casefold()
+    return any(address.strip().casefold() in folded for address in addresses)
+
+
+def under(name: str, clean: Callable[[], str | None]) -> str | None:
+    """What `clean` gives; its refusal, seen from the outer field."""
+    try:
+        return clean()
+    except Refusal as refusal:
+        raise refusal.under(name) from refusal
