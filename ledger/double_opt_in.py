@@ -134,9 +134,9 @@ async def open_confirmation(ledger: Ledger, token: str) -> tuple[Tenant, Confirm
         tenant = await ledger.tenant_by_id(tenant_of(token))
         content = canonical_json.loads(open_token(tenant.keys.links, tenant.id, token))
     except (TokenInvalid, Refusal) as error:
-        raise _invalid() from error
+        raise invalid_token() from error
     if content.get("k") != _CONFIRMATION:
-        raise _invalid()
+        raise invalid_token()
     confirmation = Confirmation(
         channel=Channel(content["c"]),
         address=content["a"],
@@ -161,7 +161,7 @@ async def confirm_double_opt_in(tenant: Tenant, confirmation: Confirmation) -> R
         found = (await read.at_positions(connection, tenant.id, [confirmation.requested])).get(confirmation.requested)
         held = await contact_points.by_blind_index(connection, tenant.id, subject.blind_index)
     if found is None or found.entry.type != EventType.DOUBLE_OPT_IN_REQUESTED:
-        raise _invalid()
+        raise invalid_token()
     if held is None or held.id != found.entry.stream or held.erasing:
         raise Refusal(RefusalCode.ERASED, "what was asked for is erased since; nothing is left to confirm", ("token",))
     data, requested_at = found.entry.data, found.entry.recorded_at
@@ -211,7 +211,8 @@ async def confirm_double_opt_in(tenant: Tenant, confirmation: Confirmation) -> R
     return Recorded(appended.entries, appended.repeated)
 
 
-def _invalid() -> Refusal:
+def invalid_token() -> Refusal:
+    """The refusal of what is no confirmation link of this tenant; it does not say which part is wrong."""
     return Refusal(RefusalCode.INVALID_TOKEN, "this is no link that was sent from here", ("token",))
 
 

@@ -19,8 +19,7 @@ from ledger.proofs import stream_statement
 from ledger.signing import signing_key, verifier_keys
 from projections.catalogue import CATALOGUE_STREAM
 from projections.contact_points import ContactPoint
-from projections.inline import captured
-from tlog.note import encode_base64
+from tlog.note import decode_base64, encode_base64
 
 FORMAT = "consentry-evidence"
 VERSION = 1
@@ -151,5 +150,5 @@ def _openings(event: StoredEntry, opened: dict[tuple[int, str], Opening], shown:
 
 
 def _notice_digests(events: Sequence[StoredEntry]) -> list[bytes]:
-    captures = (captured(event.entry) for event in events)
-    return list({one.notice_digest for one in captures if one is not None and one.notice_digest is not None})
+    named = (event.entry.data.get("noticeDigest") for event in events)
+    return list({decode_base64(digest) for digest in named if digest is not None})

@@ -7,7 +7,7 @@ import strawberry
 
 from domain.catalogue import Catalogue
 from ledger.assembly import Tenant
-from schema.enums import Channel, EnforcementModel, PurposeType
+from schema.enums import Channel, DoubleOptInMode, EnforcementModel, PurposeType
 from schema.node_ids import NodeKind, key_node_id
 from schema.nodes import Node
 
@@ -42,6 +42,7 @@ class ComplianceProfile(Node):
     active: bool
     company_address: str | None
     external_link: str | None = strawberry.field(description="A preference page of one's own.")
+    double_opt_in: DoubleOptInMode
     version: int = strawberry.field(description="The version to give as expectedVersion when changing it.")
 
     @strawberry.field(description="Null where the profile has an external link instead.")
@@ -135,6 +136,7 @@ class CatalogueView:
                 active=held.active,
                 company_address=held.company_address,
                 external_link=held.external_link,
+                double_opt_in=held.double_opt_in,
                 version=held.version,
             )
         return shown

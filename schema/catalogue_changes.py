@@ -15,7 +15,7 @@ from ledger import catalogue
 from ledger.catalogue import Changed
 from schema.catalogue import CatalogueView, ComplianceProfile, Purpose, Topic
 from schema.context import Info, RequestContext
-from schema.enums import Channel, EnforcementModel, PurposeType
+from schema.enums import Channel, DoubleOptInMode, EnforcementModel, PurposeType
 from schema.inputs import LEFT_OUT, change, given
 from schema.node_ids import NodeKind, ref
 from schema.refusals import UserError, user_error
@@ -39,6 +39,7 @@ class CreateComplianceProfileInput:
     name: str
     company_address: str | None = LEFT_OUT
     external_link: str | None = LEFT_OUT
+    double_opt_in: DoubleOptInMode = DoubleOptInMode.OFF
     share_purposes_of: str | None = strawberry.field(
         default=LEFT_OUT,
         description=("Use previously captured consent: share this profile's purposes, its tracking purpose included."),
@@ -64,6 +65,7 @@ class UpdateComplianceProfileInput:
     name: str | None = LEFT_OUT
     company_address: str | None = LEFT_OUT
     external_link: str | None = LEFT_OUT
+    double_opt_in: DoubleOptInMode | None = LEFT_OUT
     active: bool | None = LEFT_OUT
     preference_center: PreferenceCenterInput | None = LEFT_OUT
     idempotency_key: str | None = strawberry.field(default=LEFT_OUT, description=IDEMPOTENCY_KEY)
@@ -158,6 +160,7 @@ class CatalogueMutation:
                 name=input.name,
                 company_address=given(input.company_address),
                 external_link=given(input.external_link),
+                double_opt_in=input.double_opt_in,
                 share_purposes_of=None
                 if shared is None
                 else ref(context.tenant.id, NodeKind.COMPLIANCE_PROFILE, shared),
@@ -181,6 +184,7 @@ class CatalogueMutation:
                 name=change(input.name),
                 company_address=change(input.company_address),
                 external_link=change(input.external_link),
+                double_opt_in=change(input.double_opt_in),
                 active=change(input.active),
                 preference_center=_page(given(input.preference_center)),
                 idempotency_key=given(input.idempotency_key),

@@ -9,7 +9,7 @@ from enum import StrEnum
 import strawberry
 
 from domain.addresses import Channel
-from domain.catalogue import EnforcementModel, PurposeType
+from domain.catalogue import DoubleOptInMode, EnforcementModel, PurposeType
 from domain.consent import ActorKind, ConsentSource, ConsentValue
 from domain.decision import Contactability, ReasonCode
 from domain.refusals import RefusalCode
@@ -21,6 +21,7 @@ _DESCRIPTIONS: Mapping[type[StrEnum], str] = {
     EnforcementModel: (
         "What lets a message pass: RESTRICTIVE an opt-in, NON_RESTRICTIVE that nobody opted out, DISABLED anything."
     ),
+    DoubleOptInMode: "When a profile asks for a confirmation: never, always, or where there is no record under it yet.",
     Contactability: "What would happen now: a message is sent or not; with a TRACKING purpose, tracked or not.",
     ConsentSource: "How a choice came in.",
     ActorKind: "What kind of actor was behind an event.",

@@ -134,7 +134,7 @@ class RecordMutation:
         outcomes = await record.record_consents(
             context.tenant, context.caller, [_capture(context, consent) for consent in input.consents]
         )
-        return _results(
+        return results_of(
             [
                 _refused(outcome.under("consents", str(number)))
                 if isinstance(outcome, Refusal)
@@ -163,7 +163,7 @@ class RecordMutation:
             )
         except Refusal as refusal:
             return RecordConsentsPayload(errors=[user_error(refusal)])
-        return _results(
+        return results_of(
             [
                 RecordConsentPayload(event=shown_event(context, event), position=Long(event.position))
                 for event in recorded.events
@@ -188,12 +188,13 @@ def _capture(context: RequestContext, input: RecordConsentInput) -> record.Captu
         legal_basis=given(input.legal_basis),
         jurisdiction=given(input.jurisdiction),
         actor=record.SYSTEM if actor is None else record.Actor(kind=actor.kind, id=given(actor.id)),
-        evidence=None if evidence is None else _evidence(evidence),
+        evidence=None if evidence is None else given_evidence(evidence),
         idempotency_key=given(input.idempotency_key),
     )
 
 
-def _evidence(evidence: EvidenceInput) -> Evidence:
+def given_evidence(evidence: EvidenceInput) -> Evidence:
+    """Evidence as the ledger takes it."""
     return Evidence(
         notice_text=given(evidence.notice_text),
         notice_version=given(evidence.notice_version),
@@ -215,7 +216,8 @@ def _refused(refusal: Refusal) -> RecordConsentPayload:
     return RecordConsentPayload(errors=[user_error(refusal)])
 
 
-def _results(results: list[RecordConsentPayload]) -> RecordConsentsPayload:
+def results_of(results: list[RecordConsentPayload]) -> RecordConsentsPayload:
+    """What became of many, summed up."""
     recorded = [result.position for result in results if result.position is not None]
     return RecordConsentsPayload(
         results=results,

@@ -9,6 +9,7 @@ from schema.catalogue_changes import CatalogueMutation
 from schema.catalogue_queries import CatalogueQuery
 from schema.check import CheckQuery
 from schema.contact_points import ContactPointQuery
+from schema.double_opt_in import DoubleOptInMutation
 from schema.erase import EraseMutation
 from schema.finding_nodes import NodeQuery
 from schema.history import HistoryQuery
@@ -26,7 +27,7 @@ class Query(CheckQuery, ContactPointQuery, CatalogueQuery, HistoryQuery, ProofQu
 @strawberry.type(
     description="Changes. Expected refusals come in a payload's `errors`; each change takes an `idempotencyKey`."
 )
-class Mutation(RecordMutation, EraseMutation, CatalogueMutation):
+class Mutation(RecordMutation, DoubleOptInMutation, EraseMutation, CatalogueMutation):
     pass
 
 

@@ -19,7 +19,7 @@ from domain.time import format_instant
 from tlog.checkpoint import Checkpoint
 from tlog.entry import Entry
 from verifier.checkpoint import Trust, check_verifier_keys, open_trusted
-from verifier.entries import CATALOGUE_STREAM, END_OF_TIME, capture_of, catalogue_of, decoded, described, record_of
+from verifier.entries import CATALOGUE_STREAM, END_OF_TIME, catalogue_of, decoded, described, notice_of, record_of
 from verifier.reading import Object, one_of
 from verifier.replay import Log, Wanted
 from verifier.report import Findings, NotProven, counted, quoted
@@ -226,9 +226,9 @@ def _say_what_was_erased(evidence: Evidence, findings: Findings, *, opened: bool
 def _check_notices(notices: Sequence[Object], events: Sequence[Shown], findings: Findings) -> None:
     named: dict[bytes, list[int]] = {}
     for shown in events:
-        captured = capture_of(shown.entry)
-        if captured is not None and captured.notice_digest is not None:
-            named.setdefault(captured.notice_digest, []).append(shown.entry.position)
+        digest = notice_of(shown.entry)
+        if digest is not None:
+            named.setdefault(digest, []).append(shown.entry.position)
     for notice in notices:
         notice.only("digest", "text")
         digest, text = notice.sha256("digest"), notice.text("text")

@@ -15,6 +15,7 @@ from domain.upcasting import UnknownEventVersion, upcast
 from tlog import entry as entry_form
 from tlog.entry import Entry
 from tlog.hashing import HASH_BYTES
+from tlog.note import decode_base64
 from verifier.report import NotProven
 
 CATALOGUE_STREAM = UUID("ca7a106e-0000-8000-8000-000000000000")
@@ -75,6 +76,18 @@ def capture_of(entry: Entry) -> ConsentCaptured | None:
         if instant is not None and instant.tzinfo is not UTC:
             raise NotProven(f"{where}: data: an instant is not in UTC")
     return captured
+
+
+def notice_of(entry: Entry) -> bytes | None:
+    """The SHA-256 of the notice that a capture, or a request for a confirmation, names; None where it names none."""
+    if entry.type == EventType.DOUBLE_OPT_IN_REQUESTED:
+        try:
+            text = entry.data.get("noticeDigest")
+            return None if text is None else decode_base64(text)
+        except BROKEN_DATA as error:
+            raise NotProven(f"position {entry.position}: data.noticeDigest: {error}") from None
+    captured = capture_of(entry)
+    return None if captured is None else captured.notice_digest
 
 
 def record_of(entry: Entry) -> ConsentRecord | None:

@@ -25,7 +25,6 @@ from schema.schema import build_schema as build_ours
 TRENDS = "trends"
 UNITS = "business units"
 SUBSCRIPTIONS = "subscriptions"
-DOUBLE_OPT_IN = "double opt-in"
 
 # Left out until it works: a type, a field ("Type.field"), an input's field, or an argument ("Type.field(argument)").
 LEFT_OUT = {
@@ -43,14 +42,6 @@ LEFT_OUT = {
     "CreateComplianceProfileInput.businessUnit": UNITS,
     "CreatePurposeInput.businessUnit": UNITS,
     "Subscription": SUBSCRIPTIONS,
-    "DoubleOptInMode": DOUBLE_OPT_IN,
-    "ComplianceProfile.doubleOptIn": DOUBLE_OPT_IN,
-    "CreateComplianceProfileInput.doubleOptIn": DOUBLE_OPT_IN,
-    "UpdateComplianceProfileInput.doubleOptIn": DOUBLE_OPT_IN,
-    "Mutation.requestDoubleOptIn": DOUBLE_OPT_IN,
-    "Mutation.confirmDoubleOptIn": DOUBLE_OPT_IN,
-    "RequestDoubleOptInInput": DOUBLE_OPT_IN,
-    "RequestDoubleOptInPayload": DOUBLE_OPT_IN,
 }
 
 

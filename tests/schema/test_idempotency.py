@@ -29,6 +29,13 @@ MUTATIONS: Mapping[str, tuple[str, str, str, dict[str, Any], dict[str, Any]]] = 
         {"input": {"address": "ann@example.org"}},
         {"profile": "default"},
     ),
+    "requestDoubleOptIn": (
+        "$input: RequestDoubleOptInInput!",
+        "input: $input",
+        "token confirmationUrl expiresAt",
+        {"input": {"address": "ann@example.org", "profile": "prepared", "purpose": "prepared-commercial"}},
+        {"evidence": {"method": "another form"}},
+    ),
     "eraseContactPoint": (
         "$input: EraseContactPointInput!",
         "input: $input",
@@ -104,7 +111,7 @@ def with_key(variables: dict[str, Any], **changed: Any) -> dict[str, Any]:
 async def prepare(ask: Asker) -> None:
     await ask.data(
         """mutation {
-          createComplianceProfile(input: {key: "prepared", name: "Prepared"}) { errors { code } }
+          createComplianceProfile(input: {key: "prepared", name: "Prepared", doubleOptIn: EVERY_SUBMISSION}) { errors { code } }
           createTopic(input: {key: "news", name: "News", purpose: "commercial"}) { errors { code } }
           recordConsent(input: {address: "ann@example.org", purpose: "tracking", value: OPTED_OUT}) { errors { code } }
         }"""
@@ -177,4 +184,4 @@ async def test_a_ref_is_the_same_input_by_key_and_by_id(ask: Asker) -> None:
 def test_every_mutation_is_tested_here(schema: Schema) -> None:
     mutation = schema._schema.mutation_type
     assert isinstance(mutation, GraphQLObjectType)
-    assert set(mutation.fields) == {*MUTATIONS, "recordConsents"}
+    assert set(mutation.fields) == {*MUTATIONS, "recordConsents", "confirmDoubleOptIn"}

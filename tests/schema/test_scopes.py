@@ -26,6 +26,8 @@ NEEDS = {
         f"mutation {{ recordConsent(input: {{{CONSENT}, value: OPTED_IN}}) {ERRORS} }}",
         f"mutation {{ recordConsents(input: {{consents: [{{{CONSENT}, value: OPTED_IN}}]}}) {ERRORS} }}",
         f'mutation {{ optOutOfAll(input: {{address: "ann@example.org"}}) {ERRORS} }}',
+        f"mutation {{ requestDoubleOptIn(input: {{{CONSENT}}}) {ERRORS} }}",
+        f'mutation {{ confirmDoubleOptIn(token: "none") {ERRORS} }}',
     ],
     "audit": [
         "{ checkpoint { note } }",
