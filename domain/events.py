@@ -17,7 +17,7 @@ names a person. Wire forms never change: a change makes a new version of the typ
     SigningKeyAdded           verifierKey: from here on checkpoints are signed with this key
     ConsentCaptured           see ConsentCaptured.to_data
     DoubleOptInRequested      channel, profile, purpose, topics?, expiresAt
-    DoubleOptInConfirmed      channel, requested (position); the captures that it leads to follow it
+    DoubleOptInConfirmed      channel, purpose, requested (position); the captures that it leads to follow it
     ContactPointErasureRequested  channel, reason, keepSuppression
     ContactPointErased        channel, requested (position), events (how many there were), suppression?
 

@@ -172,7 +172,11 @@ async def confirm_double_opt_in(tenant: Tenant, confirmation: Confirmation) -> R
             Draft(
                 type=EventType.DOUBLE_OPT_IN_CONFIRMED,
                 version=CURRENT_VERSIONS[EventType.DOUBLE_OPT_IN_CONFIRMED],
-                data={"channel": str(confirmation.channel), "requested": confirmation.requested},
+                data={
+                    "channel": str(confirmation.channel),
+                    "purpose": data["purpose"],
+                    "requested": confirmation.requested,
+                },
                 effective_at=None,
                 actor=ActorKind.RECIPIENT,
                 columns=IndexColumns(channel=confirmation.channel, purpose=data["purpose"]),
