@@ -3,10 +3,38 @@
 import argparse
 from collections.abc import Sequence
 
-from cli import check, erase, evidence, export, import_, keys, migrate, replay, serve, signing_keys, tenants, verify
+from cli import (
+    check,
+    erase,
+    evidence,
+    export,
+    import_,
+    keys,
+    migrate,
+    publish_checkpoints,
+    replay,
+    serve,
+    signing_keys,
+    tenants,
+    verify,
+)
 from cli.refusals import exit_code_of
 
-_COMMANDS = (serve, migrate, tenants, keys, signing_keys, import_, export, check, evidence, verify, replay, erase)
+_COMMANDS = (
+    serve,
+    migrate,
+    tenants,
+    keys,
+    signing_keys,
+    import_,
+    export,
+    check,
+    evidence,
+    verify,
+    replay,
+    erase,
+    publish_checkpoints,
+)
 
 
 def parser() -> argparse.ArgumentParser:

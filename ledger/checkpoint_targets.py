@@ -176,7 +176,9 @@ def _witness(texts: Mapping[str, str], place: str) -> WitnessTarget:
     except MalformedKey as error:
         raise TargetsInvalid(f"{place}, key: {error}") from None
     if key.algorithm != COSIGNATURE_V1:
-        raise TargetsInvalid(f"{place}, key: a witness's key is of type 4 (cosignature), this is of type {key.algorithm}")
+        raise TargetsInvalid(
+            f"{place}, key: a witness's key is of type 4 (cosignature), this is of type {key.algorithm}"
+        )
     return WitnessTarget(url.rstrip("/"), key)
 
 

@@ -5,6 +5,7 @@ meets the first one after a crash (a server that starts, a writer at that addres
 """
 
 import logging
+from datetime import timedelta
 from uuid import UUID
 
 from domain.consent import ActorKind, ConsentValue
@@ -16,6 +17,7 @@ from eventstore.database import StoreUnavailable
 from eventstore.read import EntryFilter, StoredEntry
 from ledger.assembly import Ledger, Tenant
 
+_LEFT_ALONE = timedelta(seconds=10)
 _log = logging.getLogger("consentry.ledger.erasure")
 
 
@@ -66,10 +68,16 @@ async def complete_erasure(tenant: Tenant, contact_point: UUID) -> StoredEntry:
         return last
 
 
-async def complete_pending(ledger: Ledger) -> int:
-    """Complete every erasure that was requested and is not complete; how many there were. Raises StoreUnavailable."""
+async def complete_pending(ledger: Ledger, *, older_than: timedelta = timedelta(0)) -> int:
+    """Complete every erasure that was requested and is not complete; how many there were. Raises StoreUnavailable.
+
+    With `older_than`, those requested longer ago than that: a younger one is likely in the hands of whoever asked for it.
+    """
     async with ledger.connection() as connection:
-        rows = await connection.fetch("SELECT tenant, contact_point FROM erasures WHERE erased_at IS NULL")
+        rows = await connection.fetch(
+            "SELECT tenant, contact_point FROM erasures WHERE erased_at IS NULL AND requested_at <= $1",
+            ledger.clock() - older_than,
+        )
     for tenant_id, contact_point in rows:
         await complete_erasure(await ledger.tenant_by_id(tenant_id), contact_point)
         _log.warning("completed an erasure that was left half done", extra={"fields": {"tenant": tenant_id}})
@@ -79,6 +87,6 @@ async def complete_pending(ledger: Ledger) -> int:
 async def complete_pending_if_it_can(ledger: Ledger) -> None:
     """The same for a loop that tries again: a store that does not answer is tried later."""
     try:
-        await complete_pending(ledger)
+        await complete_pending(ledger, older_than=_LEFT_ALONE)
     except StoreUnavailable:
         _log.warning("the store does not answer; erasures left half done are completed later")

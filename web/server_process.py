@@ -10,6 +10,7 @@ import uvicorn
 
 from ledger.assembly import open_ledger
 from web.app import create_app
+from web.background import run_background
 from web.settings import Settings
 
 _GRACEFUL_S = 10
@@ -41,7 +42,8 @@ async def serve(settings: Settings, listener: socket.socket, *, started: Callabl
         server = _Server(config, started)
         stopper = asyncio.create_task(_stop_when_told(server, told_to_stop), name="stop-when-told")
         try:
-            await server.serve(sockets=[listener])
+            async with run_background(ledger, settings):
+                await server.serve(sockets=[listener])
         finally:
             stopper.cancel()
 

@@ -17,9 +17,9 @@ from ledger.catalogue import create_topic, update_purpose
 from ledger.check import Question, check, consent_of
 from ledger.erasure import erase_contact_point
 from ledger.evidence import evidence_by_address, evidence_by_id
+from ledger.given_evidence import Evidence
 from ledger.log_export import log_lines
 from ledger.receipts import Answered, receipts
-from ledger.given_evidence import Evidence
 from ledger.record import Actor, Capture, record_consent, record_consents
 from ledger.replaying import replay
 from ledger.signing import rotate_signing_key, verifier_keys

@@ -1,6 +1,6 @@
 """Falsifying the database as whoever owns it, and which check finds it: each is shown by running it.
 
-The signing key stays out of reach here; what can be done by whoever has that as well is in test_with_the_key.py.
+The signing key stays out of reach here; what can be done by whoever has that as well is in `test_with_the_key.py`.
 """
 
 import contextlib
