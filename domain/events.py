@@ -18,6 +18,7 @@ names a person. Wire forms never change: a change makes a new version of the typ
     ConsentCaptured           see ConsentCaptured.to_data
     DoubleOptInRequested      channel, profile, purpose, topics?, expiresAt
     DoubleOptInConfirmed      channel, purpose, requested (position); the captures that it leads to follow it
+    ContactPointBounced       channel, bounce (HARD or SOFT), status?: a message could not be delivered
     ContactPointErasureRequested  channel, reason, keepSuppression
     ContactPointErased        channel, requested (position), events (how many there were), suppression?
 
@@ -53,6 +54,7 @@ class EventType(StrEnum):
     CONSENT_CAPTURED = "ConsentCaptured"
     DOUBLE_OPT_IN_REQUESTED = "DoubleOptInRequested"
     DOUBLE_OPT_IN_CONFIRMED = "DoubleOptInConfirmed"
+    CONTACT_POINT_BOUNCED = "ContactPointBounced"
     CONTACT_POINT_ERASURE_REQUESTED = "ContactPointErasureRequested"
     CONTACT_POINT_ERASED = "ContactPointErased"
 
@@ -73,6 +75,7 @@ CURRENT_VERSIONS: Mapping[EventType, int] = {
     EventType.CONSENT_CAPTURED: 2,
     EventType.DOUBLE_OPT_IN_REQUESTED: 1,
     EventType.DOUBLE_OPT_IN_CONFIRMED: 1,
+    EventType.CONTACT_POINT_BOUNCED: 1,
     EventType.CONTACT_POINT_ERASURE_REQUESTED: 1,
     EventType.CONTACT_POINT_ERASED: 1,
 }
@@ -83,6 +86,7 @@ CONTACT_POINT_TYPES = frozenset(
         EventType.CONSENT_CAPTURED,
         EventType.DOUBLE_OPT_IN_REQUESTED,
         EventType.DOUBLE_OPT_IN_CONFIRMED,
+        EventType.CONTACT_POINT_BOUNCED,
         EventType.CONTACT_POINT_ERASURE_REQUESTED,
         EventType.CONTACT_POINT_ERASED,
     )

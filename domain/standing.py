@@ -21,7 +21,7 @@ class Standing:
     """What is known of one address: its contact point's records, whether that is erased, and what suppresses the address.
 
     `opt_ins` has, by level, the latest effectiveAt of an OPTED_IN that came from the person: what ends a suppression.
-    `requests` has, by level, the latest request whose confirmation may be awaited.
+    `requests` has, by level, the latest request whose confirmation may be awaited. `bounced`: a message bounced for good.
     """
 
     records: Records
@@ -29,6 +29,7 @@ class Standing:
     suppressions: tuple[Suppression, ...] = ()
     opt_ins: Mapping[Level, datetime] = field(default_factory=dict[Level, datetime])
     requests: Mapping[Level, Request] = field(default_factory=dict[Level, Request])
+    bounced: bool = False
 
 
 NOTHING_KNOWN = Standing(MappingProxyType({}), opt_ins=MappingProxyType({}), requests=MappingProxyType({}))
@@ -63,6 +64,8 @@ def decision_of(
     purpose, topic = subject.purpose, subject.topic
     if standing.erased:
         return refuse_address(purpose, channel, ReasonCode.ERASED)
+    if standing.bounced:
+        return refuse_address(purpose, channel, ReasonCode.SUPPRESSED)
     if standing.suppressions:
         for level in (None,) if topic is None else (None, topic.key):
             if is_suppressed(standing.suppressions, standing.opt_ins, purpose, level):
@@ -91,7 +94,7 @@ def tracking_of(
     purpose = catalogue.purposes[profile.tracking_purpose]
     if standing.erased:
         return refuse_address(purpose, channel, ReasonCode.ERASED)
-    if standing.suppressions and is_suppressed(standing.suppressions, standing.opt_ins, purpose, None):
+    if standing.bounced or is_suppressed(standing.suppressions, standing.opt_ins, purpose, None):
         return refuse_address(purpose, channel, ReasonCode.SUPPRESSED)
     record = counting_record(catalogue, profile, purpose, None, standing.records)
     return decide_tracking(catalogue, profile, channel, record, as_of)

@@ -11,6 +11,7 @@ from datetime import datetime
 from uuid import UUID
 
 from domain.addresses import Channel, normalise
+from domain.bounces import Bounce, ends_bounce, is_bounced
 from domain.catalogue import Catalogue, ComplianceProfile, MessageSubject, Purpose, Topic
 from domain.consent import ConsentRecord, ConsentValue, record_that_counts
 from domain.decision import Contactability, Decision, ReasonCode, contactability, refuse_address
@@ -276,6 +277,20 @@ def standing_then(
         tuple(suppressions),
         opt_ins,
         requests,
+        is_bounced(
+            [
+                entry.recorded_at
+                for entry in known
+                if entry.type == EventType.CONTACT_POINT_BOUNCED
+                and entry.data["bounce"] == Bounce.HARD
+                and entry.recorded_at <= times.as_of
+            ],
+            [
+                record.effective_at
+                for entry, record in made
+                if record.effective_at <= times.as_of and ends_bounce(entry.actor, entry.data["source"], record.value)
+            ],
+        ),
     )
 
 

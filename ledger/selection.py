@@ -76,6 +76,8 @@ _SELECTED = (
       AND ($9::boolean IS NULL OR $9 = (
           coalesce(by_purpose.value, 'NOT_SET') = ANY($11::text[])
           AND ($4 = '' OR coalesce(by_topic.value, 'NOT_SET') = ANY($11::text[]))
+          AND NOT EXISTS (SELECT FROM bounces b WHERE b.tenant = s.tenant AND b.contact_point = s.contact_point
+                          AND b.ended_at IS NULL)
           AND NOT """
     + _SUPPRESSED_PURPOSE
     + " AND ($4 = '' OR NOT "

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 
+from domain.bounces import Bounce, Bounced, ends_bounce
 from domain.consent import RESTRICTIVENESS, ConsentRecord, join
 from domain.double_opt_in import Request, levels_of, request_of
 from domain.events import CATALOGUE_TYPES, EventType
@@ -76,6 +77,7 @@ class _Said:
     )
     opt_ins: dict[tuple[UUID, str, str], datetime] = field(default_factory=dict[tuple[UUID, str, str], datetime])
     requests: dict[tuple[UUID, str, str], Request] = field(default_factory=dict[tuple[UUID, str, str], Request])
+    bounces: dict[UUID, Bounced] = field(default_factory=dict[UUID, Bounced])
     evidence: dict[int, tuple[UUID, bytes]] = field(default_factory=dict[int, tuple[UUID, bytes]])
     notices: dict[bytes, int] = field(default_factory=dict[bytes, int])
     writers: list[tuple[UUID, datetime, str | None]] = field(default_factory=list[tuple[UUID, datetime, str | None]])
@@ -109,6 +111,7 @@ async def verify_database(tenant: Tenant, progress: Progress = lambda _: None) -
             ("rows of current consent", _consent),
             ("opt-ins of persons", _opt_ins),
             ("requests for a confirmation", _requests),
+            ("hard bounces", _bounces),
             ("contact points: address, blind index, key", _subjects),
             ("pieces of evidence", _items),
             ("erasures", _erasures),
@@ -205,6 +208,8 @@ def _take(said: _Said, entry: Entry, data: Any, where: str) -> None:
     elif entry.type == EventType.DOUBLE_OPT_IN_REQUESTED:
         request = request_of(data, entry.recorded_at, entry.position)
         said.requests.update({(entry.stream, purpose, topic or ""): request for purpose, topic in levels_of(data)})
+    elif entry.type == EventType.CONTACT_POINT_BOUNCED and data["bounce"] == Bounce.HARD:
+        said.bounces[entry.stream] = Bounced(entry.recorded_at, entry.position)
     elif entry.type == EventType.CONTACT_POINT_ERASURE_REQUESTED:
         stream.requested = entry
     elif entry.type == EventType.CONTACT_POINT_ERASED:
@@ -222,6 +227,8 @@ def _take(said: _Said, entry: Entry, data: Any, where: str) -> None:
     winner = join(said.consent.get(key), record)
     if winner is not None:
         said.consent[key] = winner
+    if entry.stream in said.bounces and ends_bounce(entry.actor, capture.source, capture.value):
+        said.bounces[entry.stream] = said.bounces[entry.stream].after_opt_in(capture.effective_at)
     if is_persons_opt_in(entry.actor, capture.value):
         level = key[:3]
         said.opt_ins[level] = max(said.opt_ins.get(level, capture.effective_at), capture.effective_at)
@@ -353,6 +360,17 @@ async def _requests(connection: Connected, tenant: Tenant, said: _Said) -> int:
                 "double_opt_in_requests", f"contact point {key[0]}, {'/'.join(key[1:])}", "position",
                 "the row is not what the entries say",
             )  # fmt: skip
+    return len(stored)
+
+
+async def _bounces(connection: Connected, tenant: Tenant, said: _Said) -> int:
+    rows = await connection.fetch(
+        "SELECT contact_point, bounced_at, position, ended_at FROM bounces WHERE tenant = $1", tenant.id
+    )
+    stored = {row[0]: Bounced(row[1], row[2], row[3]) for row in rows}
+    for key in stored.keys() | said.bounces.keys():
+        if stored.get(key) != said.bounces.get(key):
+            _wrong("bounces", f"contact point {key}", "position", "the row is not what the entries say")
     return len(stored)
 
 

@@ -40,12 +40,13 @@ class Found:
     suppressions: list[Suppression] = field(default_factory=list[Suppression])
     opt_ins: dict[Level, datetime] = field(default_factory=dict[Level, datetime])
     requests: dict[Level, Request] = field(default_factory=dict[Level, Request])
+    bounced: bool = False
 
     def standing(self) -> Standing:
         """What a decision rests on."""
-        if not self.suppressions and not self.erasing and not self.requests:
+        if not (self.suppressions or self.erasing or self.requests or self.bounced):
             return Standing(self.records)
-        return Standing(self.records, self.erasing, tuple(self.suppressions), self.opt_ins, self.requests)
+        return Standing(self.records, self.erasing, tuple(self.suppressions), self.opt_ins, self.requests, self.bounced)
 
 
 _VALUES = {str(value): value for value in ConsentValue}
@@ -83,7 +84,11 @@ LEFT JOIN LATERAL (
         UNION ALL
         SELECT r.purpose, r.topic, '', NULL, r.requested_at, NULL, r.expires_at, r.position
         FROM double_opt_in_requests r
-        WHERE r.tenant = $1 AND r.contact_point = subject.contact_point AND r.purpose = ANY($3::text[]) OFFSET 0
+        WHERE r.tenant = $1 AND r.contact_point = subject.contact_point AND r.purpose = ANY($3::text[])
+        UNION ALL
+        SELECT '', '', '', NULL, b.bounced_at, NULL, NULL, b.position
+        FROM bounces b
+        WHERE b.tenant = $1 AND b.contact_point = subject.contact_point AND b.ended_at IS NULL OFFSET 0
     ) AS consent ON consent.topic = ANY($4::text[])
     UNION ALL
 """
@@ -116,7 +121,11 @@ LEFT JOIN LATERAL (
         UNION ALL
         SELECT r.purpose, r.topic, '', NULL, r.requested_at, NULL, r.expires_at, r.position
         FROM double_opt_in_requests r
-        WHERE r.tenant = $1 AND r.contact_point = asked.contact_point AND r.purpose = ANY($3::text[]) OFFSET 0
+        WHERE r.tenant = $1 AND r.contact_point = asked.contact_point AND r.purpose = ANY($3::text[])
+        UNION ALL
+        SELECT '', '', '', NULL, b.bounced_at, NULL, NULL, b.position
+        FROM bounces b
+        WHERE b.tenant = $1 AND b.contact_point = asked.contact_point AND b.ended_at IS NULL OFFSET 0
     ) AS consent ON true
     UNION ALL
 """
@@ -178,6 +187,9 @@ def _found(rows: Sequence[Record]) -> tuple[HeadSeen, dict[int, Found]]:
                     (purpose, topic or None): datetime.fromisoformat(effective_at)
                     for purpose, topic, effective_at in json.loads(row[16])
                 }
+        elif row[5] == "":
+            # No purpose at all: a bounce, which is about all of them.
+            held.bounced = True
         elif row[5] is not None and row[8] is None:
             # A request has no value: it is what a confirmation is awaited for.
             held.requests[row[5], row[6] or None] = Request(row[9], row[12], row[11])

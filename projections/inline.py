@@ -1,4 +1,4 @@
-"""The inline projection: current consent, the person's own opt-ins and requests for one, written in the append's own transaction.
+"""The inline projection: current consent and what else a check needs, written in the append's own transaction.
 
 So what was recorded is what the next check sees. The group is folded here first: one statement may touch a row only once.
 The row that is there gives way only to a greater precedence (effectiveAt, restrictiveness, position), the one that
@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from domain.bounces import Bounce, Bounced, ends_bounce
 from domain.consent import RESTRICTIVENESS, ConsentRecord
 from domain.double_opt_in import Request, levels_of, request_of
 from domain.events import CURRENT_VERSIONS, ConsentCaptured, EventType
@@ -52,9 +53,19 @@ _CTES = """
         AS u (contact_point, purpose, topic, requested_at, position, expires_at)
     ON CONFLICT (tenant, contact_point, purpose, topic) DO UPDATE
     SET requested_at = excluded.requested_at, position = excluded.position, expires_at = excluded.expires_at
+), bounced AS (
+    INSERT INTO bounces (tenant, contact_point, bounced_at, position, ended_at)
+    SELECT moved.tenant, u.* FROM moved,
+        unnest(${}::text::uuid[], ${}::text::timestamptz[], ${}::text::bigint[], ${}::text::timestamptz[]) AS u
+    ON CONFLICT (tenant, contact_point) DO UPDATE
+    SET bounced_at = excluded.bounced_at, position = excluded.position, ended_at = excluded.ended_at
+), reached AS (
+    UPDATE bounces b SET ended_at = greatest(b.ended_at, u.effective_at)
+    FROM moved, unnest(${}::text::uuid[], ${}::text::timestamptz[]) AS u (contact_point, effective_at)
+    WHERE b.tenant = moved.tenant AND b.contact_point = u.contact_point AND b.bounced_at < u.effective_at
 )
 """
-_PARAMETERS = 21
+_PARAMETERS = 27
 _CAPTURED = EventType.CONSENT_CAPTURED
 _CURRENT = CURRENT_VERSIONS[_CAPTURED]
 
@@ -86,8 +97,14 @@ class InlineCurrentConsent:
         rows: dict[tuple[UUID, str, str | None, str], tuple[Any, ...]] = {}
         opt_ins: dict[tuple[UUID, str, str | None], datetime] = {}
         requests: dict[tuple[UUID, str, str | None], Request] = {}
+        bounced: dict[UUID, Bounced] = {}
+        reached: dict[UUID, datetime] = {}
         for entry in entries:
             if entry.type != _CAPTURED:
+                if entry.type == EventType.CONTACT_POINT_BOUNCED and entry.data["bounce"] == Bounce.HARD:
+                    # One statement may touch a row only once: what came before in this group is taken in here.
+                    bounced[entry.stream] = Bounced(entry.recorded_at, entry.position)
+                    reached.pop(entry.stream, None)
                 if entry.type == EventType.DOUBLE_OPT_IN_REQUESTED:
                     # In log order, so the latest of a group stands.
                     request = request_of(entry.data, entry.recorded_at, entry.position)
@@ -103,6 +120,11 @@ class InlineCurrentConsent:
             if is_persons_opt_in(entry.actor, data["value"]) and entry.effective_at is not None:
                 level = key[:3]
                 opt_ins[level] = max(opt_ins.get(level, entry.effective_at), entry.effective_at)
+            if entry.effective_at is not None and ends_bounce(entry.actor, data["source"], data["value"]):
+                if entry.stream in bounced:
+                    bounced[entry.stream] = bounced[entry.stream].after_opt_in(entry.effective_at)
+                else:
+                    reached[entry.stream] = max(reached.get(entry.stream, entry.effective_at), entry.effective_at)
         keys, held_rows = list(rows), list(rows.values())
         return [
             array_literal([key[0] for key in keys]),
@@ -126,4 +148,10 @@ class InlineCurrentConsent:
             array_literal([instant_text(request.requested_at) for request in requests.values()]),
             array_literal([request.position for request in requests.values()]),
             array_literal([instant_text(request.expires_at) for request in requests.values()]),
+            array_literal(list(bounced)),
+            array_literal([instant_text(one.bounced_at) for one in bounced.values()]),
+            array_literal([one.position for one in bounced.values()]),
+            array_literal([one.ended_at and instant_text(one.ended_at) for one in bounced.values()]),
+            array_literal(list(reached)),
+            array_literal([instant_text(effective_at) for effective_at in reached.values()]),
         ]

@@ -1,0 +1,54 @@
+"""Recording that a message bounced: for good, which suppresses everything there, or only for now, which is counted."""
+
+import re
+
+from domain.addresses import Channel
+from domain.bounces import Bounce
+from domain.consent import ActorKind
+from domain.events import CURRENT_VERSIONS, EventType
+from domain.refusals import Refusal, RefusalCode
+from eventstore.append import Command, Draft, IndexColumns
+from ledger.assembly import Caller, Tenant
+from ledger.given_evidence import Evidence, given_evidence
+from ledger.idempotency import append, stored_key
+from ledger.record import Recorded, subject_of_address
+
+# RFC 3463: class, subject and detail.
+_STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
+
+
+async def record_bounce(
+    tenant: Tenant,
+    caller: Caller,
+    *,
+    channel: Channel,
+    address: str,
+    bounce: Bounce,
+    status: str | None = None,
+    evidence: Evidence | None = None,
+    idempotency_key: str | None = None,
+) -> Recorded:
+    """Record a bounce, durably. Raises Refusal INVALID_ADDRESS, INVALID (status, evidence), StoreUnavailable."""
+    if status is not None and _STATUS.fullmatch(status) is None:
+        raise Refusal(RefusalCode.INVALID, "status is an enhanced status code such as 5.1.1", ("status",))
+    subject = subject_of_address(tenant, channel, address)
+    sealed, _ = given_evidence(evidence, {}, address, subject.address)
+    data = {"channel": str(channel), "bounce": str(bounce)} | ({} if status is None else {"status": status})
+    draft = Draft(
+        type=EventType.CONTACT_POINT_BOUNCED,
+        version=CURRENT_VERSIONS[EventType.CONTACT_POINT_BOUNCED],
+        data=data,
+        effective_at=None,
+        actor=ActorKind.SYSTEM,
+        columns=IndexColumns(channel=channel),
+        evidence=sealed,
+    )
+    fields = {"channel": channel, "address": address, "bounce": bounce, "status": status, "evidence": evidence}
+    command = Command(
+        decide=lambda _: [draft],
+        application=caller.application,
+        subject=subject,
+        idempotency=stored_key(tenant, caller.application, idempotency_key, "recordBounce", fields),
+    )
+    appended = await append(tenant, command)
+    return Recorded(appended.entries, appended.repeated)
