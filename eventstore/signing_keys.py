@@ -1,8 +1,9 @@
 """The keys that sign a log, in files beside the master key: outside of the database, so that neither alone can rewrite it.
 
 For each key two files, named by the log's key and the key's id: `NAME.KEYID.key`, which only its owner can read, and
-`NAME.KEYID.signed`, the largest checkpoint that it signed. The second is what stops a database that was rolled back or
-rewritten from having a second history signed: what was signed once is compared before anything else is.
+`NAME.KEYID.signed`, the largest tree that it signed. The second is what stops a database that was rolled back or rewritten
+from having a second history signed: what was signed once is compared before anything else is, by whichever key it was,
+also one that a database from before its time does not list.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import contextlib
 import fcntl
 import os
 import secrets
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from eventstore.database import StoreUnavailable
@@ -64,12 +65,12 @@ class SigningKeys:
         return key
 
     @contextlib.asynccontextmanager
-    async def locked(self, verifier: VerifierKey) -> AsyncGenerator[None]:
+    async def locked(self) -> AsyncGenerator[None]:
         """One signer at a time, among all processes that share these files. Raises SigningKeyUnusable, StoreUnavailable."""
         try:
-            descriptor = os.open(self._path(verifier, "key"), os.O_RDONLY)
+            descriptor = os.open(self._folder / f"{self._log_name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise SigningKeyUnusable(f"the signing key file {error.filename} is missing or cannot be read") from error
+            raise SigningKeyUnusable(f"the folder of the signing keys cannot be written: {error.filename}") from error
         try:
             for _ in range(_LOCK_TRIES):
                 with contextlib.suppress(BlockingIOError):
@@ -77,23 +78,21 @@ class SigningKeys:
                     break
                 await asyncio.sleep(_LOCK_PAUSE_S)
             else:
-                raise StoreUnavailable("another process holds the signing key; ask again")
+                raise StoreUnavailable("another process is signing; ask again")
             yield
         finally:
             os.close(descriptor)
 
-    def largest_signed(self, verifiers: Sequence[VerifierKey]) -> Checkpoint | None:
-        """The largest checkpoint that any of these keys signed here. Raises SigningKeyUnusable where a file is damaged."""
+    def largest_signed(self, origin: str) -> Checkpoint | None:
+        """The largest tree of this log that any key signed here. Raises SigningKeyUnusable where a file is damaged."""
         largest: Checkpoint | None = None
-        for verifier in verifiers:
-            path = self._path(verifier, "signed")
+        # A log's name holds no dot, so no other log's files are among these.
+        for path in self._folder.glob(f"{self._log_name}.????????.signed"):
             try:
                 checkpoint = parse_checkpoint(path.read_text(encoding="utf-8"))
-            except FileNotFoundError:
-                continue
             except (OSError, UnicodeDecodeError, MalformedCheckpoint) as error:
                 raise SigningKeyUnusable(f"{path}, what was signed last, cannot be read: {error}") from error
-            if largest is None or checkpoint.size > largest.size:
+            if checkpoint.origin == origin and (largest is None or checkpoint.size > largest.size):
                 largest = checkpoint
         return largest
 

@@ -4,19 +4,25 @@
 
 Signing is deterministic and a checkpoint holds no time, so a crash at any point is mended by asking again. Two roots for one
 size cannot be signed: the row of that size is unique among all processes, and the key's file remembers, outside of the
-database, the largest checkpoint signed, which a database that was rolled back or rewritten contradicts.
+database, the largest tree signed. Every further root, of a larger or a smaller size, is proven consistent with that one
+from the stored hashes before it is signed, by the code that a stranger would check it with; so is what a receipt names.
 """
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 
 from domain.refusals import Refusal, RefusalCode
 from eventstore import read, tree
 from eventstore.personal.vault import Connected
+from eventstore.tree import TreeIncomplete
 from ledger.assembly import Tenant
 from ledger.signing import verifier_keys
 from tlog.checkpoint import Checkpoint
 from tlog.note import VerifierKey, signed
+from tlog.verify import MalformedProof, RootMismatch, verify_consistency
+
+_log = logging.getLogger("consentry.ledger.checkpoints")
 
 
 class LogRewritten(Exception):
@@ -92,30 +98,60 @@ async def _stored(connection: Connected, tenant: Tenant, size: int) -> SignedChe
     return SignedCheckpoint(Checkpoint(origin, size, row[0]), note, row[2], row[3])
 
 
+async def attested_root(tenant: Tenant, size: int) -> bytes:
+    """The root of a size that may be signed: consistent with whatever was signed before, and remembered from here on.
+
+    Raises LogRewritten, SigningKeyUnusable, StoreUnavailable.
+    """
+    keys = await verifier_keys(tenant)
+    async with tenant.signing_keys.locked(), tenant.ledger.connection() as connection:
+        return await _attest(connection, tenant, keys[-1], size)
+
+
+async def _attest(connection: Connected, tenant: Tenant, verifier: VerifierKey, size: int) -> bytes:
+    """The same, for who holds the lock."""
+    head = await read.head(connection, tenant.id)
+    last = tenant.signing_keys.largest_signed(verifier.name)
+    if last is not None and last.size > head.size:
+        raise _rewritten(
+            f"a tree of size {last.size} was signed before, and the log has {head.size} entries: it was rolled back"
+        )
+    try:
+        root = await tree.root_at(connection, tenant.id, size)
+        if size == head.size and root != head.root:
+            raise _rewritten(f"the stored tree does not lead to the root of the log's head of size {size}")
+        if last is None:
+            tenant.signing_keys.remember_signed(verifier, Checkpoint(verifier.name, size, root))
+            return root
+        small, large = sorted((Checkpoint(verifier.name, size, root), last), key=lambda one: one.size)
+        proof = await tree.consistency_proof(connection, tenant.id, small.size, large.size)
+        verify_consistency(small.size, large.size, proof, small.root, large.root)
+    except (MalformedProof, RootMismatch, TreeIncomplete) as error:
+        raise _rewritten(
+            f"the log of size {size} is not consistent with what was signed before: it was rewritten"
+        ) from error
+    if size > last.size:
+        # Remembered, durably: from here on no other history can be signed, whatever becomes of the database.
+        tenant.signing_keys.remember_signed(verifier, Checkpoint(verifier.name, size, root))
+    return root
+
+
+def _rewritten(sentence: str) -> LogRewritten:
+    # Clients are told no more than that something is wrong here; who runs this must read what.
+    _log.error("nothing is signed any more", extra={"fields": {"why": sentence}})
+    return LogRewritten(sentence)
+
+
 async def _sign(tenant: Tenant, keys: list[VerifierKey], size: int) -> SignedCheckpoint:
     verifier = keys[-1]
     key = tenant.signing_keys.load(verifier)
-    async with tenant.signing_keys.locked(verifier), tenant.ledger.connection() as connection:
+    async with tenant.signing_keys.locked(), tenant.ledger.connection() as connection:
         # Under the lock everything is read anew: another process may have signed, and the log may have grown.
         stored = await _stored(connection, tenant, size)
         if stored is not None:
             return stored
-        head = await read.head(connection, tenant.id)
-        last = tenant.signing_keys.largest_signed(keys)
-        if last is not None and (
-            last.size > head.size or await tree.root_at(connection, tenant.id, last.size) != last.root
-        ):
-            raise LogRewritten(
-                f"the checkpoint of size {last.size} was signed before, and the database does not hold that log any more"
-            )
-        root = await tree.root_at(connection, tenant.id, size)
-        if size == head.size and root != head.root:
-            raise LogRewritten(f"the stored tree does not lead to the root of the log's head of size {size}")
-        checkpoint = Checkpoint(verifier.name, size, root)
-        if last is None or size > last.size:
-            tenant.signing_keys.remember_signed(verifier, checkpoint)
-        # Remembered, durably: from here on no other root of this size can be signed, whatever becomes of the row.
-        text = checkpoint.text()
+        root = await _attest(connection, tenant, verifier, size)
+        text = Checkpoint(verifier.name, size, root).text()
         await connection.execute(
             "INSERT INTO checkpoints (tenant, size, root, signed_at, note, verifier_key) VALUES ($1, $2, $3, $4, $5, $6)"
             " ON CONFLICT DO NOTHING",
@@ -128,5 +164,5 @@ async def _sign(tenant: Tenant, keys: list[VerifierKey], size: int) -> SignedChe
         )
         stored = await _stored(connection, tenant, size)
     if stored is None or stored.checkpoint.root != root:
-        raise LogRewritten(f"another root was signed for size {size}")
+        raise _rewritten(f"another root was signed for size {size}")
     return stored

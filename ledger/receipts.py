@@ -15,9 +15,9 @@ from typing import Any
 from domain.addresses import Channel
 from domain.decision import Reason
 from domain.time import format_instant
-from eventstore import tree
 from ledger.assembly import Tenant
 from ledger.check import Answer
+from ledger.checkpoints import attested_root
 from ledger.signing import sign_statement, signing_key
 from tlog import canonical_json
 from tlog.note import encode_base64
@@ -40,8 +40,9 @@ async def receipts(tenant: Tenant, answered: Sequence[Answered]) -> list[str]:
     positions = {one.answer.position for one in answered}
     asked = [(one.answer.contact_point, one.answer.position) for one in answered]
     known = [(stream, position) for stream, position in dict.fromkeys(asked) if stream is not None]
+    # A receipt names a size and a root, as a checkpoint does: what may not be signed there may not be signed here.
+    roots = {position: await attested_root(tenant, position + 1) for position in positions}
     async with tenant.ledger.connection() as connection:
-        roots = {position: await tree.root_at(connection, tenant.id, position + 1) for position in positions}
         rows = await connection.fetch(
             "SELECT asked.stream, asked.position, latest.number"
             " FROM unnest($2::uuid[], $3::bigint[]) AS asked (stream, position)"

@@ -7,7 +7,7 @@ signing key too: for that there are witnesses.
 
 import hashlib
 from base64 import b64decode
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NoReturn
@@ -30,7 +30,7 @@ from ledger.catalogue import subject_of
 from projections.catalogue import CATALOGUE_STREAM
 from projections.inline import captured
 from tlog import canonical_json
-from tlog.checkpoint import ForeignOrigin, MalformedCheckpoint, open_checkpoint
+from tlog.checkpoint import Checkpoint, ForeignOrigin, MalformedCheckpoint, open_checkpoint
 from tlog.compact_range import EMPTY, CompactRange, TileRoot
 from tlog.entry import Entry, MalformedEntry, decode
 from tlog.hashing import leaf_hash
@@ -91,11 +91,9 @@ async def verify_database(tenant: Tenant, progress: Progress = lambda _: None) -
     ):
         sizes = {row[0] for row in await connection.fetch("SELECT size FROM checkpoints WHERE tenant = $1", tenant.id)}
         said = _Said()
-        signed = None
-        async for key in _listed_keys(connection, tenant):
-            signed = tenant.signing_keys.largest_signed([key]) or signed
-            if signed is not None:
-                sizes.add(signed.size)
+        signed = await _signed_before(connection, tenant)
+        if signed is not None:
+            sizes.add(signed.size)
         await _entries(connection, tenant, said, sizes, progress)
         if signed is not None and said.roots.get(signed.size) != signed.root:
             _wrong(
@@ -128,14 +126,16 @@ def _wrong(table: str, where: str, field_name: str, what: str) -> NoReturn:
     raise DatabaseMismatch(table, where, field_name, what)
 
 
-async def _listed_keys(connection: Connected, tenant: Tenant) -> AsyncIterator[VerifierKey]:
-    """The verifier keys that the catalogue's stream names, so that what each signed last can be looked up."""
+async def _signed_before(connection: Connected, tenant: Tenant) -> Checkpoint | None:
+    """The largest tree of this log that was signed, as remembered beside the keys; the catalogue's stream names the log."""
     only = read.EntryFilter(stream=CATALOGUE_STREAM, types=[EventType.SIGNING_KEY_ADDED])
-    for stored in await read.forward(connection, tenant.id, only, limit=10_000):
+    for stored in await read.forward(connection, tenant.id, only, limit=1):
         try:
-            yield VerifierKey.parse(str(stored.entry.data.get("verifierKey")))
+            origin = VerifierKey.parse(str(stored.entry.data.get("verifierKey"))).name
         except MalformedKey:
             _wrong("log_entries", f"position {stored.position}", "entry.data.verifierKey", "is not a verifier key")
+        return tenant.signing_keys.largest_signed(origin)
+    return None
 
 
 async def _entries(connection: Connected, tenant: Tenant, said: _Said, sizes: set[int], progress: Progress) -> None:

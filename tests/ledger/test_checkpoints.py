@@ -16,10 +16,14 @@ from domain.refusals import Refusal
 from eventstore.database import DatabaseAddress
 from eventstore.signing_keys import SigningKeyUnusable
 from ledger.assembly import Caller, Tenant, ledger_on
+from ledger.check import Question, check
 from ledger.checkpoints import LogRewritten, SignedCheckpoint, checkpoint
 from ledger.proofs import consistency_proof
-from ledger.record import Capture, record_consent
+from ledger.receipts import Answered, receipts
+from ledger.record import Capture, record_consent, record_consents
 from ledger.signing import rotate_signing_key, verifier_keys
+from ledger.verifying import DatabaseMismatch, verify_database
+from tests.tamper.forging import delete_from, rehash, rewrite
 from tlog.checkpoint import Checkpoint, open_checkpoint
 from tlog.note import VerifierKey
 from tlog.verify import verify_consistency
@@ -110,7 +114,7 @@ async def test_a_database_that_was_rolled_back_gets_nothing_signed(
     with pytest.raises(LogRewritten, match=f"size {size + 1} was signed before"):
         await checkpoint(tenant)
     await record_consent(tenant, caller, capture("c@example.org"))
-    with pytest.raises(LogRewritten, match="does not hold that log any more"):
+    with pytest.raises(LogRewritten, match="not consistent with what was signed before"):
         await checkpoint(tenant)
 
 
@@ -148,8 +152,81 @@ async def test_what_the_old_key_signed_binds_the_new_one(
         await connection.execute(
             "UPDATE log_entries SET leaf_hash = sha256('x') WHERE tenant = $1 AND position = 3", tenant.id
         )
-    with pytest.raises(LogRewritten, match=f"size {signed.checkpoint.size} was signed before"):
+    with pytest.raises(LogRewritten):
+        await checkpoint(tenant, signed.checkpoint.size)
+
+
+async def test_a_smaller_size_is_signed_only_as_what_the_larger_one_holds(
+    tenant: Tenant, caller: Caller, database: DatabaseAddress
+) -> None:
+    """A forged entry must not be proven by a checkpoint of a size that nobody had asked for before."""
+    await record_consents(tenant, caller, [capture(f"b{number}@example.org") for number in range(600)])
+    before = await checkpoint(tenant, 9)
+    await checkpoint(tenant)
+    async with tampering(database) as connection:
+        await rewrite(connection, tenant.id, 8, b'"OPTED_OUT"', b'"OPTED_IN"', columns=True)
+        await connection.execute("DELETE FROM checkpoints WHERE tenant = $1 AND size = 9", tenant.id)
+    for size in (9, 10, 100):
+        with pytest.raises(LogRewritten, match="not consistent"):
+            await checkpoint(tenant, size)
+    async with tampering(database) as connection:
+        await rewrite(connection, tenant.id, 8, b'"OPTED_IN"', b'"OPTED_OUT"', columns=True)
+    assert (await checkpoint(tenant, 9)).note == before.note
+
+
+async def test_a_larger_size_is_signed_only_as_what_the_smaller_one_began(
+    tenant: Tenant, caller: Caller, database: DatabaseAddress
+) -> None:
+    await record_consents(tenant, caller, [capture(f"a{number}@example.org") for number in range(293)])
+    assert (await checkpoint(tenant)).checkpoint.size == 300
+    await record_consents(tenant, caller, [capture(f"b{number}@example.org") for number in range(300)])
+    async with tampering(database) as connection:
+        # The root of the second tile is made of other leaves than the ones that were signed.
+        await rewrite(connection, tenant.id, 270, b'"OPTED_OUT"', b'"OPTED_IN"', columns=True)
+        await rehash(connection, tenant.id)
+    with pytest.raises(LogRewritten, match="not consistent"):
         await checkpoint(tenant)
+
+
+async def test_what_a_key_signed_that_a_restored_database_does_not_list_binds_too(
+    tenant: Tenant, caller: Caller, database: DatabaseAddress, data_dir: Path
+) -> None:
+    await record_consent(tenant, caller, capture())
+    await checkpoint(tenant)
+    await rotate_signing_key(tenant, caller)
+    await record_consent(tenant, caller, capture("b@example.org"))
+    last = await checkpoint(tenant)
+    async with tampering(database) as connection:
+        await delete_from(connection, tenant.id, 8)
+        await connection.execute("UPDATE log_heads SET catalogue_position = 6 WHERE tenant = $1", tenant.id)
+        await rehash(connection, tenant.id)
+    async with ledger_on(database, data_dir / "master.key") as ledger:
+        restored = await ledger.tenant(tenant.key)
+        assert len(await verifier_keys(restored)) == 1
+        await record_consent(restored, caller, capture("other@example.org"))
+        with pytest.raises(LogRewritten, match="rolled back"):
+            await checkpoint(restored)
+        for number in range(3):
+            await record_consent(restored, caller, capture(f"other{number}@example.org"))
+        for size in (None, last.checkpoint.size):
+            with pytest.raises(LogRewritten, match="not consistent"):
+                await checkpoint(restored, size)
+        with pytest.raises(DatabaseMismatch, match="rewritten or rolled back"):
+            await verify_database(restored)
+
+
+async def test_no_receipt_is_signed_over_another_history(
+    tenant: Tenant, caller: Caller, database: DatabaseAddress
+) -> None:
+    await record_consent(tenant, caller, capture())
+    question = Question(channel=Channel.EMAIL, addresses=["ada@example.org"], purpose="commercial")
+    answered = [Answered(answer, Channel.EMAIL, None) for answer in await check(tenant, question)]
+    assert len(await receipts(tenant, answered)) == 1
+    async with tampering(database) as connection:
+        await rewrite(connection, tenant.id, 7, b'"OPTED_OUT"', b'"OPTED_IN"', columns=True)
+        await rehash(connection, tenant.id)
+    with pytest.raises(LogRewritten):
+        await receipts(tenant, answered)
 
 
 @pytest.mark.parametrize("harm", ["missing", "readable by others", "another's", "garbage"])

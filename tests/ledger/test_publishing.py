@@ -435,11 +435,11 @@ async def test_what_cannot_be_signed_is_an_error_and_hurts_no_other_tenant(
         outcomes = {outcome.tenant: outcome for outcome in await publisher.publish_once()}
         keyless.signing_keys = type(keyless.signing_keys)(tenant.ledger.signing_keys_dir, keyless.key)
         assert outcomes[good.key].succeeded
-        assert "the checkpoint of size 8 was signed before" in outcomes[tenant.key].said
+        assert "not consistent with what was signed before" in outcomes[tenant.key].said
         assert "missing" in outcomes[keyless.key].said
         assert {path.name for path in tmp_path.iterdir()} >= {good.key}
         assert not {path.name for path in tmp_path.iterdir()} & {tenant.key, keyless.key}
-        assert any("size 8 was signed before" in error for error in errors())
+        assert any("not consistent with what was signed before" in error for error in errors())
         assert any("the signing key file" in error for error in errors())
         [retried] = await publisher.publish_once(keyless)
         assert retried.succeeded
