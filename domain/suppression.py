@@ -17,6 +17,10 @@ Level = tuple[str, str | None]
 """A purpose, or a topic of it, by their keys."""
 
 
+# Two keys of 64 characters each, 300 times, leave room enough in an entry.
+LEVELS_MAX = 300
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suppression:
     """One suppression of an address, as the certificate of an erasure left it; `since` is when the erasure was recorded."""
@@ -25,10 +29,11 @@ class Suppression:
     commercial: bool
     tracking: bool
     levels: frozenset[Level]
+    everything: bool = False
 
     def covers(self, purpose: Purpose, topic: str | None) -> bool:
         """Whether it says something of this level."""
-        if (purpose.key, topic) in self.levels:
+        if self.everything or (purpose.key, topic) in self.levels:
             return True
         if topic is not None:
             return False
@@ -38,7 +43,8 @@ class Suppression:
 
     def to_data(self) -> dict[str, Any]:
         """Its form in the certificate; `since` is the certificate's recordedAt."""
-        return {
+        everything = {"everything": True} if self.everything else {}
+        return everything | {
             "commercial": self.commercial,
             "tracking": self.tracking,
             "levels": [
@@ -55,12 +61,19 @@ class Suppression:
             commercial=data["commercial"],
             tracking=data["tracking"],
             levels=frozenset((level["purpose"], level.get("topic")) for level in data["levels"]),
+            everything=data.get("everything", False),
         )
 
 
 def left_by_erasure(opted_out: Iterable[Level], since: datetime) -> Suppression:
-    """What an erasure leaves unless asked otherwise, `opted_out` being the levels whose current record is OPTED_OUT."""
-    return Suppression(since=since, commercial=True, tracking=True, levels=frozenset(opted_out))
+    """What an erasure leaves unless asked otherwise, `opted_out` being the levels whose current record is OPTED_OUT.
+
+    More of them than a certificate can hold become everything there is: in doubt it is blocked.
+    """
+    levels = frozenset(opted_out)
+    if len(levels) > LEVELS_MAX:
+        return Suppression(since=since, commercial=True, tracking=True, levels=frozenset(), everything=True)
+    return Suppression(since=since, commercial=True, tracking=True, levels=levels)
 
 
 def is_persons_opt_in(actor: str, value: str) -> bool:

@@ -32,6 +32,7 @@ from projections.inline import consent_record
 ADDRESSES_MAX = 10_000
 _CHUNK_ADDRESSES = 1_000
 _ADDRESSES_PER_TURN = 500
+_STREAMS_PER_READ = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,24 +220,49 @@ async def _see_then(tenant: Tenant, question: Question, blind_indexes: Sequence[
         size = await read.size_at(connection, tenant.id, times.known_at)
         wanted = {subject.purpose.key, subject.profile.tracking_purpose}
         found: list[tuple[UUID | None, Standing]] = []
+        folded: dict[UUID, tuple[UUID | None, Standing]] = {}
         for start in range(0, len(blind_indexes), _CHUNK_ADDRESSES):
             chunk = blind_indexes[start : start + _CHUNK_ADDRESSES]
             _, held = await current_consent.by_blind_index(connection, tenant.id, chunk, [], [])
-            contact_points = {one.contact_point for one in held.values() if one.contact_point is not None}
-            streams = await read.streams(connection, tenant.id, list(contact_points), to_position=size - 1)
+            # An address may be asked many times, and much may have happened at it: each is folded once.
+            new = {
+                one.contact_point: one
+                for one in held.values()
+                if one.contact_point is not None and one.contact_point not in folded
+            }
+            contact_points = list(new)
+            for at in range(0, len(contact_points), _STREAMS_PER_READ):
+                part = contact_points[at : at + _STREAMS_PER_READ]
+                streams = await read.streams(connection, tenant.id, part, to_position=size - 1)
+                for contact_point in part:
+                    folded[contact_point] = _folded(new[contact_point], streams[contact_point], times, wanted)
+                    await asyncio.sleep(0)
             for number in range(len(chunk)):
                 one = held.get(number)
-                events = [] if one is None or one.contact_point is None else streams[one.contact_point]
-                # An address that is being erased, or suppressed, is so whatever time is asked about: by address the past
-                # is gone, and what is gone is never "send".
-                if one is None or not (events or one.suppressions or one.erasing):
+                if one is None:
                     found.append((None, NOTHING_KNOWN))
+                elif one.contact_point is None:
+                    found.append(_folded(one, (), times, wanted))
                 else:
-                    standing = standing_then(events, times, wanted, one.suppressions, erasing=one.erasing)
-                    found.append((one.contact_point if events else None, standing))
+                    found.append(folded[one.contact_point])
+                await _others_first(len(found))
     # The first event of all is known at any time: the catalogue is taken as it was made.
     position = max(size - 1, 0)
     return _Taken(subject, catalogue, tenant.catalogue_version_at(position), found, position, times.as_of, now)
+
+
+def _folded(
+    one: current_consent.Found, events: Sequence[read.StoredEntry], times: Times, purposes: set[str]
+) -> tuple[UUID | None, Standing]:
+    """The contact point as it was known then, and where the address stood.
+
+    An address that is being erased, or suppressed, is so whatever time is asked about: by address the past is gone, and what
+    is gone is never "send".
+    """
+    if not (events or one.suppressions or one.erasing):
+        return None, NOTHING_KNOWN
+    standing = standing_then(events, times, purposes, one.suppressions, erasing=one.erasing)
+    return (one.contact_point if events else None), standing
 
 
 def _subject_then(tenant: Tenant, question: Question, times: Times) -> tuple[MessageSubject, Catalogue]:

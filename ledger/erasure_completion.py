@@ -14,6 +14,7 @@ from domain.suppression import left_by_erasure
 from eventstore import read
 from eventstore.append import Command, Draft, ErasureStep, IndexColumns, SubjectGone
 from eventstore.database import StoreUnavailable
+from eventstore.idempotency import IdempotencyKey
 from eventstore.read import EntryFilter, StoredEntry
 from ledger.assembly import Ledger, Tenant
 
@@ -21,10 +22,13 @@ _LEFT_ALONE = timedelta(seconds=10)
 _log = logging.getLogger("consentry.ledger.erasure")
 
 
-async def complete_erasure(tenant: Tenant, contact_point: UUID) -> StoredEntry:
+async def complete_erasure(
+    tenant: Tenant, contact_point: UUID, *, idempotency: IdempotencyKey | None = None
+) -> StoredEntry:
     """Complete a requested erasure, or find that it is; the certificate. Raises StoreUnavailable.
 
-    Once requested, nothing else is appended to the contact point's stream, so what is read here is still so when written.
+    With an idempotency key that is the certificate's from then on, and SubjectGone is raised where another was first. Once
+    requested, nothing else is appended to the contact point's stream, so what is read here is still so when written.
     """
     async with tenant.ledger.connection() as connection:
         [request] = await read.backward(
@@ -57,11 +61,14 @@ async def complete_erasure(tenant: Tenant, contact_point: UUID) -> StoredEntry:
         decide=lambda _: [certificate],
         application=asked.application,
         stream=contact_point,
+        idempotency=idempotency,
         erasure=ErasureStep.COMPLETE,
     )
     try:
         return (await tenant.log.append(command)).entries[0]
     except SubjectGone:
+        if idempotency is not None:
+            raise
         # Another process was first: its certificate is the last event of the stream.
         async with tenant.ledger.connection() as connection:
             [last] = await read.backward(connection, tenant.id, EntryFilter(stream=contact_point), before=None, limit=1)
@@ -79,8 +86,15 @@ async def complete_pending(ledger: Ledger, *, older_than: timedelta = timedelta(
             ledger.clock() - older_than,
         )
     for tenant_id, contact_point in rows:
-        await complete_erasure(await ledger.tenant_by_id(tenant_id), contact_point)
-        _log.warning("completed an erasure that was left half done", extra={"fields": {"tenant": tenant_id}})
+        fields = {"tenant": tenant_id, "contact_point": str(contact_point)}
+        try:
+            await complete_erasure(await ledger.tenant_by_id(tenant_id), contact_point)
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - one that cannot be completed must not keep back the others
+            _log.error("an erasure cannot be completed", exc_info=error, extra={"fields": fields})
+        else:
+            _log.warning("completed an erasure that was left half done", extra={"fields": fields})
     return len(rows)
 
 

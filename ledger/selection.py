@@ -52,7 +52,8 @@ _SUPPRESSED = """
     EXISTS (
         SELECT FROM suppressions p
         WHERE p.tenant = s.tenant AND p.blind_index = s.blind_index
-          AND ({covered_by_type} OR EXISTS (SELECT FROM jsonb_array_elements(p.covers -> 'levels') level WHERE level = {level}))
+          AND (p.covers ? 'everything' OR {covered_by_type} OR EXISTS (
+              SELECT FROM jsonb_array_elements(p.covers -> 'levels') level WHERE level = {level}))
           AND NOT EXISTS (
               SELECT FROM persons_opt_ins o
               WHERE o.tenant = s.tenant AND o.contact_point = s.contact_point AND o.purpose = $3 AND o.topic = {topic}

@@ -119,6 +119,9 @@ async def verify_database(tenant: Tenant, progress: Progress = lambda _: None) -
         ]
         for words, check in checks:
             done.append(f"{await check(connection, tenant, said)} {words}")
+        pending = sum(one.requested is not None and one.erased is None for one in said.streams.values())
+        if pending:
+            done.append(f"{pending} erasures requested and not complete yet: every check there answers ERASED")
     return done
 
 

@@ -286,3 +286,56 @@ async def test_a_step_cannot_be_forged_out_of_order(tenant: Tenant, caller: Call
         await complete_erasure(tenant, contact_point)
     assert await asked(tenant) == ["-+", "OPTED_OUT"]
     assert [step.value for step in ErasureStep] == ["request", "complete"]
+
+
+@pytest.mark.usefixtures("ends_half_way")
+async def test_a_key_that_completed_what_another_began_erases_nothing_more(
+    tenant: Tenant, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await half_erased(tenant, caller, idempotency_key="first")
+    monkeypatch.undo()
+    done = await erase(tenant, caller, idempotency_key="second", reason="asked again")
+    await record_consent(tenant, caller, capture(ConsentValue.OPTED_IN, actor=RECIPIENT))
+    held = await stream_of(tenant)
+    for key, reason in (("second", "asked again"), ("first", "DSAR-2026-0117")):
+        again = await erase(tenant, caller, idempotency_key=key, reason=reason)
+        assert again.certificate == done.certificate
+    assert await stream_of(tenant) == held, "the new contact point stays"
+
+
+async def test_an_erasure_is_never_too_large_for_its_certificate(tenant: Tenant, caller: Caller) -> None:
+    topics = [f"{number:03}-{'x' * 60}" for number in range(320)]
+    for topic in topics:
+        await create_topic(tenant, caller, key=topic, name="T", purpose="transactional")
+    await record_consents(tenant, caller, [capture(purpose="transactional", topic=topic) for topic in topics])
+    erased = await erase(tenant, caller)
+    assert erased.certificate.entry.data["suppression"]["everything"] is True
+    assert await asked(tenant, "transactional", topics[7]) == ["--", "SUPPRESSED"]
+    assert await asked(tenant, "transactional") == ["--", "SUPPRESSED"], "in doubt everything is blocked"
+    await record_consent(tenant, caller, capture(ConsentValue.OPTED_IN, purpose="transactional", actor=RECIPIENT))
+    assert await asked(tenant, "transactional") == ["+-", "ENFORCEMENT_DISABLED"]
+    assert await asked(tenant, "transactional", topics[7]) == ["--", "SUPPRESSED"]
+    page = await select(
+        tenant, Selection(channel=Channel.EMAIL, purpose="commercial", contactability=Contactability.WILL_SEND)
+    )
+    assert page.items == []
+
+
+async def test_the_same_address_many_times_in_a_question_about_the_past_is_folded_once(
+    clocked_tenant: Tenant, clock: Clock, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ledger import check as checking
+
+    await record_consents(clocked_tenant, caller, [capture() for _ in range(50)])
+    folds: list[int] = []
+    fold = checking.standing_then
+
+    def counted(events: Any, *rest: Any, **fields: Any) -> Any:
+        folds.append(len(events))
+        return fold(events, *rest, **fields)
+
+    monkeypatch.setattr(checking, "standing_then", counted)
+    question = Question(channel=Channel.EMAIL, addresses=[ADA] * 2_500, purpose="commercial", as_of=clock.now)
+    answers = await check(clocked_tenant, question)
+    assert {str(answer.decision.reasons[0].code) for answer in answers} == {"OPTED_OUT"}
+    assert folds == [50]
