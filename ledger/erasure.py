@@ -13,14 +13,21 @@ from eventstore.append import Command, Draft, ErasureStep, IndexColumns, Subject
 from eventstore.read import StoredEntry
 from ledger.assembly import Caller, Tenant
 from ledger.erasure_completion import complete_erasure
+from ledger.given_evidence import names_address
 from ledger.idempotency import append, stored_key
 from projections import contact_points
 
 REASON_CHARS_MAX = 500
 # A stream that no event is in: a command for it can only be answered by its idempotency record.
 _NO_STREAM = UUID(int=0)
-# Ten digits with no more than a sign between two of them may be a telephone number; DSAR-2026-0117 is not.
-_NUMBER = re.compile(r"(?:\d[\s().+/-]{0,2}){10,}")
+_WORD = re.compile(r"[^\W\d_]+")
+_PIECE_CHARS_MIN = 3
+# An address however it is written out, an IP address, or ten digits with no more than signs between two of them, which may be
+# a telephone number; DSAR-2026-0117 is none of these.
+_PERSONAL = re.compile(
+    r"@|\(at\)|\[at\]|\bat\b\s+\S+\s*(?:\.|dot)\s*\w|\b\d{1,3}(?:\.\d{1,3}){3}\b|[0-9a-f]{1,4}(?::[0-9a-f]{0,4}){3,}"
+    r"|\+\d|(?:\d[\s().+/-]{0,3}){10,}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +111,20 @@ def _erased() -> Refusal:
     )
 
 
-def _reason(reason: str, *addresses: str) -> str:
-    """Why, as the log keeps it for ever: refused where it names whom it erases, or looks as if it did."""
+def _reason(reason: str, address: str, normalised: str) -> str:
+    """Why, as the log keeps it for ever: refused where it names whom it erases, or looks as if it named anybody."""
     text = clean_text(reason, field="reason", chars_max=REASON_CHARS_MAX, required=True, multiline=True) or ""
     folded = text.casefold()
-    named = any(address.strip().casefold() in folded for address in addresses)
-    if named or "@" in text or _NUMBER.search(text):
+    # Ada of ada.lovelace@example.org is named by either of her names.
+    pieces = [
+        piece for piece in _WORD.findall(normalised.partition("@")[0].casefold()) if len(piece) >= _PIECE_CHARS_MIN
+    ]
+    named = any(re.search(rf"\b{re.escape(piece)}\b", folded) for piece in pieces)
+    if named or names_address(text, address, normalised) or _PERSONAL.search(folded):
         raise Refusal(
             RefusalCode.INVALID,
-            "reason stays in the log for ever: it must not hold an address or a telephone number; a ticket's name will do",
+            "reason stays in the log for ever: it must not hold a name, an address or a number of a person; a ticket's name"
+            " will do",
             ("reason",),
         )
     return text

@@ -89,7 +89,9 @@ async def contact_point_consents(tenant: Tenant, left: Left) -> AsyncIterator[li
             dynamics = capture.dynamics or {}
             opened = evidence.get(position, {})
             yield [
-                dynamics.get("id") or str(uuid.uuid5(_IDS, f"{contact_point}/{purpose}/{topic}/{unit}")),
+                opened.get("dynamicsId")
+                or dynamics.get("id")
+                or str(uuid.uuid5(_IDS, f"{contact_point}/{purpose}/{topic}/{unit}")),
                 addresses[contact_point],
                 str(codes.code_of(codes.CHANNELS, capture.channel)),
                 str(codes.code_of(codes.CONSENT_TYPES, "TOPIC" if topic else "PURPOSE")),

@@ -1,17 +1,25 @@
 """What shows that a person chose, as a caller gives it: cleaned, and told apart into what is personal and what is not."""
 
 import hashlib
+import html
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
+
+import idna
 
 from domain.refusals import Refusal, RefusalCode
 from domain.text import clean_text
 
 NOTICE_CHARS_MAX = 50_000
 ATTRIBUTES_CHARS_MAX = 8_000
+_DIGITS_OF_A_NUMBER = 7
+_NO_DIGIT = re.compile(r"[^0-9]+")
+_MAIL = re.compile(r"[^\s<>()\[\]\"',;:=&?/]+@[^\s<>()\[\]\"',;:=&?/]+")
 # As JSON writes it; after an even number of backslashes, since `\\u0000` is a backslash and five characters.
 _NUL_IN_JSON = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -42,7 +50,7 @@ def given_evidence(
     notice: tuple[bytes, str] | None = None
     if evidence is not None:
         text = under("evidence", lambda: _cleaned(evidence, personal))
-        if text is not None and _names(text, *addresses):
+        if text is not None and names_address(text, *addresses):
             personal["noticeText"] = text
         elif text is not None:
             notice = hashlib.sha256(text.encode()).digest(), text
@@ -87,9 +95,35 @@ def _evidence_bytes(personal: Mapping[str, Any]) -> bytes | None:
     return json.dumps(given, ensure_ascii=False, sort_keys=True).encode() if given else None
 
 
-def _names(text: str, *addresses: str) -> bool:
-    folded = text.casefold()
-    return any(address.strip().casefold() in folded for address in addresses)
+def names_address(text: str, *addresses: str) -> bool:
+    """Whether a text holds one of the addresses, however it is spelled: in a link, as HTML, with other blanks or signs."""
+    # Twice, for what was quoted in a link that was quoted.
+    decoded = html.unescape(unquote(unquote(html.unescape(text))))
+    spellings = [_folded(text), _folded(decoded)]
+    digits = [_NO_DIGIT.sub("", one) for one in spellings]
+    words = {_mail(word) for one in spellings for word in _MAIL.findall(one)}
+    for address in addresses:
+        wanted = _folded(address.strip())
+        if any(wanted in one for one in spellings) or _mail(wanted) in words:
+            return True
+        # Written at home, a number has no country code: its end tells it.
+        number = "" if "@" in wanted else _NO_DIGIT.sub("", wanted)[-_DIGITS_OF_A_NUMBER:]
+        if len(number) == _DIGITS_OF_A_NUMBER and any(number in one for one in digits):
+            return True
+    return False
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
+def _mail(address: str) -> str:
+    """An e-mail address with its domain as it is looked up, so that two spellings of it are the same."""
+    local, at, domain = address.rpartition("@")
+    try:
+        return f"{local}@{idna.encode(domain.strip('.'), uts46=True).decode()}" if at else address
+    except idna.IDNAError:
+        return address
 
 
 def under(name: str, clean: Callable[[], str | None]) -> str | None:

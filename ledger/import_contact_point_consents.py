@@ -120,8 +120,6 @@ def _capture(row: Mapping[str, str]) -> Capture:
         reason_code, _ = codes.REASONS.read(row["msdynmkt_logicalreason"])
         reason = None if reason_code == codes.NO_REASON else codes.REASONS.label(reason_code)
     record_id = row.get(ID, "").strip().strip("{}").lower()
-    if _GUID.fullmatch(record_id):
-        dynamics["id"] = record_id
     created = row.get("createdon", "").strip()
     if created:
         dynamics["createdOn"] = format_instant(parse_instant(created, field="createdon"))
@@ -140,6 +138,7 @@ def _capture(row: Mapping[str, str]) -> Capture:
         message_id=row.get("msdynmkt_messageid") or None,
         idempotency_key=row_key(FORMAT, row),
         dynamics=dynamics or None,
+        dynamics_id=record_id if _GUID.fullmatch(record_id) else None,
         allow_inactive=True,
     )
 

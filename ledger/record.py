@@ -63,6 +63,7 @@ class Capture:
     idempotency_key: str | None = field(default=None, repr=False)
     trust: str = "SERVER_KEY"
     dynamics: Mapping[str, Any] | None = None
+    dynamics_id: str | None = field(default=None, repr=False)
     allow_inactive: bool = False
 
 
@@ -200,6 +201,8 @@ def _capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Comman
             capture.reason_description, field="reasonDescription", chars_max=REASON_CHARS_MAX, multiline=True
         ),
         "messageId": clean_text(capture.message_id, field="messageId", chars_max=500),
+        # The record's id elsewhere leads to the person there.
+        "dynamicsId": capture.dynamics_id,
         "actorId": under("actor", lambda: clean_text(capture.actor.id, field="id", chars_max=200)),
     }
     evidence_bytes, notice = given_evidence(capture.evidence, personal, capture.address, subject.address)
@@ -253,7 +256,9 @@ def _key(tenant: Tenant, caller: Caller, capture: Capture) -> IdempotencyKey | N
         "jurisdiction": capture.jurisdiction,
         "actor": [capture.actor.kind, capture.actor.id],
         "messageId": capture.message_id,
-        "dynamics": capture.dynamics,
+        "dynamics": capture.dynamics
+        if capture.dynamics_id is None
+        else {**(capture.dynamics or {}), "id": capture.dynamics_id},
         "evidence": None
         if evidence is None
         else [

@@ -246,6 +246,12 @@ async def test_asking_again_completes_and_gives_the_same_certificate(
         (["record"], {"reason": "asked by someone@example.net"}, RefusalCode.INVALID),
         (["record"], {"reason": "asked from +49 (30) 1234-5678"}, RefusalCode.INVALID),
         (["record"], {"reason": "x" * 501}, RefusalCode.INVALID),
+        (["record"], {"reason": "Ada asked for it"}, RefusalCode.INVALID),
+        (["record"], {"reason": "someone (at) example.net"}, RefusalCode.INVALID),
+        (["record"], {"reason": "someone at example dot net"}, RefusalCode.INVALID),
+        (["record"], {"reason": "came from 10.11.12.13"}, RefusalCode.INVALID),
+        (["record"], {"reason": "came from 2001:db8:0:1::7"}, RefusalCode.INVALID),
+        (["record"], {"reason": "+49 (0)151"}, RefusalCode.INVALID),
     ],
 )
 async def test_what_is_refused_changes_nothing(
