@@ -38,9 +38,14 @@ def fold(events: Iterable[CatalogueEvent], *, known_at: datetime | None = None) 
     """
     catalogue = EMPTY
     for event in events:
-        if known_at is None or event.recorded_at <= known_at or event.type in _CREATIONS:
+        if known_at is None or event.recorded_at <= known_at or is_creation(event.type):
             catalogue = apply(catalogue, event)
     return catalogue
+
+
+def is_creation(event_type: str) -> bool:
+    """Whether an event of this type makes something: that stands as it was made at any time, whatever is known then."""
+    return event_type in _CREATIONS
 
 
 def apply(catalogue: Catalogue, event: CatalogueEvent) -> Catalogue:

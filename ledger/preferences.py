@@ -9,10 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from uuid import UUID
 
 from domain.addresses import Channel
 from domain.catalogue import Catalogue, ComplianceProfile, EnforcementModel, Purpose, PurposeType, Topic
 from domain.consent import ActorKind, ConsentSource, ConsentValue
+from domain.double_opt_in import is_awaited
 from domain.refusals import Refusal
 from domain.standing import Standing, counting_record
 from domain.suppression import Level, is_suppressed
@@ -93,7 +95,7 @@ async def preferences(tenant: Tenant, link: MessageLink) -> Preferences:
         if purpose.active and (purpose.type is not PurposeType.TRACKING or profile.preference_center.show_tracking)
         for topic in (None, *(topic for topic in catalogue.topics_of(purpose.key) if topic.active))
     ]
-    standing = await _standing(
+    _, standing = await _standing(
         tenant, link, [purpose.key for purpose, _ in shown], [topic.key for _, topic in shown if topic]
     )
     now = tenant.ledger.clock()
@@ -161,18 +163,23 @@ def everything_commercial(page: Preferences) -> dict[Level, ConsentValue]:
 async def one_click_opt_out(tenant: Tenant, link: MessageLink) -> bool:
     """Out of the topic if the message had one, else of the purpose; False where that was so already (RFC 8058).
 
-    An address that is suppressed there stays so, and nothing is recorded. Raises StoreUnavailable.
+    An erased address that is suppressed there stays so, and nothing is recorded: it would only be known again. Raises
+    StoreUnavailable.
     """
     catalogue = await tenant.latest_catalogue()
     purpose = catalogue.purposes[link.purpose]
     topic = None if link.topic is None else catalogue.topics[link.topic]
-    standing = await _standing(tenant, link, [purpose.key], [] if topic is None else [topic.key])
+    contact_point, standing = await _standing(tenant, link, [purpose.key], [] if topic is None else [topic.key])
     profile = catalogue.profiles[link.profile]
     record = counting_record(catalogue, profile, purpose, topic, standing.records)
     covered = is_suppressed(standing.suppressions, standing.opt_ins, purpose, None) or (
         topic is not None and is_suppressed(standing.suppressions, standing.opt_ins, purpose, topic.key)
     )
-    if covered or (record is not None and record.value is ConsentValue.OPTED_OUT):
+    # Where there is a contact point, the opt-out is recorded even if it is suppressed: what ends that may still come. So it
+    # is where a confirmation is awaited, which would otherwise count as the later choice.
+    awaited = is_awaited(standing.requests.get((purpose.key, link.topic)), record, tenant.ledger.clock())
+    out_already = record is not None and record.value is ConsentValue.OPTED_OUT and not awaited
+    if out_already or (covered and contact_point is None):
         return False
     capture = Capture(
         channel=link.channel,
@@ -192,15 +199,17 @@ async def one_click_opt_out(tenant: Tenant, link: MessageLink) -> bool:
     return True
 
 
-async def _standing(tenant: Tenant, link: MessageLink, purposes: Sequence[str], topics: Sequence[str]) -> Standing:
-    """Where the address of a link stands; an erasure that was left half done there is completed first."""
+async def _standing(
+    tenant: Tenant, link: MessageLink, purposes: Sequence[str], topics: Sequence[str]
+) -> tuple[UUID | None, Standing]:
+    """The contact point of a link's address, and where that stands. An erasure left half done there is completed first."""
     asked = LookUp([tenant.blind_index(link.channel, link.address)], tuple(purposes), ("", *topics))
     while True:
         async with tenant.ledger.connection() as connection:
             [seen] = await look_up(connection, tenant.id, [asked])
         [(contact_point, standing)] = seen.found
         if not standing.erased or contact_point is None:
-            return standing
+            return contact_point, standing
         await complete_erasure(tenant, contact_point)
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from domain.addresses import Channel
 from domain.consent import ConsentRecord, ConsentValue, join
 from domain.events import EventType
+from domain.refusals import Refusal, RefusalCode
 from eventstore import read, tree
 from ledger.assembly import Tenant
 from projections.inline import captured
@@ -23,7 +24,10 @@ class ReplayMismatch(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ReplayedConsent:
-    """What counted at one contact point, for a purpose or topic in a unit; `value` is NOT_SET once it expired."""
+    """What counted at one contact point, for a purpose or topic in a unit; `value` is NOT_SET once it expired.
+
+    It is `erased` from the request for the erasure on, as it is to every check.
+    """
 
     contact_point: UUID
     channel: Channel
@@ -53,8 +57,15 @@ async def replay(
     """The state from all entries up to a position, or recorded by an instant (both inclusive), or from all there are.
 
     `as_of` is by default that instant, or when the last of the entries was recorded, or now: so with `until` this is what a
-    check with `knownAt` answers from. Raises ReplayMismatch, StoreUnavailable.
+    check with `knownAt` answers from. Raises Refusal INVALID for a position beyond the log, ReplayMismatch,
+    StoreUnavailable.
     """
+    if until_position is not None:
+        async with tenant.ledger.connection() as connection:
+            size = (await read.head(connection, tenant.id)).size
+        # The head's state is not the answer: whoever names a position wants the state with that event in it.
+        if until_position >= size:
+            raise Refusal(RefusalCode.INVALID, f"{until_position}: the log has {size} events", ("until",))
     held: dict[tuple[UUID, str, str | None, str], ConsentRecord] = {}
     channels: dict[UUID, Channel] = {}
     erased: set[UUID] = set()
@@ -75,7 +86,7 @@ async def replay(
             recorded_at = entry.recorded_at
             capture = captured(entry)
             if capture is None:
-                if entry.type == EventType.CONTACT_POINT_ERASED:
+                if entry.type == EventType.CONTACT_POINT_ERASURE_REQUESTED:
                     erased.add(entry.stream)
                 continue
             channels[entry.stream] = capture.channel

@@ -12,9 +12,12 @@ from uuid import UUID
 
 from domain.addresses import Channel
 from domain.catalogue import Catalogue
+from domain.consent import ConsentRecord, ConsentValue, record_that_counts
+from domain.double_opt_in import is_awaited
 from domain.events import EventType
 from domain.refusals import Refusal
-from domain.standing import by_level
+from domain.standing import Records, by_level
+from domain.suppression import Level
 from domain.time import format_instant
 from tlog.checkpoint import Checkpoint
 from tlog.entry import Entry
@@ -23,6 +26,7 @@ from verifier.entries import CATALOGUE_STREAM, END_OF_TIME, catalogue_of, decode
 from verifier.reading import Object, one_of
 from verifier.replay import Log, Wanted
 from verifier.report import Findings, NotProven, counted, quoted
+from verifier.standing import bounce_of, requests_of
 from verifier.statements import StreamStatement, check_same_tree, open_stream_statement, prove_inclusion
 
 FORMAT = "consentry-evidence"
@@ -333,20 +337,71 @@ def _say_what_counted(
     if evidence.erased:
         findings.proven(f"{so}: ERASED, which is never a permission to send")
         return
-    records = [record for shown in evidence.events if (record := record_of(shown.entry)) is not None]
+    entries = [shown.entry for shown in evidence.events]
+    records = [record for entry in entries if (record := record_of(entry)) is not None]
     held = by_level(records, as_of=END_OF_TIME, known_at=END_OF_TIME)
     words: list[str] = []
-    for (purpose, topic), by_unit in sorted(held.items(), key=lambda level: (level[0][0], level[0][1] or "")):
-        name = purpose if topic is None else f"{purpose} / {topic}"
+    bounced = bounce_of(entries, as_of=END_OF_TIME, known_at=END_OF_TIME)
+    if bounced is not None:
+        words.append(
+            f"everything SUPPRESSED, whatever else is said here: a message bounced for good (event {bounced.position}), and"
+            " no later opt-in, by the person or an operator, ended that"
+        )
+    for (purpose, topic), by_unit in sorted(held.items(), key=lambda level: _by_name(level[0])):
+        name = _named(purpose, topic)
         for unit, record in sorted(by_unit.items()):
             in_unit = f" in unit {unit}" if len(by_unit) > 1 else ""
             until = "" if record.valid_until is None else f" until {format_instant(record.valid_until)}"
             words.append(f"{name} {record.value}{until}{in_unit} (event {record.position})")
     purpose, topic = asked
     if purpose is not None and (purpose, topic) not in held:
-        words.append(f"{purpose if topic is None else f'{purpose} / {topic}'} NOT_SET")
+        words.append(f"{_named(purpose, topic)} NOT_SET")
+    words += _awaited(evidence, entries, held)
     for one in words:
         findings.proven(f"{so}: {one}")
+    # With OPTED_OUT alone nothing is permitted, and after a hard bounce everything is suppressed anyway.
+    asked_for = [] if purpose is None else [held.get((purpose, topic), {})]
+    said = [*held.values(), *asked_for]
+    only_out = bool(said) and all(
+        by_unit and all(record.value is ConsentValue.OPTED_OUT for record in by_unit.values()) for by_unit in said
+    )
+    if bounced is None and not only_out:
+        findings.claimed(
+            "that nothing suppressed the address: the erasure of an earlier contact point of it may have left what still"
+            " blocks it, and no log holds which address a suppression is of"
+        )
+
+
+def _awaited(evidence: Evidence, entries: Sequence[Entry], held: Records) -> list[str]:
+    """The confirmations that are awaited, in words: of each level's latest request, unless the person chose since."""
+    words: list[str] = []
+    requests = requests_of(entries, as_of=END_OF_TIME, known_at=END_OF_TIME)
+    for level, request in sorted(requests.items(), key=lambda one: _by_name(one[0])):
+        # No bundle has a time of its own, so until when is said, and whoever reads it knows whether that is past.
+        if is_awaited(request, _record_of_level(evidence, held, level), request.requested_at):
+            until = format_instant(request.expires_at)
+            words.append(f"{_named(*level)}: a confirmation is awaited until {until} (event {request.position})")
+    return words
+
+
+def _record_of_level(evidence: Evidence, held: Records, level: Level) -> ConsentRecord | None:
+    purpose = evidence.catalogue.purposes.get(level[0])
+    if purpose is None:
+        raise NotProven(f"events: a confirmation is asked for of purpose {level[0]}, which is not in the catalogue")
+    return record_that_counts(
+        held.get(level, {}),
+        purpose_unit=purpose.unit,
+        profile_unit=purpose.unit,
+        unit_scoping=evidence.catalogue.unit_scoping,
+    )
+
+
+def _by_name(level: Level) -> tuple[str, str]:
+    return level[0], level[1] or ""
+
+
+def _named(purpose: str, topic: str | None) -> str:
+    return purpose if topic is None else f"{purpose} / {topic}"
 
 
 def _say_what_is_claimed(evidence: Evidence, statement: StreamStatement, findings: Findings) -> None:

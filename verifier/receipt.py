@@ -1,7 +1,7 @@
 """A receipt: what a log says it answered; with the whole log, the same question decided anew from the events of then.
 
-What a decision also rests on and no log holds (which address is meant, whether it is suppressed) stays claimed. Where the
-answer was more restrictive than the events, a suppression may be why; where it was less, it was wrong.
+What a decision also rests on and no log holds (which address is meant, whether an erasure left it suppressed) stays claimed.
+Where the answer was more restrictive than the events, such a suppression may be why; where it was less, it was wrong.
 """
 
 from collections.abc import Sequence
@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from domain.catalogue import Catalogue, MessageSubject
+from domain.catalogue_fold import is_creation
 from domain.decision import Decision, Reason, ReasonCode, refuse_address
-from domain.double_opt_in import Request, levels_of, request_of
 from domain.events import EventType
 from domain.refusals import Refusal
 from domain.standing import NOTHING_KNOWN, Standing, by_level, decision_of, tracking_of
-from domain.suppression import Level
 from domain.time import format_instant
 from tlog.entry import Entry
 from tlog.note import encode_base64
@@ -22,9 +21,10 @@ from verifier.checkpoint import Trust
 from verifier.entries import BROKEN_DATA, CATALOGUE_STREAM, END_OF_TIME, catalogue_of, record_of
 from verifier.replay import Log, Replay, Wanted
 from verifier.report import Findings, NotProven, counted
+from verifier.standing import bounce_of, requests_of
 from verifier.statements import Receipt, ReceiptReason, check_same_tree, open_receipt
 
-# What the address decides, which no log holds.
+# What the address may decide, where no log shows it.
 _BY_ADDRESS = (ReasonCode.SUPPRESSED, ReasonCode.INVALID_ADDRESS)
 
 
@@ -106,9 +106,11 @@ def _catalogue(receipt: Receipt, replay: Replay) -> Catalogue:
     known_at = receipt.question.known_at
     if known_at is None:
         return catalogue_of(entry for entry, _ in replay.stream(CATALOGUE_STREAM, receipt.size))
-    # What was made later is taken as it was made, so all of it is needed.
+    # What was made later is taken as it was made. What was changed later the answer could not know, even where it was
+    # recorded before a time to come that was asked about.
     every = replay.stream(CATALOGUE_STREAM, replay.checkpoint.size)
-    return catalogue_of((entry for entry, _ in every), known_at=known_at)
+    held = (entry for entry, _ in every if entry.position <= receipt.position or is_creation(entry.type))
+    return catalogue_of(held, known_at=known_at)
 
 
 def _decided(receipt: Receipt, catalogue: Catalogue, entries: Sequence[Entry], replay: Replay) -> Decided:
@@ -116,9 +118,12 @@ def _decided(receipt: Receipt, catalogue: Catalogue, entries: Sequence[Entry], r
     standing = NOTHING_KNOWN
     if entries:
         records = [record for entry in entries if (record := record_of(entry)) is not None]
-        held = by_level(records, as_of=question.as_of, known_at=question.known_at or END_OF_TIME)
+        known_at = question.known_at or END_OF_TIME
         standing = Standing(
-            held, _erased(receipt, entries, replay), requests=_requests(entries, question.as_of, question.known_at)
+            by_level(records, as_of=question.as_of, known_at=known_at),
+            _erased(receipt, entries, replay),
+            requests=requests_of(entries, as_of=question.as_of, known_at=known_at),
+            bounced=bounce_of(entries, as_of=question.as_of, known_at=known_at) is not None,
         )
     try:
         subject = catalogue.message(question.profile, question.purpose, question.topic)
@@ -133,20 +138,6 @@ def _decided(receipt: Receipt, catalogue: Catalogue, entries: Sequence[Entry], r
         ) from None
     except BROKEN_DATA:
         raise NotProven("receipt.question: the catalogue of then lacks what it takes to decide this") from None
-
-
-def _requests(entries: Sequence[Entry], as_of: datetime, known_at: datetime | None) -> dict[Level, Request]:
-    """The latest request for a confirmation at each level, of those made by `as_of` and known by `known_at`."""
-    by = min(as_of, known_at or END_OF_TIME)
-    try:
-        return {
-            level: request_of(entry.data, entry.recorded_at, entry.position)
-            for entry in entries
-            if entry.type == EventType.DOUBLE_OPT_IN_REQUESTED and entry.recorded_at <= by
-            for level in levels_of(entry.data)
-        }
-    except BROKEN_DATA:
-        raise NotProven("receipt: a request for a confirmation in the log lacks what it takes") from None
 
 
 def _erased(receipt: Receipt, entries: Sequence[Entry], replay: Replay) -> bool:
@@ -169,7 +160,8 @@ def _erasure_by(entries: Sequence[Entry], known_at: datetime) -> bool:
 def _compare(receipt: Receipt, decided: Decided, findings: Findings) -> None:
     """Raises NotProven where the events lead to another answer than the receipt's."""
     first = receipt.reasons[0].code
-    if first in _BY_ADDRESS:
+    # A hard bounce is in the log: what it suppresses follows from the events like any other answer.
+    if first in _BY_ADDRESS and decided.decision.reasons[0].code is not ReasonCode.SUPPRESSED:
         _check_by_address(receipt, decided)
         findings.claimed(
             f"that the answer is {first}: which addresses are suppressed or none at all, no log holds; it permits nothing,"

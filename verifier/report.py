@@ -57,7 +57,8 @@ class Findings:
     """Collects the lines of a report."""
 
     def __init__(self) -> None:
-        self._lines: list[Line] = []
+        # In the order of the findings, and fast to look up: a bundle may lead to a line for each of many events.
+        self._lines: dict[Line, None] = {}
 
     def proven(self, text: str) -> None:
         """This follows from hashes and from signatures of trusted keys."""
@@ -80,10 +81,8 @@ class Findings:
         return Report(tuple(self._lines))
 
     def _add(self, verdict: Verdict, text: str) -> None:
-        line = Line(verdict, plain(text))
-        # A file and the log that it is held against may show the same.
-        if line not in self._lines:
-            self._lines.append(line)
+        # Once: a file and the log that it is held against may show the same.
+        self._lines.setdefault(Line(verdict, plain(text)))
 
 
 def plain(text: str) -> str:

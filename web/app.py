@@ -17,8 +17,10 @@ from web.graphiql_page import graphiql_file, graphiql_page
 from web.graphql_endpoint import GraphQLEndpoint
 from web.graphql_limits import Limits
 from web.health import healthz, readyz
+from web.inbound import inbound_routes
 from web.log_tiles import log_checkpoint, log_tile
 from web.metrics import Metrics
+from web.pages.routes import page_routes
 from web.request_observer import RequestObserver
 from web.security_headers import SecurityHeaders
 from web.structured_log import log_request
@@ -37,6 +39,8 @@ def create_app(ledger: Ledger) -> Starlette:
             Route("/graphiql/{name}", graphiql_file),
             Route("/log/{tenant}/checkpoint", log_checkpoint),
             Route("/log/{tenant}/{path:path}", log_tile),
+            *inbound_routes(),
+            *page_routes(),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/metrics", metrics.endpoint),

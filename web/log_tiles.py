@@ -5,6 +5,8 @@ Tiles never change, so they are cached for ever by whoever asked with its key; t
 
 import gzip
 import hashlib
+import re
+from collections.abc import Sequence
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -23,6 +25,7 @@ SCOPE = "audit"
 _FOR_EVER = "private, max-age=31536000, immutable"
 _EACH_TIME = "private, no-cache"
 _PATH_CHARS_MAX = 200
+_WEIGHT = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 
 
 async def log_checkpoint(request: Request) -> Response:
@@ -48,7 +51,7 @@ async def log_tile(request: Request) -> Response:
         return _not_served(refused)
     except Exception as error:  # noqa: BLE001 - as above
         return _failed(request, error)
-    zipped = asked.level is None and "gzip" in request.headers.get("accept-encoding", "")
+    zipped = asked.level is None and _prefers_gzip(",".join(request.headers.getlist("accept-encoding")))
     response = _with_tag(
         request, gzip.compress(content, 6, mtime=0) if zipped else content, "application/octet-stream", _FOR_EVER
     )
@@ -79,6 +82,24 @@ def _asked(request: Request) -> Tile:
         return parse_tile_path(path)
     except MalformedTilePath as error:
         raise _refused(400, "BAD_USER_INPUT", str(error)) from None
+
+
+def _prefers_gzip(accepted: str) -> bool:
+    """Whether gzip may be sent by this Accept-Encoding, and is not less welcome than plain (RFC 9110, 12.5.3)."""
+    weights: dict[str, float] = {}
+    for one in accepted.split(","):
+        coding, *parameters = (part.strip() for part in one.lower().split(";"))
+        weights[coding] = _weight(parameters)
+    gzip_weight = weights.get("gzip", weights.get("x-gzip", weights.get("*", 0.0)))
+    return gzip_weight > 0 and gzip_weight >= weights.get("identity", 0.0)
+
+
+def _weight(parameters: Sequence[str]) -> float:
+    """The q of a coding; 0 for what cannot be read: plain is understood by everybody."""
+    if not parameters:
+        return 1.0
+    name, _, value = parameters[0].partition("=")
+    return float(value) if name == "q" and len(parameters) == 1 and _WEIGHT.fullmatch(value) else 0.0
 
 
 def _with_tag(request: Request, content: bytes, media_type: str, cache_control: str) -> Response:

@@ -1,0 +1,222 @@
+"""A text message that a person sent back: a keyword becomes opt-outs or opt-ins, with the message as evidence.
+
+An opt-out is never lost: not because the number is unknown, nor because the purpose is inactive. What `receive_sms` and
+`receive_email` have in common (the answer, what "everything commercial" is, how it is recorded) stands here too.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from domain.addresses import Channel, normalise
+from domain.catalogue import Catalogue, ComplianceProfile, Purpose, PurposeType
+from domain.consent import ActorKind, ConsentSource, ConsentValue
+from domain.refusals import RefusalCode
+from domain.sms_keywords import Keyword, keyword_of, reply_text
+from domain.standing import Standing
+from domain.suppression import is_suppressed
+from eventstore.read import StoredEntry
+from ledger.assembly import Caller, Tenant
+from ledger.erasure_completion import complete_erasure
+from ledger.given_evidence import Evidence
+from ledger.look_up import LookUp, look_up
+from ledger.record import CONSENTS_MAX, Actor, Capture, Recorded, record_consents
+
+SMS_TEXT_CHARS_MAX = 1_000
+RECIPIENT = Actor(kind=ActorKind.RECIPIENT)
+SUPPRESSED = "the address was erased and stays blocked for this; nothing was recorded"
+
+
+class InboundKind(StrEnum):
+    """What a message that came in was."""
+
+    KEYWORD = "KEYWORD"
+    UNSUBSCRIBE = "UNSUBSCRIBE"
+    COMPLAINT = "COMPLAINT"
+    HARD_BOUNCE = "HARD_BOUNCE"
+    SOFT_BOUNCE = "SOFT_BOUNCE"
+    IGNORED = "IGNORED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboundResult:
+    """What became of a message that came in.
+
+    `known`: whether its address was, before. `recorded`: how many events are new; `positions`: where its events stand,
+    those of an earlier delivery of the same message too. `reply`: what to send back. `why`: why nothing was recorded.
+    """
+
+    kind: InboundKind
+    known: bool
+    recorded: int = 0
+    positions: tuple[int, ...] = ()
+    events: tuple[StoredEntry, ...] = field(default=(), repr=False)
+    keyword: Keyword | None = None
+    reply: str | None = field(default=None, repr=False)
+    why: str | None = None
+
+
+async def receive_sms(
+    tenant: Tenant,
+    caller: Caller,
+    *,
+    sender: str,
+    text: str,
+    profile: str = "default",
+    message_id: str | None = None,
+    locale: str | None = None,
+    received_at: datetime | None = None,
+    idempotency_key: str | None = None,
+) -> InboundResult:
+    """Take a text message of `sender`, the person's number, and record what its keyword asks for.
+
+    STOP is out of every COMMERCIAL purpose of the profile, inactive ones included; START is into the active ones. Without an
+    idempotency key the message's id is one. Raises Refusal (INVALID_ADDRESS, NOT_FOUND of the profile, and what a capture is
+    refused for), StoreUnavailable: then send it again.
+    """
+    number = normalise(Channel.SMS, sender)
+    catalogue = await tenant.latest_catalogue()
+    of = catalogue.profile(profile)
+    purposes = commercial_purposes(catalogue, of)
+    known, standing = await standing_of(tenant, Channel.SMS, number, purposes)
+    keyword = keyword_of(text)
+    if keyword is None:
+        why = "the message is no keyword; nothing was recorded"
+        return InboundResult(kind=InboundKind.IGNORED, known=known, why=why)
+    reply = reply_text(keyword, locale, profile_name=of.name, known=known)
+    if keyword is Keyword.HELP:
+        why = "a question for help changes no consent; nothing was recorded"
+        return InboundResult(kind=InboundKind.KEYWORD, known=known, keyword=keyword, reply=reply, why=why)
+    if keyword is Keyword.START:
+        value = ConsentValue.OPTED_IN
+        purposes = [purpose for purpose in purposes if purpose.active and of.active]
+        why_nothing = "the profile has no active commercial purpose to opt in to; nothing was recorded"
+        if not purposes:
+            # Nobody is told that messages will come where none will.
+            return InboundResult(kind=InboundKind.KEYWORD, known=known, keyword=keyword, why=why_nothing)
+    else:
+        value = ConsentValue.OPTED_OUT
+        purposes = not_suppressed_for_ever(purposes, known=known, standing=standing)
+        why_nothing = SUPPRESSED if commercial_purposes(catalogue, of) else "the profile has no commercial purpose"
+    cut = text[:SMS_TEXT_CHARS_MAX]
+    captures = [
+        Capture(
+            channel=Channel.SMS,
+            address=number,
+            purpose=purpose.key,
+            value=value,
+            effective_at=received_at,
+            source=ConsentSource.SMS_KEYWORD,
+            actor=RECIPIENT,
+            evidence=Evidence(locale=locale, attributes={"smsText": valid_text(cut)}),
+            message_id=message_id,
+            idempotency_key=_key(idempotency_key, message_id, number, text, locale, received_at, purpose),
+        )
+        for purpose in purposes
+    ]
+    recorded = await record_all(tenant, caller, captures)
+    return InboundResult(
+        kind=InboundKind.KEYWORD,
+        known=known,
+        recorded=new_events(recorded),
+        positions=positions_of(recorded),
+        events=events_of(recorded),
+        keyword=keyword,
+        reply=reply,
+        why=None if recorded else why_nothing,
+    )
+
+
+def commercial_purposes(catalogue: Catalogue, profile: ComplianceProfile) -> list[Purpose]:
+    """Everything commercial of a profile, inactive ones included."""
+    purposes = (catalogue.purposes[key] for key in profile.purposes)
+    return [purpose for purpose in purposes if purpose.type is PurposeType.COMMERCIAL]
+
+
+async def standing_of(
+    tenant: Tenant, channel: Channel, address: str, purposes: Sequence[Purpose]
+) -> tuple[bool, Standing]:
+    """(whether a contact point has this normalised address, where it stands); an erasure half done is completed first."""
+    keys = tuple(purpose.key for purpose in purposes)
+    asked = LookUp([tenant.blind_index(channel, address)], keys, ("",))
+    while True:
+        async with tenant.ledger.connection() as connection:
+            [seen] = await look_up(connection, tenant.id, [asked])
+        [(contact_point, standing)] = seen.found
+        if contact_point is None or not standing.erased:
+            return contact_point is not None, standing
+        await complete_erasure(tenant, contact_point)
+
+
+def not_suppressed_for_ever(purposes: Sequence[Purpose], *, known: bool, standing: Standing) -> list[Purpose]:
+    """The purposes that an opt-out is recorded for: who was erased stays blocked, and is not written down again for it.
+
+    Where there is a contact point it is recorded whatever suppresses the address now: that may end.
+    """
+    if known:
+        return list(purposes)
+    return [
+        purpose for purpose in purposes if not is_suppressed(standing.suppressions, standing.opt_ins, purpose, None)
+    ]
+
+
+async def record_all(tenant: Tenant, caller: Caller, captures: Sequence[Capture]) -> list[Recorded]:
+    """Record captures of one message. Raises the first Refusal, StoreUnavailable.
+
+    A purpose that was switched off in this very moment is left out of an opt-in, and is no reason to refuse the others.
+    """
+    recorded: list[Recorded] = []
+    for outcome in [
+        outcome
+        for start in range(0, len(captures), CONSENTS_MAX)
+        for outcome in await record_consents(tenant, caller, captures[start : start + CONSENTS_MAX])
+    ]:
+        if isinstance(outcome, Recorded):
+            recorded.append(outcome)
+        elif outcome.code is not RefusalCode.INACTIVE:
+            raise outcome
+    return recorded
+
+
+def new_events(recorded: Sequence[Recorded]) -> int:
+    """How many events are new."""
+    return sum(len(one.events) for one in recorded if not one.repeated)
+
+
+def positions_of(recorded: Sequence[Recorded]) -> tuple[int, ...]:
+    """Where the events stand."""
+    return tuple(event.position for event in events_of(recorded))
+
+
+def events_of(recorded: Sequence[Recorded]) -> tuple[StoredEntry, ...]:
+    """The events of all of them."""
+    return tuple(event for one in recorded for event in one.events)
+
+
+def valid_text(text: str) -> str:
+    """Text that evidence can hold: what is no character is shown as such, and an opt-out is not refused for it."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def digest_of(*parts: object) -> str:
+    """A short name for what a message says, to make an idempotency key of."""
+    return hashlib.sha256(repr(parts).encode("utf-8", "replace")).hexdigest()[:40]
+
+
+def _key(
+    given: str | None,
+    message_id: str | None,
+    number: str,
+    text: str,
+    locale: str | None,
+    received_at: datetime | None,
+    purpose: Purpose,
+) -> str | None:
+    if given:
+        return f"sms-key:{digest_of(given)}:{purpose.key}"
+    if not message_id:
+        return None
+    # With all that it says: a provider that gives an id twice loses nobody's opt-out to a conflict.
+    return f"sms:{digest_of(message_id, number, text, locale, received_at)}:{purpose.key}"

@@ -1,0 +1,223 @@
+"""What comes in over HTTP: as providers post it, by whom it may be posted, and posted in wrong ways."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+import pytest
+from httpx import AsyncClient, Response
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from toy import asking
+
+from eventstore import read
+from eventstore.database import StoreUnavailable
+from ledger.api_keys import SCOPES, create_key
+from ledger.assembly import Ledger, Tenant
+from web import inbound
+from web.body_limit import BodyLimit
+from web.inbound import SMS_BYTES_MAX, inbound_routes
+from web.request_observer import RequestObserver
+from web.structured_log import log_request
+
+NUMBER = "+4989765432"
+FORM = "application/x-www-form-urlencoded"
+MAIL = b"From: ada@example.org\r\nSubject: unsubscribe\r\nMessage-ID: <1@example.org>\r\n\r\n"
+
+
+@dataclass
+class Inbound:
+    client: AsyncClient
+    tenant: Tenant
+    key: str
+
+    async def post(self, path: str, content: bytes, content_type: str, key: str | None = None) -> Response:
+        return await self.client.post(
+            f"/inbound/{path}",
+            content=content,
+            headers={"authorization": f"Bearer {key or self.key}", "content-type": content_type},
+        )
+
+    async def sms(self, **said: object) -> Response:
+        return await self.post("sms", json.dumps(said).encode(), "application/json")
+
+    async def position(self) -> int:
+        async with self.tenant.ledger.connection() as connection:
+            return (await read.head(connection, self.tenant.id)).size
+
+
+@pytest.fixture
+async def post(ledger: Ledger, tenant: Tenant) -> AsyncIterator[Inbound]:
+    app = Starlette(
+        routes=inbound_routes(),
+        middleware=[Middleware(RequestObserver, observers=(log_request,)), Middleware(BodyLimit)],
+    )
+    app.state.ledger = ledger
+    async with asking(app) as client:
+        yield Inbound(client, tenant, await create_key(tenant, "webhook", ["write"]))
+
+
+async def test_a_text_message_as_json(post: Inbound) -> None:
+    size = await post.position()
+    response = await post.sms(
+        **{"from": NUMBER, "text": "stop", "messageId": "SM1", "locale": "fr", "profile": "default"}
+    )
+    assert response.status_code == 200
+    assert response.headers["cache-control"] == "no-store"
+    said = response.json()
+    assert said.pop("reply").endswith("Répondez START pour changer cela.")
+    assert said == {"kind": "KEYWORD", "keyword": "STOP", "known": False, "recorded": 1, "positions": [size]}
+    again = (await post.sms(**{"from": NUMBER, "text": "stop", "messageId": "SM1", "locale": "fr"})).json()
+    assert (again["recorded"], again["positions"], again["known"]) == (0, [size], True)
+    late = await post.sms(**{"from": NUMBER, "text": "START", "receivedAt": "2020-01-01T00:00:00Z"})
+    assert (late.status_code, late.json()["recorded"]) == (200, 1)
+
+
+async def test_a_text_message_as_providers_post_it(post: Inbound) -> None:
+    form = {"From": NUMBER, "Body": "Arrêt", "MessageSid": "SM1", "To": "+49301", "NumMedia": "0", "ToCity": ""}
+    response = await post.post("sms", urlencode(form).encode(), f"{FORM}; charset=UTF-8")
+    assert (response.status_code, response.json()["keyword"], response.json()["recorded"]) == (200, "STOP", 1)
+    empty = await post.post("sms", urlencode({**form, "Body": ""}).encode(), FORM)
+    assert (empty.status_code, empty.json()["kind"], empty.json()["recorded"]) == (200, "IGNORED", 0)
+    assert "why" in empty.json()
+
+
+@pytest.mark.parametrize("content_type", ["message/rfc822", "application/octet-stream", "Message/RFC822; x=y"])
+async def test_a_mail_as_it_came(post: Inbound, content_type: str) -> None:
+    size = await post.position()
+    said = (await post.post("email", MAIL, content_type)).json()
+    assert said == {"kind": "UNSUBSCRIBE", "known": False, "recorded": 1, "positions": [size]}
+    assert (await post.post("email", MAIL, content_type)).json()["recorded"] == 0
+    other = (await post.post("email", b"From: ada@example.org\n\nHello", content_type)).json()
+    assert (other["kind"], other["recorded"], other["positions"]) == ("IGNORED", 0, [])
+    assert other["why"].endswith("nothing was recorded")
+
+
+async def refused(post: Inbound, response: Response, status: int, code: str, before: int) -> str:
+    assert response.status_code == status
+    [error] = response.json()["errors"]
+    assert error["extensions"]["code"] == code
+    assert await post.position() == before
+    return error["message"]
+
+
+async def test_only_a_key_with_the_scope_write_posts(post: Inbound) -> None:
+    without = await create_key(post.tenant, "other", [scope for scope in SCOPES if scope != "write"])
+    size = await post.position()
+    for path, content, content_type in (
+        ("sms", json.dumps({"from": NUMBER, "text": "STOP"}).encode(), "application/json"),
+        ("email", MAIL, "message/rfc822"),
+    ):
+        response = await post.post(path, content, content_type, without)
+        message = await refused(post, response, 403, "FORBIDDEN", size)
+        assert "write" in message
+        assert response.json()["errors"][0]["extensions"]["scope"] == "write"
+        response = await post.post(path, content, content_type, "nobody")
+        await refused(post, response, 401, "UNAUTHENTICATED", size)
+        assert response.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+        anonymous = await post.client.post(f"/inbound/{path}", content=content, headers={"content-type": content_type})
+        await refused(post, anonymous, 401, "UNAUTHENTICATED", size)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"", b"null", b"[]", b'"STOP"', b"{", b"\xff", b"[" * 60_000, b"{}", b'{"from": "+4989765432"}', b'{"text": "STOP"}',
+        b'{"from": "+4989765432", "text": "STOP", "text": "START"}', b'{"from": 4989765432, "text": "STOP"}',
+        b'{"from": "+4989765432", "text": ["STOP"]}', b'{"from": "+4989765432", "text": "STOP", "tenant": "x"}',
+        b'{"from": "+4989765432", "text": "STOP", "receivedAt": "yesterday"}',
+        b'{"from": "+4989765432", "text": "STOP", "receivedAt": "2999-01-01T00:00:00Z"}',
+        b'{"from": "030 1", "text": "STOP"}', b'{"from": "", "text": "STOP"}', b'{"from": "\\ud800", "text": "STOP"}',
+        b'{"from": "+4989765432", "text": "STOP", "messageId": "\\u0000"}',
+        b'{"from": "+4989765432", "text": "STOP", "locale": "' + b"x" * 100 + b'"}', b'{"from": null, "text": "STOP"}',
+    ],
+)  # fmt: skip
+async def test_what_is_no_text_message_is_refused_in_words(post: Inbound, content: bytes) -> None:
+    size = await post.position()
+    response = await post.post("sms", content, "application/json")
+    await refused(post, response, 400, "BAD_USER_INPUT", size)
+    assert "4989" not in response.text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"", b"From=%2B4989765432", b"Body=STOP", b"From=%2B4989765432&Body=STOP&Body=START", b"From=%2B4989765432&Body=%ff",
+        b"\xff", b"From=%2B4989765432&Body=STOP" + b"&a=b" * 300, b"From=+4989765432&Body=STOP", b"From&Body",
+    ],
+)  # fmt: skip
+async def test_what_is_no_form_of_a_provider_is_refused_in_words(post: Inbound, content: bytes) -> None:
+    size = await post.position()
+    await refused(post, await post.post("sms", content, FORM), 400, "BAD_USER_INPUT", size)
+
+
+async def test_a_profile_that_is_not_there_is_told(post: Inbound) -> None:
+    size = await post.position()
+    response = await post.sms(**{"from": NUMBER, "text": "STOP", "profile": "nowhere"})
+    await refused(post, response, 400, "NOT_FOUND", size)
+
+
+async def test_another_content_type_is_refused(post: Inbound) -> None:
+    size = await post.position()
+    for path, content, allowed in (("sms", b"STOP", "application/json"), ("email", MAIL, "message/rfc822")):
+        for content_type in ("text/plain", "multipart/form-data; boundary=x", "text/html", "", "application"):
+            response = await post.post(path, content, content_type)
+            assert allowed in await refused(post, response, 415, "BAD_USER_INPUT", size)
+
+
+async def test_a_body_that_is_too_big_is_refused(post: Inbound) -> None:
+    size = await post.position()
+    for path, content_type, bytes_max in (
+        ("sms", "application/json", SMS_BYTES_MAX),
+        ("email", "message/rfc822", 1024 * 1024),
+        ("email", "message/rfc822", 8 * 1024 * 1024),
+    ):
+        response = await post.post(path, b"x" * (bytes_max + 1), content_type)
+        await refused(post, response, 413, "LIMIT_EXCEEDED", size)
+        assert response.headers["connection"] == "close"
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 1000, b"Content-Type: multipart/report\n\nx"])
+async def test_a_mail_that_cannot_be_read_is_refused_in_words(post: Inbound, content: bytes) -> None:
+    size = await post.position()
+    message = await refused(post, await post.post("email", content, "message/rfc822"), 400, "BAD_USER_INPUT", size)
+    assert message.startswith("the mail cannot be read: ")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"])
+async def test_nothing_but_a_post_does_anything(post: Inbound, method: str) -> None:
+    size = await post.position()
+    for path in ("sms", "email"):
+        response = await post.client.request(
+            method, f"/inbound/{path}", headers={"authorization": f"Bearer {post.key}"}
+        )
+        assert response.status_code == 405
+    assert await post.position() == size
+
+
+async def test_a_store_that_does_not_answer_is_told_and_sent_again(
+    post: Inbound, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object, **__: object) -> None:
+        raise StoreUnavailable("connection to 10.0.0.1 lost")
+
+    monkeypatch.setattr(inbound, "receive_sms", away)
+    monkeypatch.setattr(inbound, "receive_email", away)
+    for response in (
+        await post.sms(**{"from": NUMBER, "text": "STOP"}),
+        await post.post("email", MAIL, "message/rfc822"),
+    ):
+        assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+        assert response.json()["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
+        assert "10.0.0.1" not in response.text
+
+
+async def test_what_is_not_expected_shows_nothing(post: Inbound, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise ValueError(NUMBER)
+
+    monkeypatch.setattr(inbound, "receive_sms", broken)
+    response = await post.sms(**{"from": NUMBER, "text": "STOP"})
+    assert response.status_code == 500
+    assert NUMBER not in response.text

@@ -1,0 +1,413 @@
+"""What the pages do: show, save, take back, and end it with one click. GET, HEAD and OPTIONS change nothing.
+
+Whatever is wrong is told on a page: a link that is none in the same words whatever is wrong with it, and what was not saved
+as not saved.
+"""
+
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from itertools import islice
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from domain.catalogue import Catalogue, EnforcementModel, PurposeType
+from domain.consent import ConsentValue
+from domain.refusals import Refusal
+from domain.suppression import Level
+from eventstore.database import StoreUnavailable
+from ledger.assembly import Ledger, Tenant
+from ledger.links import LinkInvalid, MessageLink, open_message_link
+from ledger.preferences import (
+    Choice,
+    Preferences,
+    Shown,
+    everything_commercial,
+    one_click_opt_out,
+    preferences,
+    save,
+)
+from ledger.record import CONSENTS_MAX
+from web.pages.boxes import OUTCOME_OF, Outcome, groups, has_commercial, heading, lines, text_of_page, text_of_told
+from web.pages.forms import (
+    EVERYTHING,
+    UNDO,
+    FormMalformed,
+    FormState,
+    FormTooBig,
+    Submitted,
+    new_number,
+    read_fields,
+    seal_form,
+    shown_fields,
+    submitted,
+    undo_fields,
+)
+from web.pages.languages import Language, language_of, languages
+from web.pages.rendering import brand_of, page
+from web.pages.rendering_limit import RenderingLimit
+from web.refusals import exception_entry
+from web.request_observer import request_record
+
+_ALLOW = "GET, HEAD, OPTIONS, POST"
+_RETRY_S = 30
+_BOXES = "preference center, boxes and a button"
+_BUTTON = "preference center, button: unsubscribe from everything commercial"
+_TAKEN_BACK = "preference center, button: undo"
+_ONE_CLICK = ("List-Unsubscribe", "One-Click")
+_GPC = {"gpc": True, "lastUpdate": "2026-11-24"}
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class TooMany(Exception):
+    """This link asked for too many pages; in so many seconds it may again."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = math.ceil(seconds)
+
+
+def page_routes(limit: RenderingLimit | None = None) -> list[Route]:
+    """The routes of the recipients' pages."""
+    pages = _Pages(limit or RenderingLimit())
+    return [
+        # Whatever stands after the first slash is the token: a link with more behind it is told like any other that is none.
+        Route("/p/{token:path}", _Address(pages.show_preferences, pages.save_preferences), name="preferences"),
+        Route("/u/{token:path}", _Address(pages.show_one_click, pages.one_click), name="one-click"),
+        Route("/.well-known/gpc.json", global_privacy_control),
+    ]
+
+
+async def global_privacy_control(_request: Request) -> Response:
+    """That the Global Privacy Control signal is honoured here."""
+    return JSONResponse(_GPC, headers={"cache-control": "public, max-age=86400"})
+
+
+class _Address:
+    """An address of the pages: what GET and POST do there, and every no as a page."""
+
+    def __init__(self, show: Handler, act: Handler) -> None:
+        self._show = show
+        self._act = act
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        response = await self._answer(request)
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers={"allow": _ALLOW})
+        language = language_of(request)
+        if request.method not in ("GET", "HEAD", "POST"):
+            return page("message.html", language, status=405, headers={"allow": _ALLOW}, kind="method")
+        try:
+            return await (self._act if request.method == "POST" else self._show)(request)
+        except LinkInvalid:
+            return page("message.html", language, status=404, kind="link_invalid")
+        except TooMany as many:
+            return page(
+                "message.html",
+                language,
+                status=429,
+                headers={"retry-after": str(many.seconds)},
+                kind="too_many",
+                one_click_link=f"../u/{_token(request)}",
+            )
+        except FormMalformed:
+            return page("message.html", language, status=400, kind="form_malformed")
+        except FormTooBig:
+            # The rest of the body stays unread, so the connection is of no more use.
+            return page("message.html", language, status=413, headers={"connection": "close"}, kind="form_too_big")
+        except StoreUnavailable:
+            headers = {"retry-after": str(_RETRY_S)}
+            return page("message.html", language, status=503, headers=headers, kind="unavailable")
+        except Refusal:
+            return page("message.html", language, status=409, kind="refused")
+        except Exception as error:  # noqa: BLE001 - every error is told on a page, with an id that is in the log
+            entry = exception_entry(error, request_record(request.scope).request_id)
+            error_id = entry["extensions"].get("id", "")
+            return page("message.html", language, status=500, kind="failed", error_id=error_id)
+
+
+class _Pages:
+    """The pages' handlers."""
+
+    def __init__(self, limit: RenderingLimit) -> None:
+        self._limit = limit
+
+    async def show_preferences(self, request: Request) -> Response:
+        """The preference page, as things stand now."""
+        self._count(request)
+        tenant, link = await _opened(request)
+        return await _preference_page(request, tenant, link, None, None)
+
+    async def save_preferences(self, request: Request) -> Response:
+        """Record what was changed relative to what was shown, and tell what became of it."""
+        tenant, link = await _opened(request)
+        form = submitted(tenant, _token(request), await read_fields(request))
+        language = languages()[form.state.language]
+        before, catalogue = await _present(tenant, link)
+        if form.action == UNDO:
+            wanted, outcomes = _undone(form, before)
+            text = text_of_told(
+                tenant.catalogue_at(form.state.position),
+                link.profile,
+                {level: now for level, (now, _) in form.undo.items()},
+                language,
+            )
+            method = _TAKEN_BACK
+        else:
+            wanted, outcomes = _wanted(form, before, catalogue, link)
+            text = text_of_page(
+                tenant.catalogue_at(form.state.position), link.profile, link.channel, form.shown, form.state, language
+            )
+            method = _BUTTON if form.action == EVERYTHING else _BOXES
+        if ConsentValue.OPTED_OUT not in wanted.values():
+            self._count(request)
+        gpc = _gpc(request)
+        # With another signal it is another input, which the same number must not stand for.
+        number = f"{form.state.number}:gpc" if gpc else form.state.number
+        shown = Shown(form=number, text=text, locale=language.tag, method=method, gpc=gpc)
+        undo = None
+        if wanted:
+            saved = await _save(tenant, link, wanted, shown)
+            outcomes |= saved
+            undo = {
+                level: (wanted[level], _undo_to(before, level, link))
+                for level, outcome in saved.items()
+                if outcome is OUTCOME_OF[wanted[level]]
+            }
+        told = _Told(form, outcomes, {} if form.action == UNDO or undo is None else undo)
+        return await _preference_page(request, tenant, link, language, told)
+
+    async def show_one_click(self, request: Request) -> Response:
+        """A page with one button."""
+        self._count(request)
+        return await _one_click_page(request, *await _opened(request), done=False)
+
+    async def one_click(self, request: Request) -> Response:
+        """Out of what the message was about (RFC 8058): the same answer however often it is asked."""
+        tenant, link = await _opened(request)
+        if _ONE_CLICK not in await _fields_of_one_click(request):
+            return page("message.html", language_of(request), status=400, kind="not_one_click")
+        await one_click_opt_out(tenant, link)
+        return await _one_click_page(request, tenant, link, done=True)
+
+    def _count(self, request: Request) -> None:
+        seconds = self._limit.seconds_to_wait(_token(request))
+        if seconds:
+            raise TooMany(seconds)
+
+
+class _Told:
+    """What a page says of a submit: what became of each choice, and what the button that takes it back would do."""
+
+    def __init__(
+        self,
+        form: Submitted,
+        outcomes: Mapping[Level, Outcome],
+        undo: Mapping[Level, tuple[ConsentValue, ConsentValue]],
+    ) -> None:
+        self.action = form.action
+        self.outcomes = outcomes
+        self.undo = undo
+
+
+async def _fields_of_one_click(request: Request) -> list[tuple[str, str]]:
+    try:
+        return await read_fields(request)
+    except FormMalformed:
+        return []
+
+
+async def _opened(request: Request) -> tuple[Tenant, MessageLink]:
+    ledger: Ledger = request.app.state.ledger
+    return await open_message_link(ledger, _token(request))
+
+
+def _token(request: Request) -> str:
+    return request.path_params["token"]
+
+
+def _gpc(request: Request) -> bool:
+    """Whether the browser sends the signal: several headers may come, and any that is exactly 1 counts."""
+    return "1" in request.headers.getlist("sec-gpc")
+
+
+async def _present(tenant: Tenant, link: MessageLink) -> tuple[Preferences, Catalogue]:
+    """What the page shows now, and the very catalogue that it is from."""
+    catalogue = await tenant.latest_catalogue()
+    while True:
+        seen = await preferences(tenant, link)
+        if tenant.catalogue.position == catalogue.position:
+            return seen, catalogue
+        catalogue = tenant.catalogue
+
+
+def _wanted(
+    form: Submitted, before: Preferences, catalogue: Catalogue, link: MessageLink
+) -> tuple[dict[Level, ConsentValue], dict[Level, Outcome]]:
+    """What to record, and what becomes of the choices for which nothing is to be recorded."""
+    everything = form.action == EVERYTHING
+    wanted: dict[Level, ConsentValue] = {}
+    for level, ticked in form.shown.items():
+        if ticked and level not in form.ticked:
+            wanted[level] = ConsentValue.OPTED_OUT
+        elif not ticked and level in form.ticked and not everything:
+            wanted[level] = ConsentValue.OPTED_IN
+    if everything:
+        wanted |= everything_commercial(before)
+        wanted |= {
+            level: ConsentValue.OPTED_OUT
+            for level in form.shown
+            if level[1] is None and catalogue.purposes[level[0]].type is PurposeType.COMMERCIAL
+        }
+    present = {choice.level: choice for choice in before.choices}
+    # Its contact point was erased: the suppression blocks it already, and an event would begin a new contact point.
+    covered = {
+        level
+        for level, value in wanted.items()
+        if value is ConsentValue.OPTED_OUT and level in present and _is_blocked(present[level], before, link)
+    }
+    outcomes = {} if everything else dict.fromkeys(covered, Outcome.OFF)
+    return {level: value for level, value in wanted.items() if level not in covered}, outcomes
+
+
+def _is_blocked(choice: Choice, seen: Preferences, link: MessageLink) -> bool:
+    """Whether a suppression blocks a choice for which nothing was chosen since."""
+    if choice.ticked or choice.value is not ConsentValue.NOT_SET:
+        return False
+    if choice.purpose.enforcement[link.channel] is not EnforcementModel.RESTRICTIVE:
+        return True
+    return seen.suppressed and choice.topic is None and choice.purpose.type is PurposeType.COMMERCIAL
+
+
+def _undone(form: Submitted, before: Preferences) -> tuple[dict[Level, ConsentValue], dict[Level, Outcome]]:
+    """What to record so that it is as it was, and what becomes of choices that are so already or were changed since."""
+    present = {choice.level: choice.value for choice in before.choices}
+    wanted: dict[Level, ConsentValue] = {}
+    outcomes: dict[Level, Outcome] = {}
+    for level, (set_to, restored) in form.undo.items():
+        value = present.get(level, set_to)
+        if value is restored:
+            outcomes[level] = OUTCOME_OF[restored]
+        elif value is set_to or restored is ConsentValue.OPTED_OUT:
+            wanted[level] = restored
+        else:
+            outcomes[level] = Outcome.LEFT
+    return wanted, outcomes
+
+
+def _undo_to(before: Preferences, level: Level, link: MessageLink) -> ConsentValue:
+    """The value that takes a choice back: the one before, unless messages would come by it that did not come before."""
+    for choice in before.choices:
+        if choice.level == level:
+            return ConsentValue.OPTED_OUT if _is_blocked(choice, before, link) else choice.value
+    return ConsentValue.NOT_SET
+
+
+async def _save(
+    tenant: Tenant, link: MessageLink, wanted: Mapping[Level, ConsentValue], shown: Shown
+) -> dict[Level, Outcome]:
+    """Record, and look whether it is so: a form that was sent before is not recorded again, and things may have changed."""
+    outcomes = await _record(tenant, link, wanted, shown)
+    after = await _values(tenant, link)
+    changed_since = {
+        level: wanted[level]
+        for level, outcome in outcomes.items()
+        if outcome is not Outcome.GONE and after.get(level, wanted[level]) is not wanted[level]
+    }
+    # Whoever says no means no, however old the form is; a yes of an old form does not undo what came after it.
+    opted_out = {level: value for level, value in changed_since.items() if value is ConsentValue.OPTED_OUT}
+    outcomes |= dict.fromkeys(changed_since.keys() - opted_out.keys(), Outcome.LEFT)
+    if opted_out:
+        anew = Shown(form=new_number(), text=shown.text, locale=shown.locale, method=shown.method, gpc=shown.gpc)
+        outcomes |= await _record(tenant, link, opted_out, anew)
+    return outcomes
+
+
+async def _record(
+    tenant: Tenant, link: MessageLink, wanted: Mapping[Level, ConsentValue], shown: Shown
+) -> dict[Level, Outcome]:
+    outcomes: dict[Level, Outcome] = {}
+    rest = iter(wanted.items())
+    while part := dict(islice(rest, CONSENTS_MAX)):
+        saved = await save(tenant, link, part, shown)
+        outcomes |= {level: OUTCOME_OF[value] for level, value in saved.values.items()}
+        outcomes |= dict.fromkeys(saved.failed, Outcome.GONE)
+    return outcomes
+
+
+async def _values(tenant: Tenant, link: MessageLink) -> dict[Level, ConsentValue]:
+    return {choice.level: choice.value for choice in (await preferences(tenant, link)).choices}
+
+
+async def _preference_page(
+    request: Request, tenant: Tenant, link: MessageLink, language: Language | None, told: _Told | None
+) -> Response:
+    seen, catalogue = await _present(tenant, link)
+    profile = seen.profile
+    language = language or language_of(request, profile.preference_center.locale)
+    shown = {choice.level: choice.ticked for choice in seen.choices}
+    hidden = shown_fields(shown)
+
+    def seal(fields: Mapping[str, str]) -> str:
+        state = FormState(
+            number=new_number(),
+            position=catalogue.position,
+            language=language.tag,
+            suppressed=seen.suppressed,
+            gpc=_gpc(request),
+        )
+        return seal_form(tenant, _token(request), state, fields)
+
+    return page(
+        "preferences.html",
+        language,
+        brand=brand_of(profile),
+        groups=groups(catalogue, profile, link.channel, shown, language),
+        commercial=has_commercial(catalogue, shown),
+        suppressed=seen.suppressed,
+        gpc=_gpc(request),
+        hidden=hidden,
+        seal=seal(hidden),
+        told=None if told is None else _told_values(told, catalogue, language, seal),
+    )
+
+
+def _told_values(
+    told: _Told, catalogue: Catalogue, language: Language, seal: Callable[[Mapping[str, str]], str]
+) -> Mapping[str, object]:
+    said: list[str] = list(lines(catalogue, told.outcomes, language))
+    if not said and told.action == EVERYTHING:
+        said.append(language.words.gettext("This address gets nothing commercial from us already."))
+    elif not said:
+        said.append(language.words.gettext("You changed nothing, so nothing was saved."))
+    fields = undo_fields(told.undo)
+    return {
+        "heading": heading(told.outcomes, language),
+        "failed": any(outcome in (Outcome.GONE, Outcome.LEFT) for outcome in told.outcomes.values()),
+        "lines": said,
+        "undo": {"seal": seal(fields), "fields": fields} if fields else None,
+    }
+
+
+async def _one_click_page(request: Request, tenant: Tenant, link: MessageLink, *, done: bool) -> Response:
+    catalogue = await tenant.latest_catalogue()
+    profile, purpose = catalogue.profiles[link.profile], catalogue.purposes[link.purpose]
+    language = language_of(request, profile.preference_center.locale)
+    asked = request.query_params.get("lang", "")
+    return page(
+        "one_click.html",
+        language,
+        brand=brand_of(profile),
+        what=purpose.name if link.topic is None else f"{purpose.name} – {catalogue.topics[link.topic].name}",
+        always=purpose.enforcement[link.channel] is EnforcementModel.DISABLED,
+        done=done,
+        # Relative, so that it holds under whatever address recipients reach this server.
+        preferences_link=f"../p/{_token(request)}" + (f"?lang={asked}" if asked in languages() else ""),
+    )
