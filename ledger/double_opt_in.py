@@ -4,7 +4,7 @@ The link is good for 28 days. What is confirmed counts from the request: so a ch
 wins, and confirming twice gives the first answer again (rule 7 of The decision, docs/decisions/double-opt-in.md).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +20,7 @@ from eventstore import read
 from eventstore.append import Command, Draft, IndexColumns
 from eventstore.personal.link_tokens import TokenInvalid, open_token, seal_token, tenant_of
 from ledger.assembly import Caller, Ledger, Tenant
+from ledger.check import consent_of
 from ledger.given_evidence import Evidence, given_evidence
 from ledger.idempotency import append, stored_key
 from ledger.preferences import RECIPIENT_LINK
@@ -213,6 +214,25 @@ async def confirm_double_opt_in(tenant: Tenant, confirmation: Confirmation) -> R
     )
     appended = await append(tenant, command)
     return Recorded(appended.entries, appended.repeated)
+
+
+async def requested_by(tenant: Tenant, confirmation: Confirmation) -> Mapping[str, Any] | None:
+    """What a confirmation link is about: the request's data; None where it is erased since, or no request at all."""
+    subject = subject_of_address(tenant, confirmation.channel, confirmation.address)
+    async with tenant.ledger.connection() as connection:
+        found = (await read.at_positions(connection, tenant.id, [confirmation.requested])).get(confirmation.requested)
+        held = await contact_points.by_blind_index(connection, tenant.id, subject.blind_index)
+    if found is None or found.entry.type != EventType.DOUBLE_OPT_IN_REQUESTED:
+        return None
+    return found.entry.data if held is not None and held.id == found.entry.stream and not held.erasing else None
+
+
+async def opt_ins_count(tenant: Tenant, recorded: Recorded) -> bool:
+    """Whether every capture of a confirmation is what counts now; a later choice may have won."""
+    captures = [event.entry for event in recorded.events if event.entry.type == EventType.CONSENT_CAPTURED]
+    asked = [(entry.stream, entry.data["purpose"], entry.data.get("topic")) for entry in captures]
+    answers = await consent_of(tenant, asked)
+    return all(not isinstance(answer, Refusal) and answer.value is ConsentValue.OPTED_IN for answer in answers)
 
 
 def invalid_token() -> Refusal:

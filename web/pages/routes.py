@@ -15,10 +15,17 @@ from starlette.types import Receive, Scope, Send
 
 from domain.catalogue import Catalogue, EnforcementModel, PurposeType
 from domain.consent import ConsentValue
-from domain.refusals import Refusal
+from domain.refusals import Refusal, RefusalCode
 from domain.suppression import Level
 from eventstore.database import StoreUnavailable
 from ledger.assembly import Ledger, Tenant
+from ledger.double_opt_in import (
+    Confirmation,
+    confirm_double_opt_in,
+    open_confirmation,
+    opt_ins_count,
+    requested_by,
+)
 from ledger.links import LinkInvalid, MessageLink, open_message_link
 from ledger.preferences import (
     Choice,
@@ -57,6 +64,7 @@ _BOXES = "preference center, boxes and a button"
 _BUTTON = "preference center, button: unsubscribe from everything commercial"
 _TAKEN_BACK = "preference center, button: undo"
 _ONE_CLICK = ("List-Unsubscribe", "One-Click")
+_CONFIRM = ("confirm", "yes")
 _GPC = {"gpc": True, "lastUpdate": "2026-11-24"}
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -77,6 +85,7 @@ def page_routes(limit: RenderingLimit | None = None) -> list[Route]:
         # Whatever stands after the first slash is the token: a link with more behind it is told like any other that is none.
         Route("/p/{token:path}", _Address(pages.show_preferences, pages.save_preferences), name="preferences"),
         Route("/u/{token:path}", _Address(pages.show_one_click, pages.one_click), name="one-click"),
+        Route("/c/{token:path}", _Address(pages.show_confirmation, pages.confirm), name="confirmation"),
         Route("/.well-known/gpc.json", global_privacy_control),
     ]
 
@@ -196,6 +205,29 @@ class _Pages:
             return page("message.html", language_of(request), status=400, kind="not_one_click")
         await one_click_opt_out(tenant, link)
         return await _one_click_page(request, tenant, link, done=True)
+
+    async def show_confirmation(self, request: Request) -> Response:
+        """A page with one button; nothing is confirmed yet."""
+        self._count(request)
+        try:
+            return await _confirmation_page(request, *await _confirmation(request), state="ask")
+        except _NoConfirmation as no:
+            return page("confirm.html", language_of(request), status=410, state=no.state)
+
+    async def confirm(self, request: Request) -> Response:
+        """What was asked for becomes consent of the person; as often as the button is pressed, the same."""
+        try:
+            tenant, confirmation = await _confirmation(request)
+            if _CONFIRM not in await read_fields(request):
+                return page("message.html", language_of(request), status=400, kind="form_malformed")
+            try:
+                recorded = await confirm_double_opt_in(tenant, confirmation)
+            except Refusal as refusal:
+                raise _NoConfirmation("gone") from refusal
+        except _NoConfirmation as no:
+            return page("confirm.html", language_of(request), status=410, state=no.state)
+        counts = await opt_ins_count(tenant, recorded)
+        return await _confirmation_page(request, tenant, confirmation, state="done" if counts else "changed")
 
     def _count(self, request: Request) -> None:
         seconds = self._limit.seconds_to_wait(_token(request))
@@ -410,4 +442,37 @@ async def _one_click_page(request: Request, tenant: Tenant, link: MessageLink, *
         done=done,
         # Relative, so that it holds under whatever address recipients reach this server.
         preferences_link=f"../p/{_token(request)}" + (f"?lang={asked}" if asked in languages() else ""),
+    )
+
+
+class _NoConfirmation(Exception):
+    """A confirmation link that leads to nothing any more; `state` says what the page tells."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__()
+        self.state = state
+
+
+async def _confirmation(request: Request) -> tuple[Tenant, Confirmation]:
+    try:
+        return await open_confirmation(request.app.state.ledger, _token(request))
+    except Refusal as refusal:
+        if refusal.code is RefusalCode.EXPIRED_TOKEN:
+            raise _NoConfirmation("expired") from refusal
+        raise LinkInvalid from refusal
+
+
+async def _confirmation_page(request: Request, tenant: Tenant, confirmation: Confirmation, *, state: str) -> Response:
+    requested = await requested_by(tenant, confirmation)
+    if requested is None:
+        raise _NoConfirmation("gone")
+    catalogue = await tenant.latest_catalogue()
+    profile, purpose = catalogue.profiles[requested["profile"]], catalogue.purposes[requested["purpose"]]
+    topics = ", ".join(catalogue.topics[key].name for key in requested.get("topics", ()))
+    return page(
+        "confirm.html",
+        language_of(request, profile.preference_center.locale),
+        brand=brand_of(profile),
+        what=f"{purpose.name} – {topics}" if topics else purpose.name,
+        state=state,
     )

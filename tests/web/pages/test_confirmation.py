@@ -1,0 +1,132 @@
+"""The confirmation page of double opt-in: GET shows a button, POST confirms; late, twice, and after another choice."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from httpx import AsyncClient, Response
+from toy import asking
+
+from domain.addresses import Channel
+from domain.catalogue import DoubleOptInMode
+from domain.consent import ConsentValue
+from eventstore import read
+from eventstore.database import DatabaseAddress
+from ledger.assembly import Caller, Tenant, ledger_on
+from ledger.catalogue import create_topic, update_profile
+from ledger.double_opt_in import request_double_opt_in
+from ledger.erasure import erase_contact_point
+from ledger.record import Capture, record_consent
+from ledger.tenants import create_tenant
+from tests.conftest import Clock
+from web.app import create_app
+
+ADA = "ada@example.org"
+CONFIRM = {"confirm": "yes"}
+
+
+@dataclass
+class Asked:
+    """Ada, who was sent a link to confirm what she asked for."""
+
+    client: AsyncClient
+    tenant: Tenant
+    token: str
+
+    async def get(self, token: str | None = None, query: str = "") -> Response:
+        return await self.client.get(f"/c/{self.token if token is None else token}{query}")
+
+    async def post(self, **fields: str) -> Response:
+        return await self.client.post(f"/c/{self.token}", data=fields or CONFIRM)
+
+    async def size(self) -> int:
+        async with self.tenant.ledger.connection() as connection:
+            return (await read.head(connection, self.tenant.id)).size
+
+
+@pytest.fixture
+async def ada(
+    database: DatabaseAddress, data_dir: Path, clock: Clock, caller: Caller, request: pytest.FixtureRequest
+) -> AsyncIterator[Asked]:
+    async with ledger_on(database, data_dir / "master.key", clock=clock) as ledger:
+        tenant = await create_tenant(ledger, f"confirm-{abs(hash(request.node.nodeid))}", "Brand")
+        await create_topic(tenant, caller, key="news", name="News", purpose="commercial")
+        await update_profile(tenant, caller, ref="default", double_opt_in=DoubleOptInMode.EVERY_SUBMISSION)
+        requested = await request_double_opt_in(
+            tenant, caller, channel=Channel.EMAIL, address=ADA, purpose="commercial", topics=["news"]
+        )
+        async with asking(create_app(ledger)) as client:
+            yield Asked(client, tenant, requested.token or "")
+
+
+async def test_get_shows_a_button_and_changes_nothing_and_post_confirms(ada: Asked) -> None:
+    before = await ada.size()
+    for method in ("GET", "HEAD", "OPTIONS"):
+        for _ in range(10):
+            response = await ada.client.request(method, f"/c/{ada.token}")
+            assert response.status_code in (200, 204)
+            assert "set-cookie" not in response.headers
+    page = await ada.get()
+    assert "Yes, I confirm" in page.text
+    assert "Commercial – News" in page.text
+    assert ADA not in page.text
+    assert await ada.size() == before
+    confirmed = await ada.post()
+    assert confirmed.status_code == 200
+    assert "Thank you, it is confirmed" in confirmed.text
+    assert await ada.size() == before + 3
+    again = await ada.post()
+    assert (again.status_code, again.text) == (200, confirmed.text)
+    assert await ada.size() == before + 3
+
+
+@pytest.mark.parametrize(
+    ("language", "words"), [("de", "Ja, ich bestätige"), ("ar", "نعم، أؤكد"), ("fr", "Oui, je confirme")]
+)
+async def test_it_speaks_the_persons_language(ada: Asked, language: str, words: str) -> None:
+    page = (await ada.get(query=f"?lang={language}")).text
+    assert words in page
+    direction = "rtl" if language == "ar" else "ltr"
+    assert f'<html lang="{language}" dir="{direction}">' in page
+
+
+async def test_an_opt_out_in_between_wins_and_the_page_says_so(ada: Asked, clock: Clock, caller: Caller) -> None:
+    clock.now += timedelta(hours=1)
+    capture = Capture(channel=Channel.EMAIL, address=ADA, purpose="commercial", value=ConsentValue.OPTED_OUT)
+    await record_consent(ada.tenant, caller, capture)
+    clock.now += timedelta(hours=1)
+    assert "your later choice counts" in (await ada.post()).text
+
+
+async def test_too_late_says_so_and_records_nothing(ada: Asked, clock: Clock) -> None:
+    before = await ada.size()
+    clock.now += timedelta(days=28)
+    for response in (await ada.get(), await ada.post()):
+        assert response.status_code == 410
+        assert "This link has expired" in response.text
+    assert await ada.size() == before
+
+
+async def test_what_is_erased_since_is_told_politely(ada: Asked, caller: Caller) -> None:
+    await erase_contact_point(ada.tenant, caller, channel=Channel.EMAIL, address=ADA, reason="asked")
+    before = await ada.size()
+    for response in (await ada.get(), await ada.post()):
+        assert response.status_code == 410
+        assert "nothing left to confirm" in response.text
+    assert await ada.size() == before
+
+
+async def test_a_post_without_the_button_changes_nothing(ada: Asked) -> None:
+    before = await ada.size()
+    response = await ada.post(other="field")
+    assert response.status_code == 400
+    assert await ada.size() == before
+
+
+async def test_tokens_that_are_none_get_one_and_the_same_page(ada: Asked) -> None:
+    bad = ["x", ada.token[:-1], ada.token + "A", ada.token + "/x", ada.token.swapcase(), "A" * 3_000]
+    answers = [await ada.get(token) for token in bad]
+    assert {response.status_code for response in answers} == {404}
+    assert len({response.text for response in answers}) == 1
