@@ -7,6 +7,8 @@ answer alone. What became of a commit that never answered is settled by `recover
 """
 
 import asyncio
+import hashlib
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -24,7 +26,7 @@ from eventstore.array_literal import array_literal
 from eventstore.database import StoreUnavailable, store_errors
 from eventstore.idempotency import IdempotencyConflict, IdempotencyKey
 from eventstore.personal.keyring import Keyring
-from eventstore.personal.vault import ADDRESS, EVIDENCE, Connected, place, seal
+from eventstore.personal.vault import ADDRESS, EVIDENCE, SALT_BYTES, SUPPRESSION, Connected, place, seal
 from eventstore.read import Head, StoredEntry
 from eventstore.recover import committed, outcome_is_known
 from eventstore.sql import statement
@@ -36,7 +38,7 @@ from tlog.hashing import leaf_hash
 
 _LOOKUP = statement("append_lookup")
 _APPEND_PARAMETERS = 38
-_ERASURE_PARAMETERS = 8
+_ERASURE_PARAMETERS = 9
 _LOST_RACES_BEFORE_LOCKING = 1
 
 
@@ -154,6 +156,17 @@ class _Stream:
     position: int | None = None
     erasing: bool | None = None
     cipher: AESGCM | None = field(default=None, repr=False)
+    blind_index: bytes | None = None
+
+
+class _Erasing(NamedTuple):
+    """A step of an erasure as it is written: of whom, where, and, as the certificate has it, what still blocks the address."""
+
+    step: ErasureStep
+    contact_point: UUID
+    position: int
+    covers: str | None
+    salt: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +177,7 @@ class _Found:
     subjects: dict[bytes, tuple[UUID, bytes, int, int, bool]]
     streams: dict[UUID, tuple[int, int]]
     records: dict[bytes, tuple[bytes, int, int]]
-    named_subjects: dict[UUID, bool]
+    named_subjects: dict[UUID, tuple[bool, bytes]]
 
 
 Caller = Waiting[Command, Appended]
@@ -188,7 +201,7 @@ class _Group:
     repeats: list[tuple[Caller, int, int]] = field(default_factory=list[tuple[Caller, int, int]])
     recorded_before: dict[int, StoredEntry] = field(default_factory=dict[int, StoredEntry])
     catalogue_position: int = -1
-    erasure: tuple[ErasureStep, UUID, int, str | None] | None = None
+    erasure: _Erasing | None = None
 
     def settle(self) -> None:
         """Answer the callers: the group is durable."""
@@ -306,7 +319,7 @@ class Log:
             subjects={found[0]: (found[1], found[2], found[3], found[4], found[5]) for found in subjects},
             streams={found[0]: (found[1], found[2]) for found in streams},
             records={found[0]: (found[1], found[2], found[3]) for found in records},
-            named_subjects={found[0]: found[1] for found in named_subjects},
+            named_subjects={found[0]: (found[1], found[2]) for found in named_subjects},
         )
 
     def prepare(self, pending: Sequence[Caller], found: _Found) -> _Group:
@@ -347,8 +360,6 @@ class Log:
             group.answers.append((caller, first, len(drafts)))
             if command.moves_catalogue and drafts:
                 group.catalogue_position = first + len(drafts) - 1
-            if command.erasure is not None and drafts:
-                group.erasure = command.erasure, stream.stream, first, _suppression_of(drafts[-1])
         return group
 
     def _number(self, group: _Group, command: Command, drafts: Sequence[Draft], stream: _Stream) -> None:
@@ -360,6 +371,11 @@ class Log:
         sealed_address: bytes | None = None
         for draft in drafts:
             personal: dict[str, bytes] = {}
+            if command.erasure is not None:
+                group.erasure = _erasing(command.erasure, stream, position, draft)
+                if group.erasure.salt is not None and stream.blind_index is not None:
+                    # Which address is suppressed stands outside of the log; nobody can exchange it there unseen.
+                    personal[SUPPRESSION] = hashlib.sha256(group.erasure.salt + stream.blind_index).digest()
             if command.subject is not None:
                 if wrapped_key is None:
                     raw_key, wrapped_key = self._keyring.new_contact_point_key(self._tenant, stream.stream)
@@ -481,16 +497,19 @@ def _check_erasure(command: Command, stream: _Stream) -> None:
         raise SubjectErasing(stream.stream)
 
 
-def _suppression_of(certificate: Draft) -> str | None:
-    suppression = certificate.data.get("suppression")
-    return None if suppression is None else canonical_json.encode(suppression).decode()
+def _erasing(step: ErasureStep, stream: _Stream, position: int, draft: Draft) -> _Erasing:
+    suppression = draft.data.get("suppression") if step is ErasureStep.COMPLETE else None
+    if suppression is None:
+        return _Erasing(step, stream.stream, position, None, None)
+    covers = canonical_json.encode(suppression).decode()
+    return _Erasing(step, stream.stream, position, covers, os.urandom(SALT_BYTES))
 
 
 def _erasure_arguments(group: _Group) -> list[Any]:
     """The parameters of append_erasure; none where the group is no step of an erasure."""
     if group.erasure is None:
         return []
-    step, contact_point, position, covers = group.erasure
+    step, contact_point, position, covers, salt = group.erasure
     requested = [contact_point] if step is ErasureStep.REQUEST else []
     completed = [contact_point] if step is ErasureStep.COMPLETE else []
     ids = array_literal(completed)
@@ -500,6 +519,7 @@ def _erasure_arguments(group: _Group) -> list[Any]:
         array_literal(requested),
         ids,
         [covers for _ in completed],
+        [salt for _ in completed],
         ids,
         ids,
         ids,
@@ -525,6 +545,7 @@ def _stream_of(command: Command, found: _Found, streams: dict[bytes | UUID, _Str
     if known is None:
         stored = found.streams.get(command.stream)
         number, position = (-1, None) if stored is None else stored
-        known = _Stream(command.stream, None, number, position, found.named_subjects.get(command.stream))
+        erasing, blind_index = found.named_subjects.get(command.stream, (None, None))
+        known = _Stream(command.stream, None, number, position, erasing, blind_index=blind_index)
         streams[command.stream] = known
     return known

@@ -479,17 +479,27 @@ async def _erasures(connection: Connected, tenant: Tenant, said: _Said) -> int:
 
 
 async def _suppressions(connection: Connected, tenant: Tenant, said: _Said) -> int:
-    rows = await connection.fetch("SELECT contact_point, since, covers FROM suppressions WHERE tenant = $1", tenant.id)
-    stored = {row[0]: (row[1], canonical_json.loads(row[2])) for row in rows}
-    expected = {
-        key: (one.erased.recorded_at, one.erased.data["suppression"])
+    rows = await connection.fetch(
+        "SELECT contact_point, since, covers, blind_index, salt FROM suppressions WHERE tenant = $1", tenant.id
+    )
+    left = {
+        key: one.erased
         for key, one in said.streams.items()
         if one.erased is not None and "suppression" in one.erased.data
     }
-    for key in stored.keys() | expected.keys():
-        if stored.get(key) != expected.get(key):
-            _wrong("suppressions", f"contact point {key}", "covers", "the row is not what the certificate says")
-    return len(stored)
+    for contact_point, since, covers, blind_index, salt in rows:
+        where = f"contact point {contact_point}"
+        certificate = left.pop(contact_point, None)
+        if certificate is None:
+            _wrong("suppressions", where, "contact_point", "no certificate leaves this row, or there are two of it")
+        if (since, canonical_json.loads(covers)) != (certificate.recorded_at, certificate.data["suppression"]):
+            _wrong("suppressions", where, "covers", "the row is not what the certificate says")
+        commitment = certificate.personal.get(vault.SUPPRESSION)
+        if commitment is not None and hashlib.sha256((salt or b"") + blind_index).digest() != commitment:
+            _wrong("suppressions", where, "blind_index", "is not the one that the certificate commits to")
+    for contact_point in left:
+        _wrong("suppressions", f"contact point {contact_point}", "covers", "is missing, and the certificate leaves it")
+    return len(rows)
 
 
 async def _notices(connection: Connected, tenant: Tenant, said: _Said) -> int:

@@ -22,6 +22,8 @@ from tlog import canonical_json
 SALT_BYTES = 16
 ADDRESS = "address"
 EVIDENCE = "evidence"
+# The certificate of an erasure commits to the blind index that it leaves suppressed.
+SUPPRESSION = "suppression"
 
 Connected: TypeAlias = Connection | PoolConnectionProxy
 

@@ -12,10 +12,10 @@
     FROM moved, unnest(${}::text::uuid[]) AS u (contact_point)
     WHERE s.tenant = moved.tenant AND s.contact_point = u.contact_point
 ), suppressed AS (
-    INSERT INTO suppressions (tenant, blind_index, contact_point, since, covers)
-    SELECT s.tenant, s.blind_index, s.contact_point, $7, u.covers::jsonb
+    INSERT INTO suppressions (tenant, blind_index, contact_point, since, covers, salt)
+    SELECT s.tenant, s.blind_index, s.contact_point, $7, u.covers::jsonb, u.salt
     FROM moved
-    CROSS JOIN unnest(${}::text::uuid[], ${}::text[]) AS u (contact_point, covers)
+    CROSS JOIN unnest(${}::text::uuid[], ${}::text[], ${}::bytea[]) AS u (contact_point, covers, salt)
     JOIN vault_subjects s ON s.tenant = moved.tenant AND s.contact_point = u.contact_point
     WHERE u.covers IS NOT NULL
 ), completed AS (

@@ -34,10 +34,10 @@ SELECT
     ) AS records,
     -- The contact points among the streams named outright: whether each is there, and is being erased.
     ARRAY(
-        SELECT ROW (asked.stream, subject.erasing)
+        SELECT ROW (asked.stream, subject.erasing, subject.blind_index)
         FROM unnest($3::uuid[]) AS asked (stream)
         CROSS JOIN LATERAL (
-            SELECT s.erasing FROM vault_subjects s
+            SELECT s.erasing, s.blind_index FROM vault_subjects s
             WHERE s.tenant = $1 AND s.contact_point = asked.stream LIMIT 1
         ) AS subject
     ) AS named_subjects

@@ -189,6 +189,10 @@ FALSIFICATIONS: dict[str, tuple[Falsify, str]] = {
         statement("UPDATE suppressions SET covers = jsonb_set(covers, '{commercial}', 'false') WHERE tenant = $1"),
         "suppressions, .*: covers",
     ),
+    "point a suppression at another address": (
+        statement("UPDATE suppressions SET blind_index = sha256(blind_index) WHERE tenant = $1"),
+        "suppressions, .*: blind_index: is not the one that the certificate commits to",
+    ),
     "delete a suppression": (statement("DELETE FROM suppressions WHERE tenant = $1"), "suppressions, .*: covers"),
     "forget an erasure": (statement("DELETE FROM erasures WHERE tenant = $1"), "erasures, .*: erased_at"),
     "point an idempotency record elsewhere": (
