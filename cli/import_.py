@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import csv
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -67,6 +68,11 @@ async def _import_consents(tenant: Tenant, options: argparse.Namespace) -> int:
             dry_run=options.dry_run,
         )
     print(json.dumps(asdict(totals)))
+    if totals.refused and totals.refused == totals.rows:
+        print(
+            "every row was refused: --report FILE says why; purposes and topics come first, with --format catalogue",
+            file=sys.stderr,
+        )
     return 0
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from cli.options import Subparsers, add_settings, add_tenant, with_tenant
 from cli.progress import Progress
+from domain.refusals import Refusal
 from domain.time import format_instant, parse_instant
 from ledger.assembly import Tenant
 from ledger.replaying import Replayed, ReplayedConsent, replay
@@ -45,13 +46,16 @@ def run(options: argparse.Namespace) -> int:
 
     async def work(tenant: Tenant) -> int:
         with Progress("entries") as progress:
-            state = await replay(
-                tenant,
-                until_position=position,
-                until=until,
-                as_of=as_of,
-                progress=lambda done: progress.show(done, "re-hashed"),
-            )
+            try:
+                state = await replay(
+                    tenant,
+                    until_position=position,
+                    until=until,
+                    as_of=as_of,
+                    progress=lambda done: progress.show(done, "re-hashed"),
+                )
+            except Refusal as refusal:
+                raise Refusal(refusal.code, f"--until {options.until}: {refusal.message}") from None
         if options.format == "ndjson":
             for row in state.rows:
                 print(json.dumps(_object(row)))

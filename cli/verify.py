@@ -28,6 +28,7 @@ _TIMEOUT_S = 30.0
 # A tile has 8 KB; 256 entries of 65,535 bytes, each with its length, are the largest there is.
 _RESPONSE_BYTES_MAX = 256 * 65_537
 _ENTRY_BYTES_MAX = 100_000
+_KEYS_CHARS_MAX = 100_000
 
 
 def add(commands: Any) -> None:
@@ -51,7 +52,7 @@ def add(commands: Any) -> None:
         action="append",
         default=[],
         metavar="VKEY",
-        help="the log's verifier key, NAME+ID+KEY; can be repeated",
+        help="the log's verifier key, NAME+ID+KEY, or several, one a line, or a file of them; can be repeated",
     )
     command.add_argument(
         "--witness", action="append", default=[], metavar="VKEY", help="a witness's key that you trust; can be repeated"
@@ -85,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> Report:
-    trust = Trust.parse(options.key, options.witness)
+    trust = Trust.parse(_keys(options.key), _keys(options.witness))
     entry = None if options.entry is None else _read_entry(options.entry)
     with contextlib.ExitStack() as stack:
         progress = stack.enter_context(_progress())
@@ -102,6 +103,16 @@ def _report(options: argparse.Namespace) -> Report:
         if log is not None:
             raise Unusable("a served log is verified by itself, so --log is of no use")
         return verify_served(_fetch_from(options.source), trust, progress=progress)
+
+
+def _keys(given: list[str]) -> list[str]:
+    """The keys that were given: as they are, several with a newline between, or in files."""
+    found: list[str] = []
+    for text in given:
+        if "+" not in text and Path(text).is_file():
+            text = Path(text).read_text(encoding="utf-8")[:_KEYS_CHARS_MAX]
+        found += [line.strip() for line in text.splitlines() if line.strip()]
+    return found
 
 
 def _read_entry(path: Path) -> bytes:

@@ -65,7 +65,7 @@ async def replay(
             size = (await read.head(connection, tenant.id)).size
         # The head's state is not the answer: whoever names a position wants the state with that event in it.
         if until_position >= size:
-            raise Refusal(RefusalCode.INVALID, f"{until_position}: the log has {size} events", ("until",))
+            raise Refusal(RefusalCode.INVALID, f"the log has {size} events", ("until_position",))
     held: dict[tuple[UUID, str, str | None, str], ConsentRecord] = {}
     channels: dict[UUID, Channel] = {}
     erased: set[UUID] = set()

@@ -56,9 +56,10 @@ _SUPPRESSIONS = """
     SELECT {number}, {contact_point}, NULL::text AS purpose, NULL::text AS topic, NULL::text AS unit, NULL::text AS value,
            NULL::timestamptz AS effective_at, NULL::timestamptz AS recorded_at, NULL::timestamptz AS valid_until,
            NULL::bigint AS position, false AS erasing, blocked.since, blocked.covers,
-           (SELECT json_agg(json_build_array(o.purpose, o.topic, o.effective_at)) FROM vault_subjects s
-            JOIN persons_opt_ins o ON o.tenant = $1 AND o.contact_point = s.contact_point
-            WHERE s.tenant = $1 AND s.blind_index = {blind_index}) AS opt_ins
+           (SELECT json_agg(json_build_array(o.purpose, o.topic, o.effective_at))
+            FROM (SELECT s.contact_point FROM vault_subjects s
+                  WHERE s.tenant = $1 AND s.blind_index = {blind_index} LIMIT 1) AS present
+            JOIN persons_opt_ins o ON o.tenant = $1 AND o.contact_point = present.contact_point) AS opt_ins
 """
 
 # check: what counts for each asked blind index, for the purposes and topics asked ('' is the purpose itself), and what

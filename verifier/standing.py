@@ -21,6 +21,8 @@ def requests_of(entries: Sequence[Entry], *, as_of: datetime, known_at: datetime
             request = request_of(entry.data, entry.recorded_at, entry.position)
             if request.expires_at.utcoffset() is None:
                 raise NotProven(f"{where}: data.expiresAt: has no offset from UTC")
+            if not all(isinstance(key, str) for key in (entry.data["purpose"], *entry.data.get("topics", ()))):
+                raise NotProven(f"{where}: data: a purpose or topic is not text")
             requests.update(dict.fromkeys(levels_of(entry.data), request))
         except BROKEN_DATA:
             raise NotProven(f"{where}: data: not as a request for a confirmation has it") from None

@@ -127,6 +127,9 @@ def _verify_document(document: bytes, trust: Trust, findings: Findings, log: Log
         text = document.decode()
     except UnicodeDecodeError as error:
         raise Unusable(f"the file is none of the known formats: not UTF-8 at byte {error.start}") from None
+    # As other programs print a text: with blank lines after it, or without its last newline. No signature is over either.
+    text = text.rstrip("\r\n") + "\n"
+    document = text.encode()
     kind = text.split("\n", 1)[0]
     if kind == RECEIPT:
         verify_receipt(document, trust, findings, log=log)

@@ -83,7 +83,8 @@ async def test_the_services_role_can_do_no_more_than_it_must(database: DatabaseA
     async with connected(database.owner) as connection:
         granted = [row[0] for row in await connection.fetch(allowed)]
     more = {
-        f"{table} UPDATE" for table in ("log_heads", "current_consent", "persons_opt_ins", "double_opt_in_requests", "bounces")
+        f"{table} UPDATE"
+        for table in ("log_heads", "current_consent", "persons_opt_ins", "double_opt_in_requests", "bounces")
     }
     more |= {f"{table} DELETE" for table in ("vault_subjects", "vault_items")}
     for grant in granted:

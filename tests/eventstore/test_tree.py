@@ -1,6 +1,7 @@
 """The tree as stored against a naive one: tiles, roots and proofs at every size around where tiles fill, up to 70,000."""
 
 import hashlib
+import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from uuid import UUID
@@ -16,7 +17,7 @@ from eventstore.migrate import migrate, migrations
 from eventstore.tree import TreeIncomplete
 from ledger.assembly import Caller, Tenant
 from ledger.record import Capture, record_consents
-from tests.eventstore.test_migrate import connected, empty
+from tests.eventstore.test_migrate import connected, empty, named
 from tlog.compact_range import EMPTY, TileRoot
 from tlog.hashing import node_hash
 from tlog.prove import nodes_of
@@ -50,8 +51,16 @@ def roots() -> dict[int, bytes]:
 
 @pytest.fixture(scope="module")
 async def filled(database: DatabaseAddress) -> AsyncIterator[asyncpg.Connection]:
-    """A log of 70,000 leaves, its nodes written as the append writes them: with each group, of uneven size."""
-    connection = await asyncpg.connect(**database.owner)
+    """A log of 70,000 leaves, its nodes written as the append writes them: with each group, of uneven size.
+
+    In a database of its own: what is known of these tables must not bend the plans of other tests.
+    """
+    name = f"tree_{secrets.token_hex(4)}"
+    owner = await asyncpg.connect(**database.owner)
+    await owner.execute(f"CREATE DATABASE {name}")
+    address = DatabaseAddress(owner=named(database.owner, name), service=named(database.service, name))
+    await migrate(address)
+    connection = await asyncpg.connect(**address.owner)
     at, nil = datetime(2026, 1, 1, tzinfo=UTC), UUID(int=0)
     rows = ((TENANT, number, nil, number, at, "T", b"%d" % number, LEAF_HASHES[number]) for number in range(LEAVES))
     await connection.copy_records_to_table("log_entries", records=rows, columns=COLUMNS, schema_name="consentry")
@@ -67,6 +76,8 @@ async def filled(database: DatabaseAddress) -> AsyncIterator[asyncpg.Connection]
     assert grown.root() == roots()[LEAVES]
     yield connection
     await connection.close()
+    await owner.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await owner.close()
 
 
 async def test_roots_and_consistency_at_every_size(filled: asyncpg.Connection) -> None:

@@ -54,5 +54,7 @@ async def test_each_key_is_an_index_probe(
             condition = node.get("Index Cond") or node.get("Recheck Cond") or ""
             assert "tenant" in condition
             assert any(column in condition for column in ("blind_index", "contact_point", "stream", "key_hash")), (
-                condition
+                relation,
+                node.get("Index Name"),
+                condition,
             )

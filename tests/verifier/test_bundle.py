@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -140,6 +141,110 @@ def test_a_purpose_without_a_record_is_not_set(log: Log) -> None:
     bundle = log.bundle()
     bundle["asked"]["topic"] = "news"
     assert "commercial / news NOT_SET" in texts(verified(dumped(bundle)))
+
+
+UNSUPPRESSED = (
+    "CLAIMED that nothing suppressed the address: the erasure of an earlier contact point of it may have left"
+)
+
+
+def said_of(*events: tuple[str, Members, Members], asked: Members | None = None) -> str:
+    """What is said of a contact point with these events, of (type, data, what is given besides)."""
+    log = Log()
+    add_catalogue(log)
+    for number, (type_, data, given_here) in enumerate(events):
+        personal = {"personal": {"address": commitment(ADDRESS)}} if number == 0 else {}
+        log.add(type_, ADA, {"channel": "EMAIL", **data}, **personal, **given_here)
+    bundle = log.bundle()
+    bundle["notices"] = []
+    bundle["asked"] = {"channel": "EMAIL", **(asked or {})}
+    report = verified(dumped(bundle))
+    assert report.proven, report.failure
+    return texts(report)
+
+
+def consent(value: str, *, topic: str | None = None, source: str = "API", **given_here: Any) -> Any:
+    return "ConsentCaptured", capture(value, topic=topic, source=source), given_here
+
+
+def bounce(kind: str) -> Any:
+    return "ContactPointBounced", {"bounce": kind}, {}
+
+
+def request(*topics: str, **data: Any) -> Any:
+    more = {"topics": list(topics)} if topics else {}
+    data = {"profile": "default", "purpose": "commercial", "expiresAt": "2026-06-29T12:00:07.000000Z", **more, **data}
+    return "DoubleOptInRequested", data, {}
+
+
+@pytest.mark.parametrize(
+    ("events", "asked", "may_be_suppressed"),
+    [
+        ([consent("OPTED_IN")], {}, True),
+        ([consent("NOT_SET")], {}, True),
+        ([consent("OPTED_OUT")], {}, False),
+        ([consent("OPTED_OUT")], {"purpose": "commercial"}, False),
+        ([consent("OPTED_OUT")], {"purpose": "tracking"}, True),
+        ([consent("OPTED_OUT"), consent("OPTED_IN", topic="news")], {}, True),
+        ([request()], {}, True),
+        ([bounce("SOFT")], {}, True),
+        ([consent("OPTED_IN"), bounce("HARD")], {}, False),
+    ],
+)
+def test_a_suppression_that_no_log_holds_may_block_what_is_not_opted_out(
+    events: list[Any], asked: Members, may_be_suppressed: bool
+) -> None:
+    assert (UNSUPPRESSED in said_of(*events, asked=asked)) is may_be_suppressed
+
+
+BY_PERSON: Members = {"actor": "RECIPIENT"}
+
+
+@pytest.mark.parametrize(
+    ("events", "suppressed"),
+    [
+        ([consent("OPTED_IN"), bounce("HARD")], True),
+        ([bounce("HARD"), consent("OPTED_IN")], True),
+        ([bounce("HARD"), consent("OPTED_OUT", **BY_PERSON)], True),
+        ([bounce("HARD"), consent("OPTED_IN", **BY_PERSON, effective_at=START)], True),
+        ([bounce("HARD"), consent("OPTED_IN", **BY_PERSON), bounce("HARD")], True),
+        ([bounce("HARD"), consent("OPTED_IN", **BY_PERSON)], False),
+        ([bounce("HARD"), consent("OPTED_IN", source="OPERATOR"), bounce("SOFT")], False),
+        ([consent("OPTED_IN"), bounce("SOFT")], False),
+    ],
+)
+def test_a_hard_bounce_that_did_not_end_suppresses_everything(events: list[Any], suppressed: bool) -> None:
+    assert ("the events shown being all: everything SUPPRESSED" in said_of(*events)) is suppressed
+
+
+AWAITED = "commercial: a confirmation is awaited until 2026-06-29T12:00:07.000000Z (event {})"
+
+
+def test_a_confirmation_is_awaited_until_the_person_chooses() -> None:
+    assert f"PROVEN  so at size 8, the events shown being all: {AWAITED.format(7)}" in said_of(request())
+    said = said_of(consent("OPTED_OUT"), request("news"))
+    assert AWAITED.format(8) in said
+    assert AWAITED.format(8).replace("commercial", "commercial / news") in said
+    assert "awaited" not in said_of(request(), consent("OPTED_OUT"))
+    confirmed = consent("OPTED_IN", **BY_PERSON, effective_at=START + timedelta(seconds=7))
+    assert "awaited" not in said_of(request(), confirmed), "it counts from the request"
+
+
+@pytest.mark.parametrize(
+    ("type_", "data"),
+    [
+        ("ContactPointBounced", {}),
+        ("ContactPointBounced", {"bounce": "ODD"}),
+        ("DoubleOptInRequested", {"purpose": "commercial"}),
+        ("DoubleOptInRequested", {"purpose": "nothing", "expiresAt": "2026-06-29T12:00:07.000000Z"}),
+        ("DoubleOptInRequested", {"purpose": 5, "expiresAt": "2026-06-29T12:00:07.000000Z"}),
+        ("DoubleOptInRequested", {"purpose": "commercial", "expiresAt": "2026-06-29T12:00:07"}),
+        ("DoubleOptInRequested", {"purpose": "commercial", "topics": 5, "expiresAt": "2026-06-29T12:00:07.000000Z"}),
+    ],
+)
+def test_events_that_no_ledger_writes_are_not_proven(log: Log, type_: str, data: Members) -> None:
+    log.add(type_, ADA, {"channel": "EMAIL", **data})
+    assert not verified(dumped(log.bundle())).proven
 
 
 def test_the_answer_of_the_api_is_taken_as_it_came(log: Log) -> None:

@@ -183,6 +183,36 @@ def test_erased_is_decided_from_the_log(log: Log) -> None:
     assert "another answer" in str(verified(log.receipt(reasons=[OPTED_OUT]).encode(), log=log.export).failure)
 
 
+def test_a_time_to_come_is_answered_from_what_was_known_then(log: Log) -> None:
+    to_come = question(knownAt=at(3_600))
+    answered = log.receipt(question=to_come)
+    none: Members = {"contactPoint": None, "trackingAllowed": False, "reasons": [reason("INVALID_ADDRESS")]}
+    invalid = log.receipt(question=to_come, **none)
+    log.add("PurposeUpdated", CATALOGUE, {"key": "commercial", "enforcement": enforcement("DISABLED")})
+    for note in (answered, invalid):
+        report = verified(note.encode(), log=log.export)
+        assert report.proven, report.failure
+
+
+def test_what_a_hard_bounce_suppresses_is_decided_from_the_log(log: Log) -> None:
+    suppressed: Members = {"reasons": [reason("SUPPRESSED")], "trackingAllowed": False}
+    log.add("ContactPointBounced", ADA, {"channel": "EMAIL", "bounce": "SOFT"})
+    before = log.receipt(reasons=[OPTED_OUT])
+    log.add("ContactPointBounced", ADA, {"channel": "EMAIL", "bounce": "HARD"})
+    report = verified(log.receipt(**suppressed).encode(), log=log.export)
+    assert report.proven, report.failure
+    assert "PROVEN  the same answer follows from the events of then: NOT ALLOWED: SUPPRESSED" in texts(report)
+    assert "CLAIMED that the answer is SUPPRESSED" not in texts(report)
+    assert verified(before.encode(), log=log.export).proven, "what was answered before stays right"
+    earlier = log.receipt(question=question(asOf=at(12)), reasons=[OPTED_OUT])
+    assert verified(earlier.encode(), log=log.export).proven
+    for lie in ({"reasons": [OPTED_OUT]}, {**suppressed, "trackingAllowed": True}):
+        assert not verified(log.receipt(**lie).encode(), log=log.export).proven
+    log.add("ConsentCaptured", ADA, capture("OPTED_IN", "tracking"), actor="RECIPIENT")
+    ended = verified(log.receipt(reasons=[OPTED_OUT]).encode(), log=log.export)
+    assert ended.proven, ended.failure
+
+
 def test_enforcement_is_that_of_the_time(log: Log) -> None:
     log.add("PurposeUpdated", CATALOGUE, {"key": "commercial", "enforcement": enforcement("DISABLED")})
     disabled = reason("ENFORCEMENT_DISABLED", value="OPTED_OUT", enforcement="DISABLED", position=10)

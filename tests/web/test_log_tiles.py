@@ -80,6 +80,24 @@ async def test_tiles_are_cached_for_ever_and_the_checkpoint_is_asked_for_anew(lo
 
 
 @pytest.mark.parametrize(
+    ("accepted", "zipped"),
+    [
+        ("gzip", True), ("GZip", True), ("x-gzip", True), ("*", True), ("br, gzip;q=0.001", True), ("br;q=0, *;q=0.5", True),
+        ("gzip ; q=1.000", True), ("gzip;Q=0.5,identity;q=0.5", True), ("identity;q=0, *", True), ("*;q=0, gzip", True),
+        ("gzip;q=0", False), ("gzip; q=0.000", False), ("gzip;q=0, *", False), ("x-gzip;q=0, *", False), ("*;q=0", False),
+        ("", False), ("identity", False), ("br", False), ("gzipped", False), ("gzip;q=0.5, identity", False),
+        ("gzip;q=2", False), ("gzip;q=-1", False), ("gzip;q=nan", False), ("gzip;q=", False), ("gzip;gzip", False),
+    ],
+)  # fmt: skip
+async def test_entries_are_zipped_for_whoever_takes_that(log: LogClient, accepted: str, zipped: bool) -> None:
+    response = await log.get("tile/entries/000", **{"accept-encoding": accepted})
+    assert response.status_code == 200
+    assert (response.headers.get("content-encoding") == "gzip") is zipped
+    assert response.headers["vary"] == "accept-encoding"
+    assert len(response.content) > 10_000, "httpx has unzipped it"
+
+
+@pytest.mark.parametrize(
     ("path", "status"),
     [
         ("tile/0/001", 404), ("tile/0/001.p/52", 404), ("tile/0/001.p/255", 404), ("tile/1/000", 404), ("tile/1/000.p/2", 404),
