@@ -1,0 +1,83 @@
+"""GET, HEAD and OPTIONS change no position, on any route that there is; and the examples in docs/recipients.md work."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from starlette.routing import Route
+from toy import asking
+
+from domain.addresses import Channel
+from domain.catalogue import DoubleOptInMode
+from eventstore import read
+from ledger.api_keys import SCOPES, create_key
+from ledger.assembly import Caller, Ledger, Tenant
+from ledger.catalogue import create_topic, update_profile
+from ledger.double_opt_in import request_double_opt_in
+from ledger.links import MessageLink, message_token
+from web.app import create_app
+
+ADA = "ada@example.org"
+DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "recipients.md").read_text("utf-8")
+
+
+async def size(tenant: Tenant) -> int:
+    async with tenant.ledger.connection() as connection:
+        return (await read.head(connection, tenant.id)).size
+
+
+async def tokens(tenant: Tenant, caller: Caller) -> list[str]:
+    """A link of a message, one to confirm, and what is none."""
+    await update_profile(tenant, caller, ref="default", double_opt_in=DoubleOptInMode.EVERY_SUBMISSION)
+    requested = await request_double_opt_in(tenant, caller, channel=Channel.EMAIL, address=ADA, purpose="commercial")
+    link = MessageLink(
+        channel=Channel.EMAIL, address=ADA, profile="default", purpose="commercial", topic=None, message_id="m",
+        made_on=tenant.ledger.clock().date(),
+    )  # fmt: skip
+    return [message_token(tenant, link), requested.token or "", "none"]
+
+
+async def test_no_route_changes_anything_when_it_is_read(ledger: Ledger, tenant: Tenant, caller: Caller) -> None:
+    app = create_app(ledger)
+    headers = {"authorization": f"Bearer {await create_key(tenant, 'scanner', SCOPES)}"}
+    given = await tokens(tenant, caller)
+    before = await size(tenant)
+    read_paths: set[str] = set()
+    async with asking(app) as client:
+        for route in app.routes:
+            assert isinstance(route, Route)
+            for token in given:
+                path = re.sub(r"\{tenant\}", tenant.key, route.path)
+                path = re.sub(r"\{[^}]*\}", token, path)
+                for query in ("", "?confirm=yes&List-Unsubscribe=One-Click", "?query={viewer{scopes}}"):
+                    for method in ("GET", "HEAD", "OPTIONS"):
+                        response = await client.request(method, path + query, headers=headers)
+                        assert response.status_code < 500, (method, path)
+                        assert "set-cookie" not in response.headers
+            read_paths.add(route.path)
+    assert {"/p/{token:path}", "/u/{token:path}", "/c/{token:path}", "/inbound/sms", "/graphql"} <= read_paths
+    assert await size(tenant) == before
+
+
+async def test_the_examples_for_who_sends_messages_work(ledger: Ledger, tenant: Tenant, caller: Caller) -> None:
+    await create_topic(tenant, caller, key="news", name="News", purpose="commercial")
+    key = await create_key(tenant, "sender", SCOPES)
+    documents = re.findall(r"```graphql\n(.*?)```", DOCUMENT, re.DOTALL)
+    assert len(documents) == 2
+    async with asking(create_app(ledger)) as client:
+        headers = {"authorization": f"Bearer {key}"}
+        for document in documents:
+            response = await client.post("/graphql", json={"query": document}, headers=headers)
+            assert "errors" not in response.json(), response.text
+            assert '"errors":[{' not in response.text
+        body = re.search(r"/inbound/sms .*-d '(\{.*\})'", DOCUMENT)
+        assert body is not None
+        answer = await client.post("/inbound/sms", json=json.loads(body[1]), headers=headers)
+        assert answer.json()["kind"] == "KEYWORD"
+        assert answer.json()["recorded"] == 1
+
+
+@pytest.mark.parametrize("path", ["/p/TOKEN", "/u/TOKEN", "/c/TOKEN"])
+def test_the_page_names_every_address(path: str) -> None:
+    assert f"| `{path}` |" in DOCUMENT
