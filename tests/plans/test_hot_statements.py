@@ -1,15 +1,22 @@
-"""The plans of the hot statements: an index probe for each key, on fresh tables without statistics and on filled ones."""
+"""The plans of the hot statements: an index probe for each key, on fresh tables without statistics and on filled ones.
+
+Filled means with statistics of many tenants, most of which have next to nothing: they make the tenant alone look like enough.
+"""
 
 import json
 import os
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from domain.addresses import Channel
 from domain.consent import ConsentValue
 from eventstore.append import _LOOKUP
+from eventstore.database import DatabaseAddress
 from ledger.assembly import Caller, Tenant
 from ledger.record import Capture, record_consents
 from projections.current_consent import CHECK, CONSENT_OF
@@ -25,6 +32,25 @@ LARGE = {"vault_subjects", "current_consent", "log_entries", "idempotency_record
 
 def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
     return [plan, *(node for child in plan.get("Plans", []) for node in nodes(child))]
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def _statistics_of_many_tenants(database: DatabaseAddress) -> AsyncIterator[None]:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    subjects = [
+        (1_000_000 + tenant, uuid4(), "EMAIL", os.urandom(16), b"key", b"address", 1, at)
+        for tenant in range(430)
+        for _ in range(900 if tenant % 40 == 0 else 1)
+    ]
+    columns = ["tenant", "contact_point", "channel", "blind_index", "wrapped_key", "sealed_address", "first_position"]
+    connection = await asyncpg.connect(**database.owner)
+    await connection.copy_records_to_table(
+        "vault_subjects", records=subjects, columns=[*columns, "created_at"], schema_name="consentry"
+    )
+    await connection.execute("ANALYZE")
+    yield
+    await connection.execute("DELETE FROM vault_subjects WHERE tenant >= 1000000")
+    await connection.close()
 
 
 @pytest.mark.parametrize("generic", [False, True])
