@@ -16,7 +16,7 @@ from domain.catalogue import Catalogue, ComplianceProfile, EnforcementModel, Pur
 from domain.consent import ActorKind, ConsentSource, ConsentValue
 from domain.double_opt_in import is_awaited
 from domain.refusals import Refusal
-from domain.standing import Standing, counting_record
+from domain.standing import NOTHING_KNOWN, Standing, counting_record
 from domain.suppression import Level, is_suppressed
 from ledger.assembly import Caller, Tenant
 from ledger.erasure_completion import complete_erasure
@@ -89,12 +89,7 @@ async def preferences(tenant: Tenant, link: MessageLink) -> Preferences:
     """What the page of a link shows now. Raises StoreUnavailable."""
     catalogue = await tenant.latest_catalogue()
     profile = catalogue.profiles[link.profile]
-    shown = [
-        (purpose, topic)
-        for purpose in (catalogue.purposes[key] for key in profile.purposes)
-        if purpose.active and (purpose.type is not PurposeType.TRACKING or profile.preference_center.show_tracking)
-        for topic in (None, *(topic for topic in catalogue.topics_of(purpose.key) if topic.active))
-    ]
+    shown = _shown(catalogue, profile)
     _, standing = await _standing(
         tenant, link, [purpose.key for purpose, _ in shown], [topic.key for _, topic in shown if topic]
     )
@@ -108,6 +103,16 @@ async def preferences(tenant: Tenant, link: MessageLink) -> Preferences:
         if topic is None and purpose.type is PurposeType.COMMERCIAL
     )
     return Preferences(profile, choices, blocked)
+
+
+def choices_of_a_new_address(
+    catalogue: Catalogue, profile: ComplianceProfile, channel: Channel, now: datetime
+) -> tuple[Choice, ...]:
+    """What the page of a profile shows to an address that nothing is known of."""
+    return tuple(
+        _choice(catalogue, profile, purpose, topic, channel, NOTHING_KNOWN, now)
+        for purpose, topic in _shown(catalogue, profile)
+    )
 
 
 async def save(tenant: Tenant, link: MessageLink, wanted: Mapping[Level, ConsentValue], shown: Shown) -> Saved:
@@ -197,6 +202,16 @@ async def one_click_opt_out(tenant: Tenant, link: MessageLink) -> bool:
     if isinstance(outcome, Refusal):
         raise outcome
     return True
+
+
+def _shown(catalogue: Catalogue, profile: ComplianceProfile) -> list[tuple[Purpose, Topic | None]]:
+    """What is on a profile's page: what is active, and TRACKING only if the profile puts it there."""
+    return [
+        (purpose, topic)
+        for purpose in (catalogue.purposes[key] for key in profile.purposes)
+        if purpose.active and (purpose.type is not PurposeType.TRACKING or profile.preference_center.show_tracking)
+        for topic in (None, *(topic for topic in catalogue.topics_of(purpose.key) if topic.active))
+    ]
 
 
 async def _standing(

@@ -186,7 +186,7 @@ class CatalogueMutation:
                 external_link=change(input.external_link),
                 double_opt_in=change(input.double_opt_in),
                 active=change(input.active),
-                preference_center=_page(given(input.preference_center)),
+                preference_center=page_patch(given(input.preference_center)),
                 idempotency_key=given(input.idempotency_key),
             )
         except Refusal as refusal:
@@ -322,7 +322,7 @@ def _pairs(
     return None if enforcement is None else [(pair.channel, pair.model) for pair in enforcement]
 
 
-def _page(input: PreferenceCenterInput | None) -> PreferenceCenterPatch | None:
+def page_patch(input: PreferenceCenterInput | None) -> PreferenceCenterPatch | None:
     """What an update says of the page: what was given as null is cleared, or goes back to what it is by default."""
     if input is None:
         return None

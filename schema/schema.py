@@ -13,6 +13,7 @@ from schema.double_opt_in import DoubleOptInMutation
 from schema.erase import EraseMutation
 from schema.finding_nodes import NodeQuery
 from schema.history import HistoryQuery
+from schema.page_previews import PagePreviewQuery
 from schema.proofs import ProofQuery
 from schema.record import RecordMutation
 from schema.scalars import SCALARS
@@ -20,7 +21,9 @@ from schema.viewer import ViewerQuery
 
 
 @strawberry.type(description="Questions.")
-class Query(CheckQuery, ContactPointQuery, CatalogueQuery, HistoryQuery, ProofQuery, ViewerQuery, NodeQuery):
+class Query(
+    CheckQuery, ContactPointQuery, CatalogueQuery, PagePreviewQuery, HistoryQuery, ProofQuery, ViewerQuery, NodeQuery
+):
     pass
 
 

@@ -49,6 +49,11 @@ LEFT_OUT = {
 ADDED = {
     # "external link with its placeholders and any attribute of the sender"
     "ConsentDecision.unsubscribe(attributes)",
+    # "previewed for administrators": the page with a brand that is not saved yet
+    "Query.preferenceCenterPreview",
+    "Query.preferenceCenterPreview(companyAddress)",
+    "Query.preferenceCenterPreview(preferenceCenter)",
+    "Query.preferenceCenterPreview(profile)",
 }
 
 

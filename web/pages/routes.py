@@ -27,6 +27,7 @@ from ledger.double_opt_in import (
     requested_by,
 )
 from ledger.links import LinkInvalid, MessageLink, open_message_link
+from ledger.page_previews import open_preview
 from ledger.preferences import (
     Choice,
     Preferences,
@@ -58,7 +59,7 @@ from web.pages.rendering_limit import RenderingLimit
 from web.refusals import exception_entry
 from web.request_observer import request_record
 
-_ALLOW = "GET, HEAD, OPTIONS, POST"
+_ALLOW = "GET, HEAD, OPTIONS"
 _RETRY_S = 30
 _BOXES = "preference center, boxes and a button"
 _BUTTON = "preference center, button: unsubscribe from everything commercial"
@@ -86,6 +87,7 @@ def page_routes(limit: RenderingLimit | None = None) -> list[Route]:
         Route("/p/{token:path}", _Address(pages.show_preferences, pages.save_preferences), name="preferences"),
         Route("/u/{token:path}", _Address(pages.show_one_click, pages.one_click), name="one-click"),
         Route("/c/{token:path}", _Address(pages.show_confirmation, pages.confirm), name="confirmation"),
+        Route("/preview/{token:path}", _Address(pages.show_preview), name="preview"),
         Route("/.well-known/gpc.json", global_privacy_control),
     ]
 
@@ -98,9 +100,9 @@ async def global_privacy_control(_request: Request) -> Response:
 class _Address:
     """An address of the pages: what GET and POST do there, and every no as a page."""
 
-    def __init__(self, show: Handler, act: Handler) -> None:
-        self._show = show
-        self._act = act
+    def __init__(self, show: Handler, act: Handler | None = None) -> None:
+        self._handlers = {"GET": show, "HEAD": show} | ({} if act is None else {"POST": act})
+        self._allow = _ALLOW if act is None else f"{_ALLOW}, POST"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -109,12 +111,13 @@ class _Address:
 
     async def _answer(self, request: Request) -> Response:
         if request.method == "OPTIONS":
-            return Response(status_code=204, headers={"allow": _ALLOW})
+            return Response(status_code=204, headers={"allow": self._allow})
         language = language_of(request)
-        if request.method not in ("GET", "HEAD", "POST"):
-            return page("message.html", language, status=405, headers={"allow": _ALLOW}, kind="method")
+        handler = self._handlers.get(request.method)
+        if handler is None:
+            return page("message.html", language, status=405, headers={"allow": self._allow}, kind="method")
         try:
-            return await (self._act if request.method == "POST" else self._show)(request)
+            return await handler(request)
         except LinkInvalid:
             return page("message.html", language, status=404, kind="link_invalid")
         except TooMany as many:
@@ -228,6 +231,22 @@ class _Pages:
             return page("confirm.html", language_of(request), status=410, state=no.state)
         counts = await opt_ins_count(tenant, recorded)
         return await _confirmation_page(request, tenant, confirmation, state="done" if counts else "changed")
+
+    async def show_preview(self, request: Request) -> Response:
+        """The preference page as an administrator would have it; there is no form on it."""
+        self._count(request)
+        _, seen = await open_preview(request.app.state.ledger, _token(request))
+        asked = request.query_params.get("lang", "")
+        # In the profile's language, whatever the administrator's browser prefers: it is the profile that is looked at.
+        language = languages().get(asked) or languages()[seen.profile.preference_center.locale]
+        shown = {choice.level: choice.ticked for choice in seen.choices}
+        return page(
+            "preview.html",
+            language,
+            brand=brand_of(seen.profile),
+            groups=groups(seen.catalogue, seen.profile, seen.channel, shown, language),
+            commercial=has_commercial(seen.catalogue, shown),
+        )
 
     def _count(self, request: Request) -> None:
         seconds = self._limit.seconds_to_wait(_token(request))

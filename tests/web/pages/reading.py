@@ -51,7 +51,7 @@ class Page(HTMLParser):
             self.forms.append(Form(given.get("action", "")))
         elif tag == "input" and given["type"] == "hidden":
             self.forms[-1].hidden.append((given["name"], given["value"]))
-        elif tag == "input":
+        elif tag == "input" and "form" in self._open:
             self.forms[-1].boxes[given["name"]] = "checked" in given
         elif tag == "button":
             self.forms[-1].buttons[given.get("value", "")] = given.get("name", "")
