@@ -53,7 +53,7 @@ class Page(HTMLParser):
             self.forms[-1].hidden.append((given["name"], given["value"]))
         elif tag == "input" and "form" in self._open:
             self.forms[-1].boxes[given["name"]] = "checked" in given
-        elif tag == "button":
+        elif tag == "button" and "form" in self._open:
             self.forms[-1].buttons[given.get("value", "")] = given.get("name", "")
 
     def handle_endtag(self, tag: str) -> None:
