@@ -43,3 +43,8 @@ def clean_key(value: str, *, field: str) -> str:
             (field,),
         )
     return value
+
+
+def shown_text(text: str) -> str:
+    """Text that evidence can hold: what is no character is shown as such, for an opt-out is not refused for it."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")

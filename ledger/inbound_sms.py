@@ -17,6 +17,7 @@ from domain.refusals import RefusalCode
 from domain.sms_keywords import Keyword, keyword_of, reply_text
 from domain.standing import Standing
 from domain.suppression import is_suppressed
+from domain.text import shown_text
 from eventstore.read import StoredEntry
 from ledger.assembly import Caller, Tenant
 from ledger.erasure_completion import complete_erasure
@@ -110,7 +111,7 @@ async def receive_sms(
             effective_at=received_at,
             source=ConsentSource.SMS_KEYWORD,
             actor=RECIPIENT,
-            evidence=Evidence(locale=locale, attributes={"smsText": valid_text(cut)}),
+            evidence=Evidence(locale=locale, attributes={"smsText": shown_text(cut)}),
             message_id=message_id,
             idempotency_key=_key(idempotency_key, message_id, number, text, locale, received_at, purpose),
         )
@@ -193,11 +194,6 @@ def positions_of(recorded: Sequence[Recorded]) -> tuple[int, ...]:
 def events_of(recorded: Sequence[Recorded]) -> tuple[StoredEntry, ...]:
     """The events of all of them."""
     return tuple(event for one in recorded for event in one.events)
-
-
-def valid_text(text: str) -> str:
-    """Text that evidence can hold: what is no character is shown as such, and an opt-out is not refused for it."""
-    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def digest_of(*parts: object) -> str:
