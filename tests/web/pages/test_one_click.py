@@ -2,7 +2,7 @@
 
 import itertools
 from email import message_from_bytes, policy
-from email.message import EmailMessage
+from email.message import EmailMessage, Message
 
 import pytest
 from httpx import Response
@@ -27,7 +27,7 @@ MULTIPART = (
 ).encode()
 
 
-def message_as_received(ada: Recipient, purpose: str, topic: str | None) -> EmailMessage:
+def message_as_received(ada: Recipient, purpose: str, topic: str | None) -> Message:
     """A message with the headers that a sender is given, sent and read again."""
     catalogue = ada.tenant.catalogue
     subject = MessageSubject(
@@ -39,12 +39,12 @@ def message_as_received(ada: Recipient, purpose: str, topic: str | None) -> Emai
     for name, value in links.headers:
         message[name] = value
     message.set_content(f"Hello.\n\nYour choices: {links.preference_center_url}\n")
-    received = message_from_bytes(message.as_bytes(policy=policy.SMTP), policy=policy.default)
-    assert isinstance(received, EmailMessage)
-    return received
+    # By itself the library encodes a header longer than a line; whoever reads it here decodes nothing, as providers do.
+    sent = message.as_bytes(policy=policy.SMTP.clone(max_line_length=998))
+    return message_from_bytes(sent, policy=policy.compat32)
 
 
-def address_of(message: EmailMessage) -> str:
+def address_of(message: Message) -> str:
     """The path of the one URI in the header, as a provider takes it from between the angle brackets."""
     [header] = message.get_all("List-Unsubscribe", [])
     assert header.startswith("<")
