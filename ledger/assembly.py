@@ -22,6 +22,7 @@ from eventstore.read import Head
 from eventstore.signing_keys import SIGNING_KEYS_FOLDER, SigningKeys
 from eventstore.wakeup import Wakeup, wait
 from ledger.check_queue import CheckQueue
+from ledger.flood_limit import FloodLimit
 from ledger.key_cache import KeyCache
 from ledger.look_up import LookUp, Seen, look_up
 from projections.catalogue import HeldCatalogue
@@ -151,6 +152,7 @@ class Ledger:
         self.log_host = log_host
         # Where recipients reach the pages; a server says where it is, unless it is told.
         self.public_url = DEFAULT_PUBLIC_URL
+        self.inbound_limit = FloodLimit()
         self.link_valid_days: int | None = None
         self.proven_keys = KeyCache[tuple[Tenant, Caller]]()
         self.wakeup = Wakeup(address.service, keys_changed=self.proven_keys.forget)

@@ -10,13 +10,15 @@ from dataclasses import dataclass, field, replace
 
 from domain.addresses import Channel
 from domain.bounces import Bounce as BounceKind
-from domain.catalogue import DEFAULT_PROFILE, Purpose
+from domain.catalogue import DEFAULT_PROFILE, ComplianceProfile, Purpose, Topic
 from domain.consent import ConsentSource, ConsentValue
 from domain.refusals import LimitExceeded
 from ledger.assembly import Caller, Tenant
 from ledger.bounces import record_bounce
+from ledger.flood_limit import opted_out_a_moment_ago
 from ledger.given_evidence import Evidence
 from ledger.inbound_sms import (
+    OUT_ALREADY,
     RECIPIENT,
     SUPPRESSED,
     InboundKind,
@@ -28,6 +30,7 @@ from ledger.inbound_sms import (
     not_suppressed_for_ever,
     positions_of,
     record_all,
+    seconds_to_wait,
     standing_of,
 )
 from ledger.links import LinkInvalid, MessageLink, open_message_link
@@ -137,10 +140,18 @@ async def _complained(tenant: Tenant, caller: Caller, mail: str, complaint: Comp
     catalogue = await tenant.latest_catalogue()
     if link is not None:
         # A complaint is wider than the one topic.
-        opting_out = _OptOut(link.channel, (link.address,), (catalogue.purposes[link.purpose],), None, link.message_id)
+        opting_out = _OptOut(
+            link.channel,
+            (link.address,),
+            catalogue.profiles[link.profile],
+            (catalogue.purposes[link.purpose],),
+            None,
+            link.message_id,
+        )
     elif complaint.recipients:
-        everything = tuple(commercial_purposes(catalogue, catalogue.profile(DEFAULT_PROFILE)))
-        opting_out = _OptOut(Channel.EMAIL, complaint.recipients, everything, None, None)
+        default = catalogue.profile(DEFAULT_PROFILE)
+        everything = tuple(commercial_purposes(catalogue, default))
+        opting_out = _OptOut(Channel.EMAIL, complaint.recipients, default, everything, None, None)
     else:
         return _ignored("the complaint does not say who complains: it has no link of ours and no one recipient")
     return await _opted_out(
@@ -158,7 +169,9 @@ async def _unsubscribed(tenant: Tenant, caller: Caller, mail: str, letter: Lette
         if letter.auto_replied:
             return _ignored("the mail is an automatic reply")
         purposes = (catalogue.purposes[link.purpose],)
-        opting_out = _OptOut(link.channel, (link.address,), purposes, link.topic, link.message_id)
+        topic = None if link.topic is None else catalogue.topics[link.topic]
+        profile = catalogue.profiles[link.profile]
+        opting_out = _OptOut(link.channel, (link.address,), profile, purposes, topic, link.message_id)
     elif letter.automatic is not None:
         return _ignored(letter.automatic)
     elif not letter.asks:
@@ -166,8 +179,9 @@ async def _unsubscribed(tenant: Tenant, caller: Caller, mail: str, letter: Lette
     elif letter.sender is None:
         return _ignored("the mail asks for an unsubscribe, and does not say by one address whose")
     else:
-        everything = tuple(commercial_purposes(catalogue, catalogue.profile(DEFAULT_PROFILE)))
-        opting_out = _OptOut(Channel.EMAIL, (letter.sender,), everything, None, None)
+        default = catalogue.profile(DEFAULT_PROFILE)
+        everything = tuple(commercial_purposes(catalogue, default))
+        opting_out = _OptOut(Channel.EMAIL, (letter.sender,), default, everything, None, None)
     return await _opted_out(
         tenant, caller, mail, opting_out, InboundKind.UNSUBSCRIBE, ConsentSource.EMAIL_REPLY, letter.evidence
     )
@@ -179,8 +193,9 @@ class _OptOut:
 
     channel: Channel
     addresses: tuple[str, ...] = field(repr=False)
+    profile: ComplianceProfile
     purposes: tuple[Purpose, ...]
-    topic: str | None
+    topic: Topic | None
     message_id: str | None
 
 
@@ -195,20 +210,27 @@ async def _opted_out(
 ) -> InboundResult:
     captures: list[Capture] = []
     anyone_known = False
+    why = SUPPRESSED
+    topic = None if opting_out.topic is None else opting_out.topic.key
     for address in opting_out.addresses:
-        known, standing = await standing_of(tenant, opting_out.channel, address, opting_out.purposes)
+        flooded = seconds_to_wait(tenant, opting_out.channel, address)
+        known, standing = await standing_of(tenant, opting_out.channel, address, opting_out.purposes, topic)
         anyone_known = anyone_known or known
+        now = tenant.ledger.clock()
         for purpose in not_suppressed_for_ever(opting_out.purposes, known=known, standing=standing):
+            if flooded and opted_out_a_moment_ago(
+                tenant.catalogue, opting_out.profile, purpose, opting_out.topic, standing, now
+            ):
+                why = OUT_ALREADY
+                continue
             # The key has all that is said: two mails that claim one id do not lose an opt-out to a conflict.
-            said = digest_of(
-                mail, opting_out.channel, address, opting_out.topic, opting_out.message_id, source, evidence
-            )
+            said = digest_of(mail, opting_out.channel, address, topic, opting_out.message_id, source, evidence)
             captures.append(
                 Capture(
                     channel=opting_out.channel,
                     address=address,
                     purpose=purpose.key,
-                    topic=opting_out.topic,
+                    topic=topic,
                     value=ConsentValue.OPTED_OUT,
                     source=source,
                     actor=RECIPIENT,
@@ -224,7 +246,7 @@ async def _opted_out(
         recorded=new_events(recorded),
         positions=positions_of(recorded),
         events=events_of(recorded),
-        why=None if recorded else SUPPRESSED,
+        why=None if recorded else why,
     )
 
 
@@ -242,10 +264,15 @@ async def _bounced(tenant: Tenant, caller: Caller, mail: str, report: Failures, 
         named = next((failure for failure in failures if failure.recipient == link.address), failures[0])
         failures = (replace(named, recipient=link.address),)
     bounces: list[Bounce] = []
+    flooded = False
     for failure in failures:
         if failure.recipient is None:
             continue
-        known, _ = await standing_of(tenant, Channel.EMAIL, failure.recipient, ())
+        known, standing = await standing_of(tenant, Channel.EMAIL, failure.recipient, ())
+        # A hard bounce blocks, so it passes as an opt-out does; one more at an address that is blocked for one need not.
+        if seconds_to_wait(tenant, Channel.EMAIL, failure.recipient) and (standing.bounced or not failure.hard):
+            flooded = True
+            continue
         if known or link is not None:
             bounces.append(
                 Bounce(
@@ -260,6 +287,8 @@ async def _bounced(tenant: Tenant, caller: Caller, mail: str, report: Failures, 
                     key=f"bounce:{digest_of(mail, failure.recipient, failure.hard, failure.status)}",
                 )
             )
+    if flooded and not bounces:
+        return _ignored("there are too many bounces of this address")
     if not bounces:
         return _ignored("the bounce has no link of ours, and names no address that is known here")
     positions = [await on_bounce(tenant, caller, bounce) for bounce in bounces]

@@ -21,12 +21,14 @@ from domain.text import shown_text
 from eventstore.read import StoredEntry
 from ledger.assembly import Caller, Tenant
 from ledger.erasure_completion import complete_erasure
+from ledger.flood_limit import TooOften, opted_out_a_moment_ago
 from ledger.given_evidence import Evidence
 from ledger.look_up import LookUp, look_up
 from ledger.record import CONSENTS_MAX, Actor, Capture, Recorded, record_consents
 
 SMS_TEXT_CHARS_MAX = 1_000
 RECIPIENT = Actor(kind=ActorKind.RECIPIENT)
+OUT_ALREADY = "the address opted out of this a moment ago, and sends too much; it was not recorded again"
 SUPPRESSED = "the address was erased and stays blocked for this; nothing was recorded"
 
 
@@ -75,14 +77,17 @@ async def receive_sms(
 
     STOP is out of every COMMERCIAL purpose of the profile, inactive ones included; START is into the active ones. Without an
     idempotency key the message's id is one. Raises Refusal (INVALID_ADDRESS, NOT_FOUND of the profile, and what a capture is
-    refused for), StoreUnavailable: then send it again.
+    refused for), TooOften for anything but a STOP, StoreUnavailable: then send it again.
     """
     number = normalise(Channel.SMS, sender)
+    keyword = keyword_of(text)
+    flooded = seconds_to_wait(tenant, Channel.SMS, number)
+    if flooded and keyword is not Keyword.STOP:
+        raise TooOften(flooded)
     catalogue = await tenant.latest_catalogue()
     of = catalogue.profile(profile)
     purposes = commercial_purposes(catalogue, of)
     known, standing = await standing_of(tenant, Channel.SMS, number, purposes)
-    keyword = keyword_of(text)
     if keyword is None:
         why = "the message is no keyword; nothing was recorded"
         return InboundResult(kind=InboundKind.IGNORED, known=known, why=why)
@@ -101,6 +106,15 @@ async def receive_sms(
         value = ConsentValue.OPTED_OUT
         purposes = not_suppressed_for_ever(purposes, known=known, standing=standing)
         why_nothing = SUPPRESSED if commercial_purposes(catalogue, of) else "the profile has no commercial purpose"
+        if flooded:
+            effective_at = received_at or tenant.ledger.clock()
+            wanted = len(purposes)
+            purposes = [
+                purpose
+                for purpose in purposes
+                if not opted_out_a_moment_ago(catalogue, of, purpose, None, standing, effective_at)
+            ]
+            why_nothing = OUT_ALREADY if wanted else why_nothing
     cut = text[:SMS_TEXT_CHARS_MAX]
     captures = [
         Capture(
@@ -130,6 +144,13 @@ async def receive_sms(
     )
 
 
+def seconds_to_wait(tenant: Tenant, channel: Channel, address: str) -> float:
+    """0, or how long what comes from this address is too much by now."""
+    return tenant.ledger.inbound_limit.seconds_to_wait(
+        f"{tenant.id}:{channel}:{tenant.blind_index(channel, address).hex()}"
+    )
+
+
 def commercial_purposes(catalogue: Catalogue, profile: ComplianceProfile) -> list[Purpose]:
     """Everything commercial of a profile, inactive ones included."""
     purposes = (catalogue.purposes[key] for key in profile.purposes)
@@ -137,11 +158,11 @@ def commercial_purposes(catalogue: Catalogue, profile: ComplianceProfile) -> lis
 
 
 async def standing_of(
-    tenant: Tenant, channel: Channel, address: str, purposes: Sequence[Purpose]
+    tenant: Tenant, channel: Channel, address: str, purposes: Sequence[Purpose], topic: str | None = None
 ) -> tuple[bool, Standing]:
     """(whether a contact point has this normalised address, where it stands); an erasure half done is completed first."""
     keys = tuple(purpose.key for purpose in purposes)
-    asked = LookUp([tenant.blind_index(channel, address)], keys, ("",))
+    asked = LookUp([tenant.blind_index(channel, address)], keys, ("",) if topic is None else ("", topic))
     while True:
         async with tenant.ledger.connection() as connection:
             [seen] = await look_up(connection, tenant.id, [asked])

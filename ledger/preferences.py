@@ -20,6 +20,7 @@ from domain.standing import NOTHING_KNOWN, Standing, counting_record
 from domain.suppression import Level, is_suppressed
 from ledger.assembly import Caller, Tenant
 from ledger.erasure_completion import complete_erasure
+from ledger.flood_limit import opted_out_a_moment_ago
 from ledger.given_evidence import Evidence
 from ledger.links import MessageLink
 from ledger.look_up import LookUp, look_up
@@ -40,6 +41,7 @@ class Choice:
     topic: Topic | None
     value: ConsentValue
     ticked: bool
+    opted_out_a_moment_ago: bool = False
 
     @property
     def level(self) -> Level:
@@ -241,8 +243,9 @@ def _choice(
     expired = record is not None and record.expired_at(now)
     value = ConsentValue.NOT_SET if record is None or expired else record.value
     key = None if topic is None else topic.key
+    just_out = opted_out_a_moment_ago(catalogue, profile, purpose, topic, standing, now)
     if is_suppressed(standing.suppressions, standing.opt_ins, purpose, key):
-        return Choice(purpose, topic, value, ticked=False)
+        return Choice(purpose, topic, value, ticked=False, opted_out_a_moment_ago=just_out)
     restrictive = purpose.enforcement[channel] is EnforcementModel.RESTRICTIVE
     ticked = value is ConsentValue.OPTED_IN or (value is ConsentValue.NOT_SET and not restrictive)
-    return Choice(purpose, topic, value, ticked)
+    return Choice(purpose, topic, value, ticked, just_out)

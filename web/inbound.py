@@ -5,6 +5,7 @@ mails as they came.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -17,6 +18,7 @@ from starlette.routing import Route
 from domain.refusals import LimitExceeded, Refusal
 from domain.time import parse_instant
 from ledger.assembly import Caller, Tenant
+from ledger.flood_limit import TooOften
 from ledger.inbound_email import MAIL_BYTES_MAX, receive_email
 from ledger.inbound_sms import InboundResult, receive_sms
 from schema.refusals import Forbidden
@@ -185,6 +187,9 @@ def _not_served(refused: NotServed) -> Response:
 
 
 def _failed(request: Request, error: Exception) -> Response:
+    if isinstance(error, TooOften):
+        too_often = error_entry("LIMIT_EXCEEDED", str(error))
+        return JSONResponse({"errors": [too_often]}, 429, headers={"retry-after": str(math.ceil(error.seconds))})
     entry = exception_entry(error, request_record(request.scope).request_id)
     match error:
         case LimitExceeded():

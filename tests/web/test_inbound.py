@@ -15,6 +15,7 @@ from eventstore import read
 from eventstore.database import StoreUnavailable
 from ledger.api_keys import SCOPES, create_key
 from ledger.assembly import Ledger, Tenant
+from ledger.flood_limit import FloodLimit
 from web import inbound
 from web.body_limit import BodyLimit
 from web.inbound import SMS_BYTES_MAX, inbound_routes
@@ -221,3 +222,14 @@ async def test_what_is_not_expected_shows_nothing(post: Inbound, monkeypatch: py
     response = await post.sms(**{"from": NUMBER, "text": "STOP"})
     assert response.status_code == 500
     assert NUMBER not in response.text
+
+
+async def test_a_flood_is_told_to_wait_and_a_stop_is_not(post: Inbound, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(post.tenant.ledger, "inbound_limit", FloodLimit(times=1, clock=lambda: 0.0))
+    assert (await post.sms(**{"from": NUMBER, "text": "START"})).status_code == 200
+    before = await post.position()
+    limited = await post.sms(**{"from": NUMBER, "text": "START"})
+    message = await refused(post, limited, 429, "LIMIT_EXCEEDED", before)
+    assert (message.startswith("too often"), limited.headers["retry-after"]) == (True, "60")
+    stopped = await post.sms(**{"from": NUMBER, "text": "STOP"})
+    assert (stopped.status_code, stopped.json()["recorded"]) == (200, 1)

@@ -26,6 +26,7 @@ from ledger.double_opt_in import (
     opt_ins_count,
     requested_by,
 )
+from ledger.flood_limit import FloodLimit, TooOften
 from ledger.links import LinkInvalid, MessageLink, open_message_link
 from ledger.page_previews import open_preview
 from ledger.preferences import (
@@ -55,12 +56,13 @@ from web.pages.forms import (
 )
 from web.pages.languages import Language, language_of, languages
 from web.pages.rendering import brand_of, page
-from web.pages.rendering_limit import RenderingLimit
 from web.refusals import exception_entry
 from web.request_observer import request_record
 
 _ALLOW = "GET, HEAD, OPTIONS"
 _RETRY_S = 30
+# Of each message one has a link of its own, and scanners look at all of them.
+_TIMES_OF_ADDRESS = 240
 _BOXES = "preference center, boxes and a button"
 _BUTTON = "preference center, button: unsubscribe from everything commercial"
 _TAKEN_BACK = "preference center, button: undo"
@@ -71,17 +73,9 @@ _GPC = {"gpc": True, "lastUpdate": "2026-11-24"}
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-class TooMany(Exception):
-    """This link asked for too many pages; in so many seconds it may again."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__()
-        self.seconds = math.ceil(seconds)
-
-
-def page_routes(limit: RenderingLimit | None = None) -> list[Route]:
-    """The routes of the recipients' pages."""
-    pages = _Pages(limit or RenderingLimit())
+def page_routes(of_link: FloodLimit | None = None, of_address: FloodLimit | None = None) -> list[Route]:
+    """The routes of the recipients' pages, and how often a link, or all links of an address, may ask for them."""
+    pages = _Pages(of_link or FloodLimit(), of_address or FloodLimit(times=_TIMES_OF_ADDRESS))
     return [
         # Whatever stands after the first slash is the token: a link with more behind it is told like any other that is none.
         Route("/p/{token:path}", _Address(pages.show_preferences, pages.save_preferences), name="preferences"),
@@ -120,12 +114,12 @@ class _Address:
             return await handler(request)
         except LinkInvalid:
             return page("message.html", language, status=404, kind="link_invalid")
-        except TooMany as many:
+        except TooOften as too_often:
             return page(
                 "message.html",
                 language,
                 status=429,
-                headers={"retry-after": str(many.seconds)},
+                headers={"retry-after": str(math.ceil(too_often.seconds))},
                 kind="too_many",
                 one_click_link=f"../u/{_token(request)}",
             )
@@ -148,13 +142,13 @@ class _Address:
 class _Pages:
     """The pages' handlers."""
 
-    def __init__(self, limit: RenderingLimit) -> None:
-        self._limit = limit
+    def __init__(self, of_link: FloodLimit, of_address: FloodLimit) -> None:
+        self._of_link = of_link
+        self._of_address = of_address
 
     async def show_preferences(self, request: Request) -> Response:
         """The preference page, as things stand now."""
-        self._count(request)
-        tenant, link = await _opened(request)
+        tenant, link = await self._counted(request)
         return await _preference_page(request, tenant, link, None, None)
 
     async def save_preferences(self, request: Request) -> Response:
@@ -178,8 +172,17 @@ class _Pages:
                 tenant.catalogue_at(form.state.position), link.profile, link.channel, form.shown, form.state, language
             )
             method = _BUTTON if form.action == EVERYTHING else _BOXES
-        if ConsentValue.OPTED_OUT not in wanted.values():
-            self._count(request)
+        later: dict[Level, ConsentValue] = {}
+        flooded = self._seconds_to_wait(request) or self._seconds_of_address(tenant, link)
+        if flooded:
+            repeated = {choice.level for choice in before.choices if choice.opted_out_a_moment_ago}
+            opt_outs = {level for level, value in wanted.items() if value is ConsentValue.OPTED_OUT}
+            if not opt_outs:
+                raise TooOften(flooded)
+            # Every opt-out passes; what else was chosen is asked to come again.
+            later = {level: value for level, value in wanted.items() if level not in opt_outs}
+            outcomes |= dict.fromkeys(opt_outs & repeated, Outcome.OFF)
+            wanted = {level: wanted[level] for level in opt_outs - repeated}
         gpc = _gpc(request)
         # With another signal it is another input, which the same number must not stand for.
         number = f"{form.state.number}:gpc" if gpc else form.state.number
@@ -193,13 +196,14 @@ class _Pages:
                 for level, outcome in saved.items()
                 if outcome is OUTCOME_OF[wanted[level]]
             }
+        if later:
+            raise TooOften(flooded)
         told = _Told(form, outcomes, {} if form.action == UNDO or undo is None else undo)
         return await _preference_page(request, tenant, link, language, told)
 
     async def show_one_click(self, request: Request) -> Response:
         """A page with one button."""
-        self._count(request)
-        return await _one_click_page(request, *await _opened(request), done=False)
+        return await _one_click_page(request, *await self._counted(request), done=False)
 
     async def one_click(self, request: Request) -> Response:
         """Out of what the message was about (RFC 8058): the same answer however often it is asked."""
@@ -219,6 +223,7 @@ class _Pages:
 
     async def confirm(self, request: Request) -> Response:
         """What was asked for becomes consent of the person; as often as the button is pressed, the same."""
+        self._count(request)
         try:
             tenant, confirmation = await _confirmation(request)
             if _CONFIRM not in await read_fields(request):
@@ -248,10 +253,24 @@ class _Pages:
             commercial=has_commercial(seen.catalogue, shown),
         )
 
+    async def _counted(self, request: Request) -> tuple[Tenant, MessageLink]:
+        """What the link names. Raises TooOften where it, or another of its address, asked for too much."""
+        self._count(request)
+        tenant, link = await _opened(request)
+        if seconds := self._seconds_of_address(tenant, link):
+            raise TooOften(seconds)
+        return tenant, link
+
     def _count(self, request: Request) -> None:
-        seconds = self._limit.seconds_to_wait(_token(request))
-        if seconds:
-            raise TooMany(seconds)
+        if seconds := self._seconds_to_wait(request):
+            raise TooOften(seconds)
+
+    def _seconds_to_wait(self, request: Request) -> float:
+        return self._of_link.seconds_to_wait(_token(request))
+
+    def _seconds_of_address(self, tenant: Tenant, link: MessageLink) -> float:
+        index = tenant.blind_index(link.channel, link.address)
+        return self._of_address.seconds_to_wait(f"{tenant.id}:{link.channel}:{index.hex()}")
 
 
 class _Told:

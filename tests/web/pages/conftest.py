@@ -18,11 +18,11 @@ from eventstore.read import StoredEntry
 from ledger import history
 from ledger.assembly import Caller, Ledger, Tenant
 from ledger.catalogue import create_profile, create_topic, update_profile
+from ledger.flood_limit import FloodLimit
 from ledger.links import MessageLink, message_token
 from ledger.preferences import preferences
 from tests.web.pages.reading import Page
 from web.app import create_app
-from web.pages.rendering_limit import RenderingLimit
 from web.pages.routes import page_routes
 
 ADA = "ada@example.org"
@@ -116,7 +116,9 @@ def limit_clock() -> StandingClock:
 async def client(ledger: Ledger, limit_clock: StandingClock) -> AsyncIterator[AsyncClient]:
     app = create_app(ledger)
     # First, so that the limit is the test's own.
-    app.router.routes[:0] = page_routes(RenderingLimit(renderings=200, clock=limit_clock))
+    app.router.routes[:0] = page_routes(
+        FloodLimit(times=200, clock=limit_clock), FloodLimit(times=300, clock=limit_clock)
+    )
     async with asking(app) as client:
         yield client
 

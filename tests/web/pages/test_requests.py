@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from httpx import AsyncClient
 
+from domain.consent import ConsentValue
 from domain.preference_center import PreferenceCenterPatch
 from domain.refusals import Refusal, RefusalCode
 from eventstore.database import StoreUnavailable
@@ -22,7 +23,6 @@ from tests.web.pages.reading import Page
 from web.pages import routes
 from web.pages.forms import BODY_BYTES_MAX
 from web.pages.rendering import text_color
-from web.pages.rendering_limit import RenderingLimit
 
 TAMPERED: list[tuple[str, Callable[[str], str]]] = [
     ("nothing", lambda _: ""),
@@ -270,19 +270,50 @@ async def test_a_flood_from_one_link_is_limited_and_an_opt_out_never(
     assert (await ada.post(opt_in)).status_code == 200
 
 
-def test_the_limit_fills_again_and_forgets_who_asked_longest_ago() -> None:
-    clock = StandingClock()
-    limit = RenderingLimit(renderings=2, seconds=60, clock=clock)
-    assert [limit.seconds_to_wait("a") for _ in range(3)] == [0, 0, 30]
-    clock.now += 15
-    assert limit.seconds_to_wait("a") == 15
-    clock.now += 15
-    assert [limit.seconds_to_wait("a") for _ in range(2)] == [0, 30]
-    clock.now += 3_600
-    assert [limit.seconds_to_wait("a") for _ in range(3)] == [0, 0, 30], "never more than full"
-    for number in range(10_000):
-        limit.seconds_to_wait(str(number))
-    assert limit.seconds_to_wait("a") == 0
+async def test_a_flood_from_the_links_of_one_address_is_limited_and_an_opt_out_never(
+    ada: Recipient, limit_clock: StandingClock
+) -> None:
+    form = (await ada.page()).choices
+    statuses = [(await ada.with_link(message_id=f"m-{number % 20}").get()).status_code for number in range(320)]
+    assert statuses == [200] * 299 + [429] * 21
+    assert (await ada.with_link(address="bob@example.org").get()).status_code == 200, "another address is not"
+    assert (await ada.with_link(message_id="m-99").post({"List-Unsubscribe": "One-Click"}, "u")).status_code == 200
+    assert (await ada.post(form.filled("everything"))).status_code == 200
+    assert (await ada.values())["commercial", None] is ConsentValue.OPTED_OUT
+
+
+async def test_a_flood_of_opt_outs_is_answered_and_fills_no_log(ada: Recipient, limit_clock: StandingClock) -> None:
+    for _ in range(200):
+        await ada.get()
+    told = Page((await ada.client.get(f"/p/{ada.with_link(message_id='m-2').token}")).text)
+    other = ada.with_link(message_id="m-2")
+    for _ in range(300):
+        await other.get()
+    first = await other.post(told.choices.filled("everything"))
+    before = await ada.position()
+    page = Page(first.text)
+    for _ in range(20):
+        response = await other.post(page.choices.filled("everything"))
+        assert response.status_code == 200
+        page = Page(response.text)
+        assert "Commercial: no" in page.text
+    assert await ada.position() == before, "it is so already"
+
+
+async def test_while_it_is_limited_opt_outs_of_a_mixed_form_are_saved_and_the_rest_is_asked_to_come_again(
+    ada: Recipient, limit_clock: StandingClock
+) -> None:
+    form = (await ada.change(commercial__news=False)).choices
+    for _ in range(300):
+        await ada.get()
+    mixed = form.filled("save", commercial__news=True, commercial__deals=False)
+    assert (await ada.post(mixed)).status_code == 429
+    assert (await ada.values())["commercial", "deals"] is ConsentValue.OPTED_OUT
+    assert (await ada.values())["commercial", "news"] is ConsentValue.OPTED_OUT
+    assert (await ada.post(mixed)).status_code == 429, "never told as saved"
+    limit_clock.now += 60
+    assert (await ada.post(mixed)).status_code == 200
+    assert (await ada.values())["commercial", "news"] is ConsentValue.OPTED_IN
 
 
 class Failing:
