@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 TOKEN_CHARS_MAX = 4_000
 _TENANT_BYTES = 4
+_TENANT_MAX = 2**31 - 1  # what the database numbers tenants by
 _TAG_BYTES = 16
 
 
@@ -22,7 +23,10 @@ class TokenInvalid(Exception):
 
 def tenant_of(token: str) -> int:
     """The tenant that a token claims to be of; `open_token` says whether it is. Raises TokenInvalid."""
-    return int.from_bytes(_raw(token)[:_TENANT_BYTES], "big")
+    tenant = int.from_bytes(_raw(token)[:_TENANT_BYTES], "big")
+    if tenant > _TENANT_MAX:
+        raise TokenInvalid
+    return tenant
 
 
 def seal_token(key: bytes, tenant: int, content: bytes) -> str:

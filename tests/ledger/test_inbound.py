@@ -727,6 +727,13 @@ async def test_a_report_inside_another_mail_is_found_and_one_that_was_forwarded_
     assert (await receive_email(tenant, caller, wrapped.as_bytes())).kind is InboundKind.COMPLAINT
 
 
+@pytest.mark.parametrize("start", ["xxxxxx", "______", "gAAAAA", "AAAAAA"])
+async def test_what_only_looks_like_a_token_loses_no_unsubscribe(tenant: Tenant, caller: Caller, start: str) -> None:
+    raw = f"From: {ADA}\r\nSubject: unsubscribe {start}{'x' * 60}\r\n\r\nunsubscribe".encode()
+    result = await receive_email(tenant, caller, raw)
+    assert (result.kind, result.recorded) == (InboundKind.UNSUBSCRIBE, 1)
+
+
 async def test_every_cut_of_a_report_is_answered(tenant: Tenant, caller: Caller) -> None:
     raw = complaint(await sent(tenant))
     for end in range(0, len(raw), 23):

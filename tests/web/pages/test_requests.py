@@ -44,6 +44,9 @@ TAMPERED: list[tuple[str, Callable[[str], str]]] = [
     ("not ASCII", lambda token: "%C3%A9" + token),
     ("not UTF-8", lambda token: "%FF" + token),
     ("long", lambda token: "A" * 5_000),
+    ("a tenant beyond all numbers", lambda token: "____" + token[4:]),
+    ("a tenant just beyond all numbers", lambda token: "gAAAAA" + token[6:]),
+    ("the last number of a tenant", lambda token: "f____w" + token[6:]),
     ("zeros", lambda token: "A" * 80),
 ]
 
