@@ -104,13 +104,7 @@ def message_token(tenant: Tenant, link: MessageLink) -> str:
 
 async def open_message_link(ledger: Ledger, token: str) -> tuple[Tenant, MessageLink]:
     """The tenant and the link of a token. Raises LinkInvalid, StoreUnavailable."""
-    try:
-        tenant = await ledger.tenant_by_id(tenant_of(token))
-        content = canonical_json.loads(open_token(tenant.keys.links, tenant.id, token))
-    except (TokenInvalid, Refusal) as error:
-        raise LinkInvalid from error
-    if content.get("k") != _MESSAGE:
-        raise LinkInvalid
+    tenant, content = await open_link(ledger, token, _MESSAGE)
     made_on = _EPOCH + timedelta(days=content["d"])
     valid_days = ledger.link_valid_days
     if valid_days is not None and ledger.clock().date() > made_on + timedelta(days=valid_days):
@@ -124,6 +118,18 @@ async def open_message_link(ledger: Ledger, token: str) -> tuple[Tenant, Message
         message_id=content.get("m"),
         made_on=made_on,
     )
+
+
+async def open_link(ledger: Ledger, token: str, kind: str) -> tuple[Tenant, dict[str, Any]]:
+    """The tenant of a token, and what it says; of this kind alone. Raises LinkInvalid, StoreUnavailable."""
+    try:
+        tenant = await ledger.tenant_by_id(tenant_of(token))
+        content = canonical_json.loads(open_token(tenant.keys.links, tenant.id, token))
+    except (TokenInvalid, Refusal) as error:
+        raise LinkInvalid from error
+    if content.get("k") != kind:
+        raise LinkInvalid
+    return tenant, content
 
 
 def _filled(link: str, subject: MessageSubject, message_id: str | None, attributes: Mapping[str, str]) -> str:

@@ -16,9 +16,9 @@ from domain.catalogue_fold import apply
 from domain.events import CatalogueEvent, EventType
 from domain.preference_center import PreferenceCenterPatch
 from domain.refusals import Refusal, RefusalCode
-from eventstore.personal.link_tokens import TOKEN_CHARS_MAX, TokenInvalid, open_token, seal_token, tenant_of
+from eventstore.personal.link_tokens import TOKEN_CHARS_MAX, seal_token
 from ledger.assembly import Ledger, Tenant
-from ledger.links import LinkInvalid
+from ledger.links import LinkInvalid, open_link
 from ledger.preferences import Choice, choices_of_a_new_address
 from tlog import canonical_json
 
@@ -76,14 +76,10 @@ async def preview_url(
 
 async def open_preview(ledger: Ledger, token: str) -> tuple[Tenant, Preview]:
     """What a preview's link shows. Raises LinkInvalid, also for one that is over, and StoreUnavailable."""
-    try:
-        tenant = await ledger.tenant_by_id(tenant_of(token))
-        content = canonical_json.loads(open_token(tenant.keys.links, tenant.id, token))
-    except (TokenInvalid, Refusal) as error:
-        raise LinkInvalid from error
-    if content.get("k") != _PREVIEW or ledger.clock() >= datetime.fromtimestamp(content["e"], UTC):
-        raise LinkInvalid
+    tenant, content = await open_link(ledger, token, _PREVIEW)
     now = ledger.clock()
+    if now >= datetime.fromtimestamp(content["e"], UTC):
+        raise LinkInvalid
     catalogue = _with(await tenant.latest_catalogue(), content["p"], content["w"], now)
     profile = catalogue.profiles[content["p"]]
     return tenant, Preview(catalogue, profile, choices_of_a_new_address(catalogue, profile, Channel.EMAIL, now))

@@ -20,7 +20,7 @@ from ledger.catalogue import update_profile
 from ledger.tenants import create_tenant
 from tests.web.pages.conftest import FORM, Recipient, StandingClock
 from tests.web.pages.reading import Page
-from web.pages import routes
+from web.pages import routes, saving
 from web.pages.forms import BODY_BYTES_MAX
 from web.pages.rendering import text_color
 
@@ -332,8 +332,8 @@ class Failing:
 async def test_while_the_store_is_away_nothing_is_promised(ada: Recipient, monkeypatch: pytest.MonkeyPatch) -> None:
     form = (await ada.page()).choices.filled("save", commercial=False)
     away = Failing(StoreUnavailable("connection to 10.0.0.1 lost"))
-    for name in ("preferences", "save", "one_click_opt_out"):
-        monkeypatch.setattr(routes, name, away)
+    for module, name in ((routes, "preferences"), (saving, "save"), (routes, "one_click_opt_out")):
+        monkeypatch.setattr(module, name, away)
     for response in (
         await ada.get(), await ada.post(form), await ada.post({"List-Unsubscribe": "One-Click"}, "u")
     ):  # fmt: skip
