@@ -12,6 +12,7 @@ from cli import (
     keys,
     migrate,
     publish_checkpoints,
+    relay,
     replay,
     serve,
     signing_keys,
@@ -34,6 +35,7 @@ _COMMANDS = (
     replay,
     erase,
     publish_checkpoints,
+    relay,
 )
 
 
