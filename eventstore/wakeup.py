@@ -22,7 +22,9 @@ _RECONNECT_S = 0.5
 async def wait(growth: asyncio.Event, timeout_s: float | None = None) -> None:
     """Return when `growth` is set, or after `timeout_s`, which is POLL_S unless given."""
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(growth.wait(), POLL_S if timeout_s is None else timeout_s)
+        # Not wait_for, which loses a cancellation that comes together with the hint.
+        async with asyncio.timeout(POLL_S if timeout_s is None else timeout_s):
+            await growth.wait()
 
 
 class Wakeup:

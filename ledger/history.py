@@ -108,7 +108,7 @@ async def events(
     Raises Refusal NOT_FOUND (purpose, topic), INVALID (cursors, first beside last), LimitExceeded, StoreUnavailable.
     """
     span = _span(tenant, first, after, last, before)
-    wanted = _entry_filter(await tenant.latest_catalogue(), event_filter)
+    wanted = entry_filter(await tenant.latest_catalogue(), event_filter)
     async with tenant.ledger.connection() as connection:
         if span.backward:
             within = replace(wanted, from_position=_at_least(wanted, span.low + 1))
@@ -116,8 +116,10 @@ async def events(
         else:
             within = replace(wanted, to_position=_below(wanted, span.high))
             found = await read.forward(connection, tenant.id, within, after=span.low, limit=span.size + 1)
-        beyond = span.beyond(wanted)
-        others = beyond is not None and bool(await read.forward(connection, tenant.id, beyond, limit=1))
+        others = False
+        # The cursor's own event, most likely of this very list, is found at once; what else there is may be far away.
+        for beyond in (span.at_cursor(wanted), span.beyond(wanted)):
+            others = others or (beyond is not None and bool(await read.forward(connection, tenant.id, beyond, limit=1)))
 
     async def total_count() -> int:
         async with tenant.ledger.connection() as connection:
@@ -138,7 +140,7 @@ async def histories(
 ) -> dict[UUID, Page[StoredEntry]]:
     """The same page of the history of each contact point; the same statements for any number of them."""
     span = _span(tenant, first, after, last, before)
-    wanted = _entry_filter(await tenant.latest_catalogue(), event_filter)
+    wanted = entry_filter(await tenant.latest_catalogue(), event_filter)
     within = replace(wanted, from_position=_at_least(wanted, span.low + 1), to_position=_below(wanted, span.high))
     async with tenant.ledger.connection() as connection:
         found = await read.pages_of_streams(
@@ -184,6 +186,13 @@ class _Span:
     low: int
     high: int | None
 
+    def at_cursor(self, wanted: EntryFilter) -> EntryFilter | None:
+        """The event of the cursor that the page starts from, if it passes the filter; None where it starts at an end."""
+        at = self.high if self.backward else self.low
+        if at is None or at < 0:
+            return None
+        return replace(wanted, from_position=_at_least(wanted, at), to_position=_below(wanted, at + 1))
+
     def beyond(self, wanted: EntryFilter) -> EntryFilter | None:
         """What lies on the far side of the cursor that the page starts from; None where it starts at an end."""
         if self.backward:
@@ -213,12 +222,13 @@ def _span(tenant: Tenant, first: int | None, after: str | None, last: int | None
     return _Span(
         backward,
         page_size("last", last) if backward else page_size("first", first),
-        -1 if after is None else _position(tenant, after, "after"),
-        None if before is None else _position(tenant, before, "before"),
+        -1 if after is None else cursor_position(tenant, after, "after"),
+        None if before is None else cursor_position(tenant, before, "before"),
     )
 
 
-def _position(tenant: Tenant, text: str, field: str) -> int:
+def cursor_position(tenant: Tenant, text: str, field: str) -> int:
+    """The position of the event whose cursor this is. Raises Refusal INVALID for what is none of this tenant."""
     place = place_of(tenant, EVENTS, text, field=field)
     if _POSITION.fullmatch(place) is None:
         raise no_cursor(field)
@@ -235,7 +245,8 @@ def _below(wanted: EntryFilter, high: int | None) -> int | None:
     return high - 1 if wanted.to_position is None else min(high - 1, wanted.to_position)
 
 
-def _entry_filter(catalogue: Catalogue, asked: EventFilter) -> EntryFilter:
+def entry_filter(catalogue: Catalogue, asked: EventFilter) -> EntryFilter:
+    """The filter as the log takes it. Raises Refusal NOT_FOUND (purpose, topic), INVALID (a type that there is not)."""
     return EntryFilter(
         types=None if asked.types is None else [_type(name) for name in asked.types],
         channel=asked.channel,

@@ -10,7 +10,8 @@ publishes twice, out of order, or after a time away is refused by the server, ho
 
 What ends it (NATS gone, database gone, this process killed) loses nothing, for nothing is remembered but in the stream.
 """
-# The client library's types have holes: pyright: reportUnknownMemberType=false
+# pyright: reportUnknownMemberType=false
+# (for the client library's types have holes)
 
 import asyncio
 import contextlib
@@ -129,7 +130,8 @@ class Relay:
             except NatsAway as away:
                 self._tell(f"{away}; trying again")
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), TRY_AGAIN_S)
+                async with asyncio.timeout(TRY_AGAIN_S):
+                    await stop.wait()
 
     async def _work(self, client: Client, lost: asyncio.Event, stop: asyncio.Event) -> None:
         """Every tenant in a task of its own, until the connection is lost or `stop` is set."""
@@ -396,7 +398,9 @@ async def _take(
     position = claimed.next_position
     while True:
         try:
-            came = await asyncio.wait_for(acknowledgements.get(), 1.0)
+            # Not wait_for, which loses a cancellation that comes together with what was waited for.
+            async with asyncio.timeout(1.0):
+                came = await acknowledgements.get()
         except TimeoutError:
             if under_way.is_stuck():
                 raise _TryAgain("JetStream acknowledges nothing") from None

@@ -68,6 +68,12 @@ class Running:
         self._changed.set()
 
     async def until(self, holds: Callable[[], bool]) -> None:
+        try:
+            await self._until(holds)
+        except TimeoutError:
+            raise AssertionError(f"it never came; said {self.said}, at {self.at}") from None
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
         async with asyncio.timeout(30):
             while not holds():
                 if self.task.done():
