@@ -18,6 +18,7 @@ from web.graphql_endpoint import GraphQLEndpoint
 from web.graphql_limits import Limits
 from web.health import healthz, readyz
 from web.inbound import inbound_routes
+from web.log_events import log_events
 from web.log_tiles import log_checkpoint, log_tile
 from web.metrics import Metrics
 from web.pages.routes import page_routes
@@ -38,6 +39,7 @@ def create_app(ledger: Ledger) -> Starlette:
             Route("/graphql", graphql),
             Route("/graphiql/{name}", graphiql_file),
             Route("/log/{tenant}/checkpoint", log_checkpoint),
+            Route("/log/{tenant}/events.ndjson", log_events),
             Route("/log/{tenant}/{path:path}", log_tile),
             *inbound_routes(),
             *page_routes(),

@@ -9,17 +9,13 @@ import re
 from collections.abc import Sequence
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from ledger import log_export
-from ledger.assembly import Tenant
 from ledger.checkpoints import checkpoint
-from schema.refusals import Forbidden
 from tlog.tiles import MalformedTilePath, Tile, parse_tile_path
-from web.authentication import caller_of
 from web.graphql_endpoint import NotServed
-from web.refusals import error_entry, exception_entry
-from web.request_observer import request_record
+from web.log_access import failed, not_served, reader_of_log, refused
 
 SCOPE = "audit"
 _FOR_EVER = "private, max-age=31536000, immutable"
@@ -31,26 +27,26 @@ _WEIGHT = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 async def log_checkpoint(request: Request) -> Response:
     """The present checkpoint, signed, with the cosignatures of witnesses so far."""
     try:
-        note = (await checkpoint(await _tenant(request))).note
-    except NotServed as refused:
-        return _not_served(refused)
+        note = (await checkpoint((await reader_of_log(request, SCOPE))[0])).note
+    except NotServed as no:
+        return not_served(no)
     except Exception as error:  # noqa: BLE001 - every error is told in our words, as for GraphQL
-        return _failed(request, error)
+        return failed(request, error)
     return _with_tag(request, note.encode(), "text/plain; charset=utf-8", _EACH_TIME)
 
 
 async def log_tile(request: Request) -> Response:
     """A tile of hashes, or a bundle of entries."""
     try:
-        tenant = await _tenant(request)
+        tenant, _ = await reader_of_log(request, SCOPE)
         asked = _asked(request)
         content = await log_export.tile(tenant, asked)
         if content is None:
-            raise _refused(404, "NOT_FOUND", "the log has no such tile: it is not that long")
-    except NotServed as refused:
-        return _not_served(refused)
+            raise refused(404, "NOT_FOUND", "the log has no such tile: it is not that long")
+    except NotServed as no:
+        return not_served(no)
     except Exception as error:  # noqa: BLE001 - as above
-        return _failed(request, error)
+        return failed(request, error)
     zipped = asked.level is None and _prefers_gzip(",".join(request.headers.getlist("accept-encoding")))
     response = _with_tag(
         request, gzip.compress(content, 6, mtime=0) if zipped else content, "application/octet-stream", _FOR_EVER
@@ -62,16 +58,6 @@ async def log_tile(request: Request) -> Response:
     return response
 
 
-async def _tenant(request: Request) -> Tenant:
-    """The tenant whose log is asked for. Raises NotServed; another tenant's log is as unknown as one that is not there."""
-    tenant, caller = await caller_of(request, request.app.state.ledger)
-    if SCOPE not in caller.scopes:
-        raise _refused(403, "FORBIDDEN", str(Forbidden(SCOPE)), scope=SCOPE)
-    if request.path_params["tenant"] != tenant.key:
-        raise _refused(404, "NOT_FOUND", "this key's tenant has no such log")
-    return tenant
-
-
 def _asked(request: Request) -> Tile:
     # As it was sent: what a server decodes or folds on the way must not become another tile.
     raw: bytes = request.scope.get("raw_path") or request.url.path.encode()
@@ -81,7 +67,7 @@ def _asked(request: Request) -> Tile:
             raise MalformedTilePath("a tile's path is not that long")
         return parse_tile_path(path)
     except MalformedTilePath as error:
-        raise _refused(400, "BAD_USER_INPUT", str(error)) from None
+        raise refused(400, "BAD_USER_INPUT", str(error)) from None
 
 
 def _prefers_gzip(accepted: str) -> bool:
@@ -108,16 +94,3 @@ def _with_tag(request: Request, content: bytes, media_type: str, cache_control: 
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     return Response(content, media_type=media_type, headers=headers)
-
-
-def _refused(status: int, code: str, message: str, **extensions: object) -> NotServed:
-    return NotServed(status, error_entry(code, message, **extensions), {})
-
-
-def _not_served(refused: NotServed) -> Response:
-    return JSONResponse({"errors": [refused.error]}, refused.status, headers=refused.headers)
-
-
-def _failed(request: Request, error: Exception) -> Response:
-    entry = exception_entry(error, request_record(request.scope).request_id)
-    return JSONResponse({"errors": [entry]}, 503 if entry["extensions"]["code"] == "UNAVAILABLE" else 500)
