@@ -81,4 +81,5 @@ async def fill(tenant: Tenant, caller: Caller) -> None:
         Capture(channel=Channel.EMAIL, address=f"f{n}@example.org", purpose="commercial", value=ConsentValue.OPTED_OUT)
         for n in range(2_000)
     ]
-    await record_consents(tenant, caller, captures)
+    for start in (0, 1_000):
+        await record_consents(tenant, caller, captures[start : start + 1_000])
