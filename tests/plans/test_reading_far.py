@@ -1,6 +1,4 @@
-"""The plans of pages of the log: an index probe from the cursor's place on, so a far page costs what the first one does."""
-
-import json
+"""Pages of the log: what is looked at beside the page itself is found at the cursor, not by going through what lies before."""
 
 import pytest
 
@@ -12,41 +10,6 @@ from ledger import history
 from ledger.assembly import Caller, Tenant
 from ledger.history import EventFilter
 from ledger.record import Capture, record_consents
-
-
-class Explaining:
-    """A connection that explains what it is asked, and answers it."""
-
-    def __init__(self, connection: object) -> None:
-        self._connection = connection
-        self.plans: list[str] = []
-
-    async def fetch(self, statement: str, *arguments: object) -> object:
-        text = await self._connection.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", *arguments)
-        self.plans.append(text)
-        return await self._connection.fetch(statement, *arguments)
-
-
-@pytest.mark.parametrize("mode", ["force_generic_plan", "force_custom_plan"])
-async def test_a_page_starts_at_its_place(tenant: Tenant, caller: Caller, mode: str) -> None:
-    await fill(tenant, caller)
-    async with tenant.ledger.connection() as connection, connection.transaction():
-        await connection.execute(f"SET LOCAL plan_cache_mode = {mode}")
-        explaining = Explaining(connection)
-        for wanted in (
-            EntryFilter(),
-            EntryFilter(to_position=2_000),
-            EntryFilter(purpose="commercial", to_position=2_000),
-        ):
-            for after in (-1, 1_500):
-                await read.forward(explaining, tenant.id, wanted, after=after, limit=51)
-        await read.backward(explaining, tenant.id, before=1_500, limit=51)
-    for text in explaining.plans:
-        [node] = json.loads(text)[0]["Plan"]["Plans"]
-        assert node["Index Name"] == "log_entries_pkey", node
-        assert "position" in node["Index Cond"], node
-        assert node["Actual Rows"] == 51
-        assert node.get("Rows Removed by Filter", 0) <= 60, "nothing before the page is looked through"
 
 
 async def test_whether_there_is_more_before_a_page_is_asked_at_its_cursor(
