@@ -17,7 +17,15 @@ COMMAND_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 5.0
 _WATCH_S = 1.0
 
-_SETTINGS = {"search_path": SCHEMA, "jit": "off", "application_name": "consentry", "timezone": "UTC"}
+# Every statement here is probes of an index, or a walk along one. A bitmap of a tenant's rows, sorted, is what a planner
+# without statistics takes for cheaper than that walk: then each page of a log would read all that comes after it.
+_SETTINGS = {
+    "search_path": SCHEMA,
+    "jit": "off",
+    "enable_bitmapscan": "off",
+    "application_name": "consentry",
+    "timezone": "UTC",
+}
 
 
 class StoreUnavailable(Exception):

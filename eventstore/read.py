@@ -1,7 +1,7 @@
 """Reading the log: the head, entries forward and backward by position with filters, whole streams, single positions."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -58,6 +58,10 @@ class EntryFilter:
     def is_empty(self) -> bool:
         """Whether every entry passes."""
         return self == EVERYTHING
+
+    def is_of_positions(self) -> bool:
+        """Whether every entry between its positions passes."""
+        return replace(self, from_position=None, to_position=None) == EVERYTHING
 
     def conditions(self, first_parameter: int) -> tuple[str, list[Any]]:
         """The SQL that this filter is, over columns of log_entries, and its parameters from `first_parameter` on."""
@@ -131,38 +135,47 @@ async def size_at(connection: Connected, tenant: int, instant: datetime) -> int:
     return size
 
 
+def forward_statement(tenant: int, entry_filter: EntryFilter, *, after: int, limit: int) -> tuple[str, list[Any]]:
+    """The statement of `forward`, and its parameters."""
+    # Positions have no gaps: a page of everything ends where its size says, whatever the planner makes of a limit.
+    low = max(after + 1, entry_filter.from_position or 0)
+    bound = low + limit - 1 if entry_filter.is_of_positions() else _BEYOND
+    conditions, parameters = entry_filter.conditions(5)
+    statement = (
+        "SELECT entry, leaf_hash FROM log_entries WHERE tenant = $1 AND position > $2 AND position <= $3"
+        + conditions
+        + " ORDER BY position LIMIT $4"
+    )
+    return statement, [tenant, after, bound, limit, *parameters]
+
+
 async def forward(
     connection: Connected, tenant: int, entry_filter: EntryFilter = EVERYTHING, *, after: int = -1, limit: int
 ) -> list[StoredEntry]:
     """Up to `limit` entries with a position greater than `after`, oldest first."""
+    statement, parameters = forward_statement(tenant, entry_filter, after=after, limit=limit)
+    return _stored(await connection.fetch(statement, *parameters))
+
+
+def backward_statement(
+    tenant: int, entry_filter: EntryFilter, *, before: int | None, limit: int
+) -> tuple[str, list[Any]]:
+    """The statement of `backward`, and its parameters."""
     conditions, parameters = entry_filter.conditions(4)
-    rows = await connection.fetch(
-        "SELECT entry, leaf_hash FROM log_entries WHERE tenant = $1 AND position > $2"
+    statement = (
+        "SELECT entry, leaf_hash FROM log_entries WHERE tenant = $1 AND position < $2"
         + conditions
-        + " ORDER BY position LIMIT $3",
-        tenant,
-        after,
-        limit,
-        *parameters,
+        + " ORDER BY position DESC LIMIT $3"
     )
-    return _stored(rows)
+    return statement, [tenant, _BEYOND if before is None else before, limit, *parameters]
 
 
 async def backward(
     connection: Connected, tenant: int, entry_filter: EntryFilter = EVERYTHING, *, before: int | None, limit: int
 ) -> list[StoredEntry]:
     """Up to `limit` entries with a position less than `before` (None: from the end), newest first."""
-    conditions, parameters = entry_filter.conditions(4)
-    rows = await connection.fetch(
-        "SELECT entry, leaf_hash FROM log_entries WHERE tenant = $1 AND position < $2"
-        + conditions
-        + " ORDER BY position DESC LIMIT $3",
-        tenant,
-        _BEYOND if before is None else before,
-        limit,
-        *parameters,
-    )
-    return _stored(rows)
+    statement, parameters = backward_statement(tenant, entry_filter, before=before, limit=limit)
+    return _stored(await connection.fetch(statement, *parameters))
 
 
 async def count(connection: Connected, tenant: int, entry_filter: EntryFilter = EVERYTHING) -> int:
