@@ -13,6 +13,7 @@ from schema.context import RequestContext
 from schema.schema import build_schema
 from web.authentication import caller_of
 from web.body_limit import BodyLimit
+from web.consent_provider import consent_provider
 from web.graphiql_page import graphiql_file, graphiql_page
 from web.graphql_endpoint import GraphQLEndpoint
 from web.graphql_limits import Limits
@@ -39,6 +40,7 @@ def create_app(ledger: Ledger) -> Starlette:
             Route("/graphiql/{name}", graphiql_file),
             Route("/log/{tenant}/checkpoint", log_checkpoint),
             Route("/log/{tenant}/{path:path}", log_tile),
+            Route("/consent-provider", consent_provider, methods=["POST"]),
             *inbound_routes(),
             *page_routes(),
             Route("/healthz", healthz),
