@@ -20,6 +20,7 @@ from web.graphql_limits import Limits
 from web.health import healthz, readyz
 from web.inbound import inbound_routes
 from web.log_tiles import log_checkpoint, log_tile
+from web.mcp_endpoint import McpEndpoint
 from web.metrics import Metrics
 from web.pages.routes import page_routes
 from web.request_observer import RequestObserver
@@ -41,6 +42,7 @@ def create_app(ledger: Ledger) -> Starlette:
             Route("/log/{tenant}/checkpoint", log_checkpoint),
             Route("/log/{tenant}/{path:path}", log_tile),
             Route("/consent-provider", consent_provider, methods=["POST"]),
+            Route("/mcp", McpEndpoint(ledger)),
             *inbound_routes(),
             *page_routes(),
             Route("/healthz", healthz),
