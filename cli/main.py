@@ -16,6 +16,7 @@ from cli import (
     replay,
     serve,
     signing_keys,
+    subject_access,
     tenants,
     verify,
 )
@@ -32,6 +33,7 @@ _COMMANDS = (
     check,
     mcp,
     evidence,
+    subject_access,
     verify,
     replay,
     erase,
