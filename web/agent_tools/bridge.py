@@ -15,7 +15,6 @@ from web.agent_tools.server import agent_server
 from web.agent_tools.tools import failed
 
 _TIMEOUT_S = 30.0
-_ANSWER_BYTES_MAX = 16 * 1024 * 1024
 
 
 class Bridge:
@@ -38,8 +37,6 @@ class Bridge:
             response = await self._client.post(self._url, json=message, headers=self._headers)
         except (httpx.HTTPError, UnicodeError) as error:
             return failed(f"The server of the tools did not answer ({type(error).__name__}); call again.")
-        if len(response.content) > _ANSWER_BYTES_MAX:
-            return failed("The server of the tools answered with too much.")
         try:
             answer = response.json()
             if response.status_code == httpx.codes.OK and "result" in answer:
@@ -52,7 +49,8 @@ class Bridge:
 
 async def serve_stdio(url: str, key: str) -> None:
     """Serve the tools until standard input ends."""
-    async with httpx.AsyncClient(timeout=_TIMEOUT_S, trust_env=False) as client:
+    # Proxies and certificates are those of the agent's machine. A redirect is not followed: the key stays with its server.
+    async with httpx.AsyncClient(timeout=_TIMEOUT_S) as client:
         server = agent_server(Bridge(client, url, key).call)
         async with stdio_server() as (incoming, outgoing):
             await server.run(incoming, outgoing, server.create_initialization_options())
