@@ -94,8 +94,13 @@ def _asked(tenant: Tenant, given: Mapping[str, Any]) -> _Asked:
 
 
 async def _question(tenant: Tenant, asked: _Asked) -> Question:
-    if asked.unit is not None and asked.unit not in (await tenant.latest_catalogue()).units:
-        raise Refusal(RefusalCode.NOT_FOUND, "there is no business unit with this key", ("owningbusinessunit",))
+    if asked.unit is not None and asked.unit != (await tenant.latest_catalogue()).profile(asked.profile).unit:
+        # Answered for another unit, an opt-out that only this one knows would be missed.
+        raise Refusal(
+            RefusalCode.NOT_FOUND,
+            "there is no business unit with this key that owns the profile",
+            ("owningbusinessunit",),
+        )
     return Question(
         channel=asked.channel,
         addresses=asked.contact_points,
