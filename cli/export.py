@@ -1,24 +1,35 @@
-"""`consentry export`: consents for elsewhere, which hold addresses; and the log with its proofs, which holds none."""
+"""`consentry export`: consents for elsewhere, which hold addresses; the log with its proofs, which holds none; and the record of
+one contact point in the forms of standards."""
 
 import argparse
 import csv
+import json
 import sys
+import uuid
 from pathlib import Path
 from typing import TextIO
 
 from cli.options import Subparsers, add_settings, add_tenant, with_tenant
 from cli.output import output_file
+from domain.addresses import Channel
+from domain.refusals import Refusal, RefusalCode
 from ledger import exporting
 from ledger.assembly import Tenant
 from ledger.log_export import log_lines
+from ledger.records.facts import facts_of
+from ledger.records.iso_27560 import iso_27560
+from ledger.records.kantara import kantara
 
 
 def add(commands: Subparsers) -> None:
     """Declare the command."""
     command = commands.add_parser(
-        "export", help="export consents, addresses included; or the log with its proofs, which names nobody"
+        "export", help="export consents, addresses included; the log with its proofs; or the record of one --address"
     )
-    command.add_argument("--format", required=True, choices=list(_FORMATS))
+    command.add_argument("--format", required=True, choices=[*_FORMATS, *_RECORDS])
+    command.add_argument("--address", metavar="ADDRESS", help="of the contact point, for iso-27560 and kantara")
+    command.add_argument("--channel", default="EMAIL", type=str.upper, choices=[str(channel) for channel in Channel])
+    command.add_argument("--profile", default="default", metavar="P", help="whose controller a record names")
     command.add_argument(
         "-o", "--output", metavar="FILE", type=Path, help="written whole or not at all, readable by you alone"
     )
@@ -29,6 +40,10 @@ def add(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
+    if (options.address is not None) != (options.format in _RECORDS):
+        raise Refusal(RefusalCode.INVALID, f"--address goes with {' and '.join(_RECORDS)}, and with these only", ())
+    if options.address is not None:
+        return with_tenant(options, lambda tenant: _record(tenant, options))
 
     async def work(tenant: Tenant) -> int:
         left = exporting.Left()
@@ -57,6 +72,18 @@ async def _log(tenant: Tenant, output: TextIO, left: exporting.Left) -> None:
         output.write(line + "\n")
 
 
+async def _record(tenant: Tenant, options: argparse.Namespace) -> int:
+    facts = await facts_of(tenant, Channel(options.channel), options.address, profile=options.profile)
+    record = _RECORDS[options.format](facts, tenant.ledger.clock())
+    with output_file(options.output) as output:
+        output.write(json.dumps(record, ensure_ascii=False, indent=1) + "\n")
+    return 0
+
+
+_RECORDS = {
+    "iso-27560": lambda facts, now: iso_27560(facts, receipt_id=uuid.uuid4(), now=now),
+    "kantara": lambda facts, now: kantara(facts, now=now),
+}
 _FORMATS = {"contact-point-consents": _records, "ndjson": _ndjson, "log": _log}
 
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final, TypeVar
 
 from domain.addresses import Channel
+from domain.agents import SendingAgent
 from domain.consent import ConsentValue
 from domain.preference_center import PreferenceCenter
 from domain.refusals import Refusal, RefusalCode
@@ -132,7 +133,7 @@ class MessageSubject:
     topic: Topic | None
 
 
-Item = TypeVar("Item", Purpose, Topic, ComplianceProfile)
+Item = TypeVar("Item", Purpose, Topic, ComplianceProfile, SendingAgent)
 
 
 def _nothing() -> Mapping[str, str]:
@@ -156,6 +157,7 @@ class Catalogue:
     purpose_guids: Mapping[str, str] = field(default_factory=_nothing)
     topic_guids: Mapping[str, str] = field(default_factory=_nothing)
     verifier_keys: tuple[str, ...] = ()
+    agents: Mapping[str, SendingAgent] = field(default_factory=dict[str, SendingAgent])
 
     def profile(self, ref: str, *, field: str = "profile") -> ComplianceProfile:
         """The profile that `ref` names. Raises Refusal NOT_FOUND."""
@@ -168,6 +170,10 @@ class Catalogue:
     def topic(self, ref: str, *, field: str = "topic") -> Topic:
         """The topic that `ref`, a key or GUID, names. Raises Refusal NOT_FOUND."""
         return _found(self.topics, ref, self.topic_guids, "topic", field)
+
+    def agent(self, ref: str, *, field: str = "agent") -> SendingAgent:
+        """The sending agent with this key. Raises Refusal NOT_FOUND."""
+        return _found(self.agents, ref, None, "agent", field)
 
     def topics_of(self, purpose: str) -> list[Topic]:
         """The topics of a purpose, in the order in which they were made."""

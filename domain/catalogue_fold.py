@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from domain.addresses import Channel
+from domain.agents import AgentMessage, SendingAgent
 from domain.catalogue import (
     EMPTY,
     BusinessUnit,
@@ -27,6 +28,7 @@ _CREATIONS = frozenset(
         EventType.COMPLIANCE_PROFILE_CREATED,
         EventType.PURPOSE_CREATED,
         EventType.TOPIC_CREATED,
+        EventType.AGENT_CONFIGURED,
     )
 )
 
@@ -191,6 +193,25 @@ def _signing_key_added(catalogue: Catalogue, data: Data) -> Catalogue:
     return replace(catalogue, verifier_keys=(*catalogue.verifier_keys, data["verifierKey"]))
 
 
+def _agent_configured(catalogue: Catalogue, data: Data) -> Catalogue:
+    agent = SendingAgent(
+        key=data["key"], name=data["name"], active=True, message=AgentMessage.from_data(data["message"]), version=1
+    )
+    return replace(catalogue, agents={**catalogue.agents, agent.key: agent})
+
+
+def _agent_updated(catalogue: Catalogue, data: Data) -> Catalogue:
+    held = catalogue.agents[data["key"]]
+    agent = replace(
+        held,
+        name=data.get("name", held.name),
+        active=data.get("active", held.active),
+        message=AgentMessage.from_data(data["message"]) if "message" in data else held.message,
+        version=held.version + 1,
+    )
+    return replace(catalogue, agents={**catalogue.agents, agent.key: agent})
+
+
 def _shared(catalogue: Catalogue, profile_key: str, purpose_key: str) -> Catalogue:
     held = catalogue.profiles.get(profile_key)
     if held is None or purpose_key in held.purposes:
@@ -219,4 +240,6 @@ _APPLY = {
     EventType.TOPIC_CREATED: _topic_created,
     EventType.TOPIC_UPDATED: _topic_updated,
     EventType.SIGNING_KEY_ADDED: _signing_key_added,
+    EventType.AGENT_CONFIGURED: _agent_configured,
+    EventType.AGENT_UPDATED: _agent_updated,
 }

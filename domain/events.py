@@ -15,6 +15,8 @@ names a person. Wire forms never change: a change makes a new version of the typ
     TopicCreated              key, name, description?, purpose, guid?
     TopicUpdated              key, purpose, name?, description?, active?, guid?
     SigningKeyAdded           verifierKey: from here on checkpoints are signed with this key
+    AgentConfigured           key, name, message: {profile, purpose, topic?, channel}
+    AgentUpdated              key, name?, message? (whole), active?
     ConsentCaptured           see ConsentCaptured.to_data
     DoubleOptInRequested      channel, profile, purpose, topics?, expiresAt
     DoubleOptInConfirmed      channel, purpose, requested (position); the captures that it leads to follow it
@@ -51,6 +53,8 @@ class EventType(StrEnum):
     TOPIC_CREATED = "TopicCreated"
     TOPIC_UPDATED = "TopicUpdated"
     SIGNING_KEY_ADDED = "SigningKeyAdded"
+    AGENT_CONFIGURED = "AgentConfigured"
+    AGENT_UPDATED = "AgentUpdated"
     CONSENT_CAPTURED = "ConsentCaptured"
     DOUBLE_OPT_IN_REQUESTED = "DoubleOptInRequested"
     DOUBLE_OPT_IN_CONFIRMED = "DoubleOptInConfirmed"
@@ -72,6 +76,8 @@ CURRENT_VERSIONS: Mapping[EventType, int] = {
     EventType.TOPIC_CREATED: 1,
     EventType.TOPIC_UPDATED: 1,
     EventType.SIGNING_KEY_ADDED: 1,
+    EventType.AGENT_CONFIGURED: 1,
+    EventType.AGENT_UPDATED: 1,
     EventType.CONSENT_CAPTURED: 2,
     EventType.DOUBLE_OPT_IN_REQUESTED: 1,
     EventType.DOUBLE_OPT_IN_CONFIRMED: 1,

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from domain import catalogue_commands as commands
+from domain.agents import SendingAgent
 from domain.catalogue import Catalogue, ComplianceProfile, Purpose, Topic
 from domain.catalogue_import import import_catalogue as decide_import
 from domain.catalogue_import import items_of
@@ -20,7 +21,7 @@ from projections.catalogue import CATALOGUE_STREAM
 
 PROFILES = "compliance-profile"
 Decide = Callable[[Catalogue], Sequence[CatalogueDraft]]
-Item = TypeVar("Item", ComplianceProfile, Purpose, Topic)
+Item = TypeVar("Item", ComplianceProfile, Purpose, Topic, SendingAgent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ async def update_profile(
         caller,
         "updateComplianceProfile",
         lambda catalogue: commands.update_profile(catalogue, **fields),
-        _given(fields),
+        given_fields(fields),
         idempotency_key,
     )
     return Changed(after.profile(fields["ref"]), after)
@@ -150,7 +151,7 @@ async def update_purpose(
         caller,
         "updatePurpose",
         lambda catalogue: commands.update_purpose(catalogue, **fields),
-        _given(fields),
+        given_fields(fields),
         idempotency_key,
     )
     return Changed(after.purpose(fields["ref"]), after)
@@ -195,7 +196,7 @@ async def update_topic(
         caller,
         "updateTopic",
         lambda catalogue: commands.update_topic(catalogue, **fields),
-        _given(fields),
+        given_fields(fields),
         idempotency_key,
     )
     return Changed(after.topic(fields["ref"]), after)
@@ -210,7 +211,7 @@ async def update_tenant(
         caller,
         "updateTenant",
         lambda catalogue: commands.update_tenant(catalogue, **fields),
-        _given(fields),
+        given_fields(fields),
         idempotency_key,
     )
     return after
@@ -254,7 +255,7 @@ async def import_catalogue(
     return events, items_of(document)
 
 
-def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
+def given_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of an update that were given, None (which clears) told apart from not given."""
     return {
         name: "\0cleared" if value is None else value

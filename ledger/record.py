@@ -115,6 +115,7 @@ async def opt_out_of_all(
     reason: str | None = None,
     effective_at: datetime | None = None,
     idempotency_key: str | None = None,
+    actor: Actor = SYSTEM,
 ) -> Recorded:
     """One OPTED_OUT for each COMMERCIAL purpose of the profile, or of the tenant; inactive ones included, no topics."""
     subject = subject_of_address(tenant, channel, address)
@@ -131,9 +132,12 @@ async def opt_out_of_all(
             "source": source,
             "reason": reason,
             "effectiveAt": effective_at,
+            # Keys that were used before an actor could be named keep their meaning.
+            "actor": None if actor == SYSTEM else [actor.kind, actor.id],
         },
     )
-    evidence, _ = given_evidence(None, {"reason": own_reason})
+    actor_id = under("actor", lambda: clean_text(actor.id, field="id", chars_max=200))
+    evidence, _ = given_evidence(None, {"reason": own_reason, "actorId": actor_id})
 
     def decide(recorded_at: datetime) -> list[Draft]:
         catalogue = tenant.catalogue
@@ -153,7 +157,7 @@ async def opt_out_of_all(
                     claimed_effective_at=_claimed(effective_at, effective),
                     trust="SERVER_KEY",
                 ),
-                SYSTEM.kind,
+                actor.kind,
                 evidence,
                 None,
             )

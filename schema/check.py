@@ -144,7 +144,7 @@ class CheckQuery:
         context = info.context
         context.require("check")
         answers = await check.check(context.tenant, _question(context, input, [input.address]))
-        return _decisions(context, input, answers)[0]
+        return decisions(context, input.channel, given(input.known_at), answers)[0]
 
     @strawberry.field(
         description="The same for up to 10,000 addresses at one log position; answers in the order asked, each address "
@@ -154,7 +154,7 @@ class CheckQuery:
         context = info.context
         context.require("check")
         answers = await check.check(context.tenant, _question(context, input, input.addresses))
-        return _decisions(context, input, answers)
+        return decisions(context, input.channel, given(input.known_at), answers)
 
 
 Asked = TypeVar("Asked", CheckConsentInput, CheckConsentsInput)
@@ -175,12 +175,15 @@ def _question(context: RequestContext, input: Asked, addresses: list[str]) -> Qu
     )
 
 
-def _decisions(context: RequestContext, input: Asked, answers: list[Answer]) -> list[ConsentDecision]:
-    view = view_known_at(context, given(input.known_at))
+def decisions(
+    context: RequestContext, channel: Channel, known_at: datetime | None, answers: list[Answer]
+) -> list[ConsentDecision]:
+    """Answers just given, as GraphQL shows them."""
+    view = view_known_at(context, known_at)
     return [
         ConsentDecision(
             answer=answer,
-            answered=Answered(answer, input.channel, given(input.known_at)),
+            answered=Answered(answer, channel, known_at),
             view=view,
             address=answer.address,
             allowed=answer.decision.allowed,

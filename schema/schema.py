@@ -5,6 +5,7 @@ from graphql import GraphQLError
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
+from schema.agents import AgentMutation, AgentQuery
 from schema.catalogue_changes import CatalogueMutation
 from schema.catalogue_queries import CatalogueQuery
 from schema.check import CheckQuery
@@ -22,7 +23,15 @@ from schema.viewer import ViewerQuery
 
 @strawberry.type(description="Questions.")
 class Query(
-    CheckQuery, ContactPointQuery, CatalogueQuery, PagePreviewQuery, HistoryQuery, ProofQuery, ViewerQuery, NodeQuery
+    CheckQuery,
+    ContactPointQuery,
+    CatalogueQuery,
+    PagePreviewQuery,
+    HistoryQuery,
+    ProofQuery,
+    ViewerQuery,
+    AgentQuery,
+    NodeQuery,
 ):
     pass
 
@@ -30,7 +39,7 @@ class Query(
 @strawberry.type(
     description="Changes. Expected refusals come in a payload's `errors`; each change takes an `idempotencyKey`."
 )
-class Mutation(RecordMutation, DoubleOptInMutation, EraseMutation, CatalogueMutation):
+class Mutation(RecordMutation, DoubleOptInMutation, EraseMutation, CatalogueMutation, AgentMutation):
     pass
 
 

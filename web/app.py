@@ -13,6 +13,7 @@ from schema.context import RequestContext
 from schema.schema import build_schema
 from web.authentication import caller_of
 from web.body_limit import BodyLimit
+from web.consent_provider import consent_provider
 from web.graphiql_page import graphiql_file, graphiql_page
 from web.graphql_endpoint import GraphQLEndpoint
 from web.graphql_limits import Limits
@@ -20,6 +21,7 @@ from web.health import healthz, readyz
 from web.inbound import inbound_routes
 from web.log_events import log_events
 from web.log_tiles import log_checkpoint, log_tile
+from web.mcp_endpoint import McpEndpoint
 from web.metrics import Metrics
 from web.pages.routes import page_routes
 from web.request_observer import RequestObserver
@@ -41,6 +43,8 @@ def create_app(ledger: Ledger) -> Starlette:
             Route("/log/{tenant}/checkpoint", log_checkpoint),
             Route("/log/{tenant}/events.ndjson", log_events),
             Route("/log/{tenant}/{path:path}", log_tile),
+            Route("/consent-provider", consent_provider, methods=["POST"]),
+            Route("/mcp", McpEndpoint(ledger)),
             *inbound_routes(),
             *page_routes(),
             Route("/healthz", healthz),

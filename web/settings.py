@@ -59,7 +59,7 @@ def _url(text: str) -> str:
     return text
 
 
-def _public_url(text: str) -> str:
+def http_url(text: str) -> str:
     if re.fullmatch(r"https?://[A-Za-z0-9.:_-]{1,200}(/[A-Za-z0-9._~/-]{0,100})?", text) is None:
         raise ValueError("a URL such as https://prefs.example.com")
     return text.rstrip("/")
@@ -84,7 +84,7 @@ SETTINGS = (
     Setting("master_key_file", "the file of the master key, if it is not in the data folder", None, Path),
     Setting("signing_keys_dir", "the folder of the signing keys, if it is not beside the master key", None, Path),
     Setting("log_host", "the host that names the logs of new tenants, as HOST/log/TENANT", None, _host),
-    Setting("public_url", "where recipients reach this server, as in https://prefs.example.com", None, _public_url),
+    Setting("public_url", "where recipients reach this server, as in https://prefs.example.com", None, http_url),
     Setting("link_valid_days", "for how long links in messages work; by default for ever", None, _between(30, 36_500)),
     Setting("checkpoint_targets", "a TOML file that names where new checkpoints go", None, _targets),
     Setting("log_level", f"how much is logged: {', '.join(LEVELS)}", "info", _level),

@@ -3,7 +3,7 @@
 What is left out is listed here, with the issue that brings it. An entry that is there after all fails.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -45,7 +45,7 @@ LEFT_OUT = {
 }
 
 
-# What we have beyond the contract.
+# What we have beyond the contract: a type, a field or an argument, each with all that is in it.
 ADDED = {
     # "external link with its placeholders and any attribute of the sender"
     "ConsentDecision.unsubscribe(attributes)",
@@ -54,6 +54,15 @@ ADDED = {
     "Query.preferenceCenterPreview(companyAddress)",
     "Query.preferenceCenterPreview(preferenceCenter)",
     "Query.preferenceCenterPreview(profile)",
+    # "a configuration of an agent, so that it only names itself"
+    "Agent",
+    "AgentPayload",
+    "CreateAgentInput",
+    "UpdateAgentInput",
+    "Query.agents",
+    "Query.checkAgentConsent",
+    "Mutation.createAgent",
+    "Mutation.updateAgent",
 }
 
 
@@ -92,13 +101,16 @@ def test_nothing_listed_as_left_out_is_there(contract: dict[str, str], ours: dic
 
 
 def test_nothing_is_added_to_the_contract_unawares(contract: dict[str, str], ours: dict[str, str]) -> None:
-    assert {name for name in ours if name not in contract} == ADDED
+    assert not {name for name in ours if name not in contract and not _is_in(name, ADDED)}
+    assert not [name for name in ADDED if name not in ours or name in contract]
 
 
 def _is_left_out(name: str) -> bool:
-    return any(
-        name == left_out or name.startswith((f"{left_out}.", f"{left_out}(", f"{left_out} ")) for left_out in LEFT_OUT
-    )
+    return _is_in(name, LEFT_OUT)
+
+
+def _is_in(name: str, listed: Iterable[str]) -> bool:
+    return any(name == one or name.startswith((f"{one}.", f"{one}(", f"{one} ")) for one in listed)
 
 
 def _shape(schema: GraphQLSchema) -> Iterator[tuple[str, str]]:

@@ -1,16 +1,19 @@
 """Events: their wire form, old versions read as new ones, and no enumeration member forgotten by a table."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import domain.events
 from domain.addresses import _NORMALISERS, Channel
 from domain.catalogue import DEFAULT_ENFORCEMENT, PurposeType
+from domain.catalogue_fold import _APPLY
 from domain.consent import ConsentSource, ConsentValue
 from domain.decision import _SENTENCES, ReasonCode
-from domain.events import CURRENT_VERSIONS, ConsentCaptured, EventType
+from domain.events import CATALOGUE_TYPES, CURRENT_VERSIONS, ConsentCaptured, EventType
 from domain.upcasting import UnknownEventVersion, upcast
 from tlog import canonical_json
 
@@ -61,7 +64,15 @@ def test_what_this_code_is_too_old_for_is_not_guessed_at(event_type: str, versio
 
 def test_no_table_forgets_a_member() -> None:
     assert set(CURRENT_VERSIONS) == set(EventType)
+    assert set(_APPLY) == CATALOGUE_TYPES
     assert set(_NORMALISERS) == set(Channel)
     assert set(_SENTENCES) == set(ReasonCode)
     assert set(DEFAULT_ENFORCEMENT) == set(PurposeType)
     assert all(set(models) == set(Channel) for models in DEFAULT_ENFORCEMENT.values())
+
+
+@pytest.mark.parametrize("event_type", EventType)
+def test_every_type_is_in_words_for_who_reads_the_log(event_type: EventType) -> None:
+    proofs = (Path(__file__).resolve().parents[2] / "docs" / "proofs.md").read_text("utf-8")
+    assert f"`{event_type}`" in proofs
+    assert f"\n    {event_type}  " in (domain.events.__doc__ or "")

@@ -57,6 +57,20 @@ MUTATIONS: Mapping[str, tuple[str, str, str, dict[str, Any], dict[str, Any]]] = 
         {"input": {"ref": "default", "name": "Renamed"}},
         {"companyAddress": None},
     ),
+    "createAgent": (
+        "$input: CreateAgentInput!",
+        "input: $input",
+        "agent { key name version purpose { name } }",
+        {"input": {"key": "sqa", "name": "Sales", "purpose": "commercial"}},
+        {"channel": "SMS"},
+    ),
+    "updateAgent": (
+        "$input: UpdateAgentInput!",
+        "input: $input",
+        "agent { key name version purpose { name } }",
+        {"input": {"ref": "prepared", "name": "Renamed"}},
+        {"active": False},
+    ),
     "createPurpose": (
         "$input: CreatePurposeInput!",
         "input: $input",
@@ -113,6 +127,7 @@ async def prepare(ask: Asker) -> None:
         """mutation {
           createComplianceProfile(input: {key: "prepared", name: "Prepared", doubleOptIn: EVERY_SUBMISSION}) { errors { code } }
           createTopic(input: {key: "news", name: "News", purpose: "commercial"}) { errors { code } }
+          createAgent(input: {key: "prepared", name: "Prepared", purpose: "commercial"}) { errors { code } }
           recordConsent(input: {address: "ann@example.org", purpose: "tracking", value: OPTED_OUT}) { errors { code } }
         }"""
     )
@@ -126,6 +141,7 @@ async def change_everything(ask: Asker) -> None:
           two: updateComplianceProfile(input: {ref: "prepared", name: "Changed"}) { errors { code } }
           updatePurpose(input: {ref: "commercial", name: "Changed"}) { errors { code } }
           updateTopic(input: {ref: "news", name: "Changed"}) { errors { code } }
+          updateAgent(input: {ref: "prepared", name: "Changed"}) { errors { code } }
           recordConsent(input: {address: "ann@example.org", purpose: "commercial", value: NOT_SET}) { errors { code } }
         }"""
     )

@@ -16,6 +16,7 @@ NEEDS = {
     "check": [
         f"{{ checkConsent(input: {{{CONSENT}}}) {{ allowed }} }}",
         '{ checkConsents(input: {addresses: ["ann@example.org"], purpose: "commercial"}) { allowed } }',
+        '{ checkAgentConsent(agent: "sqa", address: "ann@example.org") { allowed } }',
     ],
     "read": [
         '{ contactPoint(address: "ann@example.org") { id } }',
@@ -39,6 +40,7 @@ NEEDS = {
         f'mutation {{ eraseContactPoint(input: {{address: "nobody@example.org", reason: "asked"}}) {ERRORS} }}',
     ],
     "admin": [
+        "{ preferenceCenterPreview }",
         f'mutation {{ createComplianceProfile(input: {{key: "a", name: "A"}}) {ERRORS} }}',
         f'mutation {{ updateComplianceProfile(input: {{ref: "default", name: "A"}}) {ERRORS} }}',
         'mutation { createPurpose(input: {key: "a", name: "A", type: COMMERCIAL, profiles: ["default"]})'
@@ -48,12 +50,15 @@ NEEDS = {
         f'mutation {{ createTopic(input: {{key: "a", name: "A", purpose: "commercial"}}) {ERRORS} }}',
         f'mutation {{ updateTopic(input: {{ref: "news", name: "A"}}) {ERRORS} }}',
         f'mutation {{ updateTenant(name: "A") {ERRORS} }}',
+        f'mutation {{ createAgent(input: {{key: "a", name: "A", purpose: "commercial"}}) {ERRORS} }}',
+        f'mutation {{ updateAgent(input: {{ref: "none", name: "A"}}) {ERRORS} }}',
     ],
 }
 CASES = [(scope, document) for scope, documents in NEEDS.items() for document in documents]
 ANY_KEY = [
     "{ viewer { scopes tenant { name } application { name } } }",
     "{ complianceProfiles { nodes { name purposes { name topics { name } } } } }",
+    "{ agents { key profile { name } purpose { name } } }",
     '{ complianceProfile(ref: "default") { name } purpose(ref: "commercial") { name } topic(ref: "news") { name } }',
     "{ __schema { types { name } } }",
 ]
@@ -69,6 +74,7 @@ async def prepared(ask: Asker) -> Asker:
     await ask.data(
         """mutation {
           createTopic(input: {key: "news", name: "News", purpose: "commercial"}) { errors { code } }
+          createAgent(input: {key: "sqa", name: "Sales", purpose: "commercial"}) { errors { code } }
           recordConsent(input: {
             address: "ann@example.org", purpose: "commercial", value: OPTED_OUT, reason: "my own words",
             actor: {kind: USER, id: "bob"}, evidence: {ipAddress: "192.0.2.7"}

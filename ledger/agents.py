@@ -1,0 +1,183 @@
+"""Sending agents: configuring them, asking by an agent's name, and recording what a person told one.
+
+An agent's configuration and the decision come from one state of the log: an agent that was switched off, or set to another
+purpose, is never answered for by what it was before.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from domain import agent_commands
+from domain.addresses import Channel
+from domain.agents import AgentMessage, SendingAgent
+from domain.catalogue import Catalogue
+from domain.consent import ActorKind, ConsentSource, ConsentValue
+from domain.refusals import Refusal, RefusalCode
+from ledger.assembly import Caller, Tenant
+from ledger.catalogue import Changed, change, given_fields
+from ledger.check import Answer, Question, check
+from ledger.record import Actor, Capture, Recorded, opt_out_of_all, record_consent
+
+
+async def create_agent(
+    tenant: Tenant, caller: Caller, *, idempotency_key: str | None = None, **fields: Any
+) -> Changed[SendingAgent]:
+    """Configure an agent; see `domain.agent_commands.create_agent`."""
+    after, _ = await change(
+        tenant,
+        caller,
+        "createAgent",
+        lambda catalogue: agent_commands.create_agent(catalogue, **fields),
+        fields,
+        idempotency_key,
+    )
+    return Changed(after.agent(fields["key"]), after)
+
+
+async def update_agent(
+    tenant: Tenant, caller: Caller, *, idempotency_key: str | None = None, **fields: Any
+) -> Changed[SendingAgent]:
+    """Change an agent; see `domain.agent_commands.update_agent`."""
+    after, _ = await change(
+        tenant,
+        caller,
+        "updateAgent",
+        lambda catalogue: agent_commands.update_agent(catalogue, **fields),
+        given_fields(fields),
+        idempotency_key,
+    )
+    return Changed(after.agent(fields["ref"]), after)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentAnswer:
+    """The answer for one address, and the agent as it was configured in that state of the log."""
+
+    agent: SendingAgent
+    answer: Answer
+
+
+async def check_agent(
+    tenant: Tenant, ref: str, addresses: Sequence[str], *, min_position: int | None = None
+) -> list[AgentAnswer]:
+    """May this agent write to these addresses? In the order asked.
+
+    Raises Refusal NOT_FOUND, INACTIVE (the agent, or what its messages name), and what `check` raises.
+    """
+    agent = await find_agent(tenant, ref)
+    while True:
+        _require_active(agent)
+        answers = await check(tenant, _question(agent.message, addresses, min_position))
+        if not answers:
+            return []
+        # The decision may have been taken in a later state of the catalogue than the agent was found in.
+        decided_for = tenant.catalogue_at(answers[0].catalogue_position).agent(ref)
+        if decided_for.message == agent.message and decided_for.active:
+            return [AgentAnswer(decided_for, answer) for answer in answers]
+        agent = decided_for
+
+
+async def find_agent(tenant: Tenant, ref: str) -> SendingAgent:
+    """The agent with this key, inactive or not. Raises Refusal NOT_FOUND, StoreUnavailable."""
+    if ref in tenant.catalogue.agents:
+        return tenant.catalogue.agents[ref]
+    # What is not in the catalogue as held may have been made since.
+    return (await tenant.latest_catalogue()).agent(ref)
+
+
+def agents(catalogue: Catalogue, *, include_inactive: bool) -> list[SendingAgent]:
+    """The agents, in the order in which they were made."""
+    return [agent for agent in catalogue.agents.values() if include_inactive or agent.active]
+
+
+def _question(message: AgentMessage, addresses: Sequence[str], min_position: int | None) -> Question:
+    return Question(
+        channel=message.channel,
+        addresses=addresses,
+        profile=message.profile,
+        purpose=message.purpose,
+        topic=message.topic,
+        min_position=min_position,
+    )
+
+
+def _require_active(agent: SendingAgent) -> None:
+    if not agent.active:
+        raise Refusal(RefusalCode.INACTIVE, f"agent {agent.key} is inactive: it may send nothing", ("agent",))
+
+
+class OptOutScope(StrEnum):
+    """How much a person said no to."""
+
+    TOPIC = "topic"
+    PURPOSE = "purpose"
+    EVERYTHING_COMMERCIAL = "everything_commercial"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToldToStop:
+    """What a person told an agent. `agent` names the agent that was told, if it is configured; all others are refs."""
+
+    channel: Channel | None = None
+    address: str = field(repr=False)
+    agent: str | None = None
+    purpose: str | None = None
+    topic: str | None = None
+    scope: OptOutScope | None = None
+    words: str | None = field(default=None, repr=False)
+    idempotency_key: str | None = field(default=None, repr=False)
+
+
+async def record_opt_out(tenant: Tenant, caller: Caller, told: ToldToStop) -> Recorded:
+    """Record that a person said no, with source and actor AGENT; inactive agents and purposes are no hindrance.
+
+    Silence is taken as the wider: no scope means the whole purpose, and with no purpose either everything commercial.
+    Raises Refusal, StoreUnavailable: then nothing is recorded, or ask again with the same idempotency key.
+    """
+    if told.agent is not None and (told.purpose is not None or told.topic is not None):
+        raise Refusal(
+            RefusalCode.INVALID, "an agent has its purpose and topic: name it or them, not both", ("purpose",)
+        )
+    message = None if told.agent is None else (await find_agent(tenant, told.agent)).message
+    purpose = told.purpose if message is None else message.purpose
+    topic = told.topic if message is None else message.topic
+    channel = told.channel or (Channel.EMAIL if message is None else message.channel)
+    if topic is not None and purpose is None:
+        raise Refusal(RefusalCode.INVALID, "a topic is named with its purpose", ("purpose",))
+    scope = told.scope or (OptOutScope.EVERYTHING_COMMERCIAL if purpose is None else OptOutScope.PURPOSE)
+    actor = Actor(kind=ActorKind.AGENT, id=told.agent)
+    if scope is OptOutScope.EVERYTHING_COMMERCIAL:
+        return await opt_out_of_all(
+            tenant,
+            caller,
+            channel=channel,
+            address=told.address,
+            source=ConsentSource.AGENT,
+            reason=told.words,
+            idempotency_key=told.idempotency_key,
+            actor=actor,
+        )
+    if purpose is None:
+        raise Refusal(RefusalCode.INVALID, f"scope {scope} needs an agent or a purpose", ("scope",))
+    if scope is OptOutScope.TOPIC and topic is None:
+        raise Refusal(RefusalCode.INVALID, "scope topic needs a topic, and none is named or configured", ("scope",))
+    if scope is OptOutScope.PURPOSE and topic is not None:
+        # A topic of another purpose is a mistake about what the person said no to, even where the topic does not count.
+        (await tenant.latest_catalogue()).capture_subject(purpose, topic, value=ConsentValue.OPTED_OUT)
+    return await record_consent(
+        tenant,
+        caller,
+        Capture(
+            channel=channel,
+            address=told.address,
+            purpose=purpose,
+            topic=topic if scope is OptOutScope.TOPIC else None,
+            value=ConsentValue.OPTED_OUT,
+            source=ConsentSource.AGENT,
+            reason=told.words,
+            actor=actor,
+            idempotency_key=told.idempotency_key,
+        ),
+    )

@@ -1,0 +1,153 @@
+"""What is known of one contact point, gathered once, with the proof of each event: what every form of a record is made from.
+
+Knows no form. A fact that nobody recorded is not here, so that no form can hold it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from domain.addresses import Channel
+from domain.catalogue import Catalogue, ComplianceProfile, Purpose, Topic
+from domain.consent import RESTRICTIVENESS, ConsentSource, ConsentValue
+from domain.events import EventType
+from domain.refusals import Refusal, RefusalCode
+from domain.time import format_instant
+from domain.upcasting import upcast
+from eventstore import read, tree
+from eventstore.read import StoredEntry
+from ledger import history
+from ledger.assembly import Tenant
+from ledger.checkpoints import SignedCheckpoint, checkpoint
+from projections.contact_points import ContactPoint
+from tlog.note import encode_base64
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A field that a form must have and nobody recorded; `record` is the event's id, None where it is of the whole."""
+
+    field: str
+    why: str
+    record: str | None = None
+
+    def to_json(self) -> dict[str, str]:
+        """As a report shows it."""
+        said = {"field": self.field, "why": self.why}
+        return said if self.record is None else {**said, "record": self.record}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """One event, opened, with its proof."""
+
+    stored: StoredEntry
+    data: Mapping[str, Any]
+    personal: Mapping[str, Any] = field(repr=False)
+    proof: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        """The event's id."""
+        return str(self.stored.entry.event_id)
+
+    @property
+    def value(self) -> ConsentValue:
+        """What a capture says."""
+        return ConsentValue(self.data["value"])
+
+    @property
+    def source(self) -> ConsentSource:
+        """By which way a capture came."""
+        return ConsentSource(self.data["source"])
+
+    @property
+    def level(self) -> tuple[str, str | None, str]:
+        """The purpose, topic and unit that a capture is about."""
+        return self.data["purpose"], self.data.get("topic"), self.data["unit"]
+
+    @property
+    def chosen_at(self) -> str:
+        """When the person chose, in UTC."""
+        entry = self.stored.entry
+        return format_instant(entry.effective_at or entry.recorded_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """Everything known of one contact point at one checkpoint."""
+
+    contact_point: UUID
+    channel: Channel
+    address: str = field(repr=False)
+    created_at: str
+    tenant_key: str
+    catalogue: Catalogue
+    profile: ComplianceProfile
+    events: tuple[Fact, ...]
+    checkpoint: SignedCheckpoint
+
+    @property
+    def captures(self) -> list[Fact]:
+        """The changes of consent: of each level the last is the one that counts."""
+        found = [fact for fact in self.events if fact.stored.entry.type == EventType.CONSENT_CAPTURED]
+        return sorted(found, key=lambda fact: (fact.chosen_at, RESTRICTIVENESS[fact.value], fact.stored.position))
+
+    def purpose(self, fact: Fact) -> Purpose:
+        """The purpose that a capture is about."""
+        return self.catalogue.purposes[fact.data["purpose"]]
+
+    def topic(self, fact: Fact) -> Topic | None:
+        """The topic that a capture is about."""
+        topic = fact.data.get("topic")
+        return None if topic is None else self.catalogue.topics[topic]
+
+
+async def facts_of(tenant: Tenant, channel: Channel, address: str, *, profile: str = "default") -> Facts:
+    """What is known at this address. Raises Refusal NOT_FOUND, INVALID_ADDRESS, and what `checkpoint` raises."""
+    held = await history.find_contact_point(tenant, channel, address)
+    if held is None or held.erasing:
+        raise Refusal(
+            RefusalCode.NOT_FOUND, "nothing is recorded for this address; what was erased has no address", ("address",)
+        )
+    return await _facts(tenant, held, profile)
+
+
+async def _facts(tenant: Tenant, held: ContactPoint, profile: str) -> Facts:
+    signed = await checkpoint(tenant)
+    size = signed.checkpoint.size
+    catalogue = await tenant.latest_catalogue()
+    async with tenant.ledger.connection() as connection:
+        streams = await read.streams(connection, tenant.id, [held.id], to_position=size - 1)
+        events = streams[held.id]
+        proofs = await tree.inclusion_proofs(connection, tenant.id, [event.position for event in events], size)
+    opened = await history.evidence(tenant, events)
+    addresses = await history.addresses(tenant, [held.id])
+    if held.id not in addresses:
+        # Erased since it was found.
+        raise Refusal(RefusalCode.NOT_FOUND, "nothing is recorded for this address any more", ("address",))
+    return Facts(
+        contact_point=held.id,
+        channel=held.channel,
+        address=addresses[held.id],
+        created_at=format_instant(held.created_at),
+        tenant_key=tenant.key,
+        catalogue=catalogue,
+        profile=catalogue.profile(profile),
+        events=tuple(
+            Fact(
+                stored=event,
+                data=upcast(event.entry.type, event.entry.version, event.entry.data),
+                personal=opened.get(event.position, {}),
+                proof={
+                    "position": event.position,
+                    "leafHash": encode_base64(event.leaf_hash),
+                    "inclusion": [encode_base64(node) for node in proofs[event.position]],
+                    "checkpoint": signed.note,
+                },
+            )
+            for event in events
+        ),
+        checkpoint=signed,
+    )

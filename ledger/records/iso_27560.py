@@ -1,0 +1,202 @@
+"""Consent records after ISO/IEC TS 27560, as JSON-LD in the words of the Data Privacy Vocabulary 2.3.
+
+One record for each capture; a later one of the same purpose and topic names the one before it. The names are those that the
+vocabulary and its schema define: `#record` and `#receipt`, and ConsentRevoked where someone else than the person ended it.
+A mandatory field that nobody recorded is left out, and named in the report.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from domain.addresses import Channel
+from domain.consent import ActorKind, ConsentSource, ConsentValue
+from domain.time import format_instant
+from ledger.records.facts import Fact, Facts, Missing
+
+SCHEMA = "https://w3id.org/dpv/schema/dpv-27560"
+_CONTEXT = {
+    "consentry": "urn:consentry:",
+    "dcat": "http://www.w3.org/ns/dcat#",
+    "dct": "http://purl.org/dc/terms/",
+    "dpv": "https://w3id.org/dpv#",
+    "pd": "https://w3id.org/dpv/pd#",
+    "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+    "xsd": "http://www.w3.org/2001/XMLSchema#",
+}
+_PERSONAL_DATA: Mapping[Channel, str] = {
+    Channel.EMAIL: "pd:EmailAddress",
+    Channel.SMS: "pd:TelephoneNumber",
+    Channel.VOICE: "pd:TelephoneNumber",
+}
+# By these the person speaks; by the others somebody else does.
+_OF_THE_PERSON = frozenset(
+    (
+        ConsentSource.FORM,
+        ConsentSource.PREFERENCE_CENTER,
+        ConsentSource.ONE_CLICK_UNSUBSCRIBE,
+        ConsentSource.SMS_KEYWORD,
+        ConsentSource.EMAIL_REPLY,
+        ConsentSource.VOICE,
+        ConsentSource.PAPER,
+        ConsentSource.COMPLAINT,
+        ConsentSource.AGENT,
+    )
+)
+
+
+def iso_27560(facts: Facts, *, receipt_id: UUID, now: datetime) -> dict[str, Any]:
+    """A receipt that holds every record of the contact point, and the report of what is missing."""
+    missing: list[Missing] = []
+    controller = _controller(facts, missing)
+    records: list[dict[str, Any]] = []
+    before: dict[tuple[str, str | None, str], Fact] = {}
+    for fact in facts.captures:
+        records.append(_record(facts, fact, before.get(fact.level), controller, now, missing))
+        before[fact.level] = fact
+    return {
+        "@context": _CONTEXT,
+        "@id": f"urn:uuid:{receipt_id}",
+        "@type": "dpv:ConsentReceipt",
+        "dct:conformsTo": f"{SCHEMA}#receipt",
+        "dct:identifier": str(receipt_id),
+        "dct:created": _instant(format_instant(now)),
+        "dct:hasPart": records,
+        "consentry:missing": [one.to_json() for one in missing],
+    }
+
+
+def _controller(facts: Facts, missing: list[Missing]) -> dict[str, Any]:
+    controller: dict[str, Any] = {
+        "@id": f"urn:consentry:tenant:{facts.tenant_key}",
+        "@type": "dpv:DataController",
+        "dpv:hasName": facts.catalogue.tenant_name,
+    }
+    if facts.profile.company_address is None:
+        missing.append(Missing("party address", f"profile {facts.profile.key} has no companyAddress"))
+    else:
+        controller["dpv:hasAddress"] = facts.profile.company_address
+    missing.append(Missing("party contact", "no setting holds the controller's contact"))
+    return controller
+
+
+def _record(
+    facts: Facts, fact: Fact, before: Fact | None, controller: dict[str, Any], now: datetime, missing: list[Missing]
+) -> dict[str, Any]:
+    def lacks(name: str, why: str) -> None:
+        missing.append(Missing(name, why, fact.id))
+
+    purpose, topic = facts.purpose(fact), facts.topic(fact)
+    process: dict[str, Any] = {
+        "@type": "dpv:Process",
+        "dpv:hasPurpose": _named("purpose", purpose.key, purpose.name, purpose.description),
+        "dpv:hasPersonalData": _personal_data(facts, lacks),
+    }
+    if topic is not None:
+        process["consentry:topic"] = _named("topic", topic.key, topic.name, topic.description)
+    lacks("storage locations", "no setting holds where data is stored")
+    lacks("retention", "no setting holds how long data is kept")
+    lacks("recipients", "no setting holds who receives data")
+    record: dict[str, Any] = {
+        "@id": f"urn:uuid:{fact.id}",
+        "@type": "dpv:ConsentRecord",
+        "dct:conformsTo": f"{SCHEMA}#record",
+        "dct:identifier": fact.id,
+        "dpv:hasDataSubject": {"@id": f"urn:uuid:{facts.contact_point}", "@type": "dpv:DataSubject"},
+        "dpv:hasDataController": controller,
+        "dpv:hasProcess": process,
+        "dpv:hasConsentStatus": _states(fact, before, now, lacks),
+        "consentry:withdrawal": _withdrawal(facts),
+        "consentry:proof": fact.proof,
+    }
+    if before is not None:
+        record["dcat:isVersionOf"] = {"@id": f"urn:uuid:{before.id}"}
+    _put(record, "dpv:hasNotice", _notice(fact, lacks))
+    _put(record, "dct:language", fact.personal.get("locale"))
+    if "locale" not in fact.personal:
+        lacks("language", "the capture names no locale")
+    _put(record, "dpv:hasJurisdiction", fact.data.get("jurisdiction"))
+    if "jurisdiction" not in fact.data:
+        lacks("jurisdiction", "the capture names none")
+    _put(record, "dpv:hasLegalBasis", fact.data.get("legalBasis") or purpose.legal_basis)
+    return record
+
+
+def _personal_data(facts: Facts, lacks: Any) -> dict[str, Any]:
+    data: dict[str, Any] = {"rdf:value": facts.address}
+    kind = _PERSONAL_DATA.get(facts.channel)
+    if kind is None:
+        lacks("PII type", f"an address of the channel {facts.channel} may be of any type")
+    else:
+        data["@type"] = kind
+    return data
+
+
+def _notice(fact: Fact, lacks: Any) -> dict[str, Any] | None:
+    text, digest = fact.personal.get("noticeText"), fact.data.get("noticeDigest")
+    if digest is None and text is None:
+        lacks("notice", "the capture has no text of a notice")
+        return None
+    notice: dict[str, Any] = {"@type": "dpv:ConsentNotice"}
+    _put(notice, "dct:description", text)
+    _put(notice, "consentry:sha256", digest)
+    _put(notice, "dct:hasVersion", fact.personal.get("noticeVersion"))
+    _put(notice, "dct:source", fact.personal.get("url"))
+    return notice
+
+
+def _states(fact: Fact, before: Fact | None, now: datetime, lacks: Any) -> list[dict[str, Any]]:
+    by_the_person = fact.stored.entry.actor == ActorKind.RECIPIENT or fact.source in _OF_THE_PERSON
+    state: dict[str, Any] = {
+        "@type": f"dpv:{_state(fact, before, by_the_person=by_the_person)}",
+        "dpv:isIndicatedAtTime": _instant(fact.chosen_at),
+        "dpv:hasIndicationMethod": fact.personal.get("method", str(fact.source)),
+    }
+    if by_the_person:
+        state["dpv:isIndicatedBy"] = "dpv:DataSubject"
+    elif fact.stored.entry.application is not None:
+        state["dpv:isIndicatedBy"] = f"urn:consentry:application:{fact.stored.entry.application}"
+    else:
+        lacks("event entity", "recorded from the command line, which names no application")
+    if fact.value is not ConsentValue.OPTED_IN:
+        return [state]
+    lacks("event type", "no type of consent (expressed, implied) is recorded")
+    until = fact.data.get("validUntil")
+    if until is None:
+        lacks("validity duration", "the opt-in has no validUntil")
+        return [state]
+    state["dpv:hasDuration"] = {"@type": "dpv:UntilTimeDuration", "rdf:value": _instant(until)}
+    if datetime.fromisoformat(until) > now:
+        return [state]
+    return [state, {"@type": "dpv:ConsentExpired", "dpv:isIndicatedAtTime": _instant(until)}]
+
+
+def _state(fact: Fact, before: Fact | None, *, by_the_person: bool) -> str:
+    if fact.value is ConsentValue.OPTED_IN:
+        return "ConsentGiven"
+    if fact.value is ConsentValue.NOT_SET:
+        return "ConsentUnknown"
+    if before is None or before.value is not ConsentValue.OPTED_IN:
+        return "ConsentRefused"
+    return "ConsentWithdrawn" if by_the_person else "ConsentRevoked"
+
+
+def _withdrawal(facts: Facts) -> str:
+    link = facts.profile.external_link
+    return "by the link and the one-click header of each message" + ("" if link is None else f", or at {link}")
+
+
+def _named(kind: str, key: str, name: str, description: str | None) -> dict[str, Any]:
+    named: dict[str, Any] = {"@id": f"urn:consentry:{kind}:{key}", "dct:title": name}
+    _put(named, "dct:description", description)
+    return named
+
+
+def _instant(text: str) -> dict[str, str]:
+    return {"@type": "xsd:dateTime", "@value": text}
+
+
+def _put(into: dict[str, Any], name: str, value: object) -> None:
+    if value is not None:
+        into[name] = value

@@ -1,0 +1,97 @@
+"""Everything that is known of one contact point, in words for the person that it belongs to."""
+
+import json
+from collections.abc import Sequence
+
+from domain.time import format_instant
+from eventstore import read
+from ledger.assembly import Tenant
+from ledger.check import ContactabilityRow, contactability_of
+from ledger.records.facts import Fact, Facts
+
+_LABELS = {
+    "reason": "in words of their own",
+    "reasonDescription": "description",
+    "messageId": "message",
+    "actorId": "by whom",
+    "noticeText": "the notice that was shown",
+    "noticeVersion": "its version",
+    "locale": "language",
+    "url": "where",
+    "method": "how",
+    "ipAddress": "IP address",
+    "userAgent": "browser",
+    "attributes": "further evidence",
+    "dynamicsId": "id in Dynamics",
+}
+
+
+async def subject_access(tenant: Tenant, facts: Facts) -> str:
+    """The whole of it. Raises StoreUnavailable."""
+    lines = [
+        f"What {facts.catalogue.tenant_name} knows of {facts.address}",
+        "",
+        f"Channel {facts.channel}, known since {facts.created_at} under the id {facts.contact_point}.",
+        "",
+        "What holds now",
+    ]
+    for profile in facts.catalogue.profiles.values():
+        if profile.active:
+            [rows] = await contactability_of(tenant, [(facts.contact_point, facts.channel)], profile=profile.key)
+            lines += [f"  {profile.name}:", *(_row(row) for row in rows)]
+    lines += ["", f"Everything that happened ({len(facts.events)}), oldest first"]
+    for fact in facts.events:
+        lines += _event(facts, fact)
+    lines += ["", "Who recorded it"]
+    lines += [f"  {name}" for name in _applications(facts.events)]
+    lines += [
+        "",
+        "To change any of it: by the link in each message.",
+        "",
+        "Proof",
+        "  Each position above is one of a log whose state is signed below; `consentry evidence` gives the proofs.",
+        *(f"  {line}" for line in facts.checkpoint.note.splitlines()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+async def nothing_known(tenant: Tenant, address: str) -> str:
+    """The answer where nothing is recorded. Says nothing of what may have been erased: that has no address any more."""
+    async with tenant.ledger.connection() as connection:
+        head = await read.head(connection, tenant.id)
+    return (
+        f"{tenant.catalogue.tenant_name} has recorded nothing for {address}, up to position {head.size - 1} of its log.\n"
+        "If it was erased, a keyed mark that names nobody may keep it from being written to again.\n"
+    )
+
+
+def _row(row: ContactabilityRow) -> str:
+    level = row.purpose.name if row.topic is None else f"{row.purpose.name}, {row.topic.name}"
+    reasons = " ".join(reason.message for reason in row.decision.reasons)
+    return f"    {level}: {row.value}, {row.contactability}. {reasons}"
+
+
+def _event(facts: Facts, fact: Fact) -> Sequence[str]:
+    entry = fact.stored.entry
+    lines = [f"  {entry.position}: {entry.type}, recorded {format_instant(entry.recorded_at)} by {_recorder(fact)}"]
+    if entry.effective_at is not None:
+        lines.append(f"    counts from: {format_instant(entry.effective_at)}")
+    for name, value in sorted(fact.data.items()):
+        lines.append(f"    {name}: {_text(value)}")
+    for name, value in sorted(fact.personal.items()):
+        lines.append(f"    {_LABELS.get(name, name)}: {_text(value)}")
+    return lines
+
+
+def _recorder(fact: Fact) -> str:
+    entry = fact.stored.entry
+    return f"{entry.application or 'the command line'}, actor {entry.actor}"
+
+
+def _applications(events: Sequence[Fact]) -> list[str]:
+    return sorted({fact.stored.entry.application or "the command line" for fact in events})
+
+
+def _text(value: object) -> str:
+    """A value on one line: what somebody typed cannot pretend to be a line of ours."""
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,233 @@
+"""Records for people and authorities: every mandatory field is there or named as missing, none is made up, each has its proof."""
+
+import json
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from domain.addresses import Channel
+from domain.consent import ActorKind, ConsentSource, ConsentValue
+from domain.refusals import Refusal, RefusalCode
+from ledger.assembly import Caller, Tenant
+from ledger.catalogue import create_topic, update_profile
+from ledger.erasure import erase_contact_point
+from ledger.given_evidence import Evidence
+from ledger.log_export import log_lines
+from ledger.record import Actor, Capture, record_consent
+from ledger.records.facts import Facts, facts_of
+from ledger.records.iso_27560 import iso_27560
+from ledger.records.kantara import kantara
+from ledger.records.subject_access import nothing_known, subject_access
+from tests.conftest import Clock
+from tlog.checkpoint import open_checkpoint
+from tlog.hashing import leaf_hash
+from tlog.note import VerifierKey, decode_base64
+from tlog.verify import verify_inclusion
+
+ADA = "ada@example.org"
+RECIPIENT = Actor(kind=ActorKind.RECIPIENT)
+EVIDENCE = Evidence(
+    notice_text="We write monthly.\nYes?",
+    notice_version="7",
+    locale="en",
+    url="https://a.example/form",
+    method="box ticked",
+)
+NOW = datetime(2026, 6, 10, tzinfo=UTC)
+
+
+async def capture(tenant: Tenant, caller: Caller, value: str, **given: Any) -> None:
+    fields = {"channel": Channel.EMAIL, "address": ADA, "purpose": "commercial", "value": ConsentValue(value), **given}
+    await record_consent(tenant, caller, Capture(**fields))
+
+
+async def facts(tenant: Tenant, **given: Any) -> Facts:
+    return await facts_of(tenant, Channel.EMAIL, ADA, **given)
+
+
+def iso(known: Facts, now: datetime = NOW) -> dict[str, Any]:
+    return iso_27560(known, receipt_id=uuid.UUID(int=4), now=now)
+
+
+def proven(known: Facts, proof: Any, entries: dict[int, bytes]) -> None:
+    """That the proof leads from the very entry to the checkpoint, checked as a stranger does."""
+    position = proof["position"]
+    keys = [VerifierKey.parse(text) for text in known.catalogue.verifier_keys]
+    checkpoint, _ = open_checkpoint(proof["checkpoint"], keys)
+    assert decode_base64(proof["leafHash"]) == leaf_hash(entries[position])
+    hashes = [decode_base64(node) for node in proof["inclusion"]]
+    verify_inclusion(position, checkpoint.size, leaf_hash(entries[position]), hashes, checkpoint.root)
+
+
+@pytest.fixture
+async def full(tenant: Tenant, caller: Caller) -> Tenant:
+    await update_profile(tenant, caller, ref="default", company_address="1 Main Street, Dublin")
+    await create_topic(tenant, caller, key="news", name="News", purpose="commercial")
+    await capture(
+        tenant, caller, "OPTED_IN", evidence=EVIDENCE, jurisdiction="IE", legal_basis="consent", actor=RECIPIENT,
+        source=ConsentSource.FORM, valid_until=datetime(2200, 1, 1, tzinfo=UTC),
+        effective_at=datetime(2026, 5, 1, 12, tzinfo=UTC),
+    )  # fmt: skip
+    await capture(tenant, caller, "OPTED_IN", topic="news")
+    await capture(tenant, caller, "OPTED_OUT", source=ConsentSource.ONE_CLICK_UNSUBSCRIBE, actor=RECIPIENT)
+    return tenant
+
+
+async def test_a_record_of_iso_27560_holds_what_was_recorded(full: Tenant) -> None:
+    known = await facts(full)
+    receipt = iso(known)
+    assert receipt["dct:conformsTo"] == "https://w3id.org/dpv/schema/dpv-27560#receipt"
+    assert receipt["dct:identifier"] == str(uuid.UUID(int=4))
+    first = receipt["dct:hasPart"][0]
+    assert first["dct:conformsTo"] == "https://w3id.org/dpv/schema/dpv-27560#record"
+    assert first["dpv:hasDataSubject"]["@id"] == f"urn:uuid:{known.contact_point}"
+    assert first["dpv:hasDataController"]["dpv:hasName"] == "Test"
+    assert first["dpv:hasDataController"]["dpv:hasAddress"] == "1 Main Street, Dublin"
+    assert first["dpv:hasNotice"]["dct:description"] == "We write monthly.\nYes?"
+    assert first["dpv:hasNotice"]["dct:hasVersion"] == "7"
+    assert (first["dct:language"], first["dpv:hasJurisdiction"], first["dpv:hasLegalBasis"]) == ("en", "IE", "consent")
+    assert first["dpv:hasProcess"]["dpv:hasPurpose"]["dct:title"] == "Commercial"
+    assert first["dpv:hasProcess"]["dpv:hasPersonalData"] == {"@type": "pd:EmailAddress", "rdf:value": ADA}
+    [state] = first["dpv:hasConsentStatus"]
+    assert state["@type"] == "dpv:ConsentGiven"
+    assert state["dpv:isIndicatedAtTime"]["@value"] == "2026-05-01T12:00:00.000000Z"
+    assert state["dpv:isIndicatedBy"] == "dpv:DataSubject"
+    assert state["dpv:hasDuration"]["@type"] == "dpv:UntilTimeDuration"
+    # A vocabulary that is not declared would make it no JSON-LD.
+    prefixes = {
+        name.split(":")[0]
+        for name in json.dumps(receipt).replace('"', " ").split()
+        if name.startswith(("dpv:", "dct:", "pd:"))
+    }
+    assert prefixes <= set(receipt["@context"])
+
+
+async def test_what_nobody_recorded_is_named_and_not_made_up(tenant: Tenant, caller: Caller) -> None:
+    await capture(tenant, caller, "OPTED_IN")
+    receipt = iso(await facts(tenant))
+    [record] = receipt["dct:hasPart"]
+    named = {one["field"] for one in receipt["consentry:missing"]}
+    assert named == {
+        "party address", "party contact", "storage locations", "retention", "recipients", "notice", "language",
+        "jurisdiction", "event type", "validity duration",
+    }  # fmt: skip
+    for absent in ("dpv:hasNotice", "dct:language", "dpv:hasJurisdiction", "dpv:hasLegalBasis"):
+        assert absent not in record
+    assert "dpv:hasDuration" not in record["dpv:hasConsentStatus"][0]
+    assert {one.get("record") for one in receipt["consentry:missing"]} == {None, record["dct:identifier"]}
+    [kept] = kantara(await facts(tenant), now=NOW)["receipts"]
+    assert {one["field"] for one in kept["missing"]} == {
+        "jurisdiction", "policyUrl", "sensitive", "spiCat", "piiControllers.address", "piiControllers.contact",
+        "piiControllers.email", "piiControllers.phone", "services.purposes.termination",
+        "services.purposes.consentType", "services.purposes.thirdPartyDisclosure",
+    }  # fmt: skip
+    for one in kept["missing"]:
+        assert one["field"].split(".")[-1] not in json.dumps(kept["receipt"])
+
+
+@pytest.mark.parametrize(
+    ("given", "state"),
+    [
+        ([("OPTED_IN", {})], "ConsentGiven"),
+        ([("OPTED_OUT", {})], "ConsentRefused"),
+        ([("OPTED_IN", {}), ("OPTED_OUT", {"actor": RECIPIENT})], "ConsentWithdrawn"),
+        ([("OPTED_IN", {}), ("OPTED_OUT", {"source": ConsentSource.SMS_KEYWORD})], "ConsentWithdrawn"),
+        ([("OPTED_IN", {}), ("OPTED_OUT", {"source": ConsentSource.OPERATOR})], "ConsentRevoked"),
+        ([("OPTED_IN", {}), ("NOT_SET", {})], "ConsentUnknown"),
+        ([("OPTED_IN", {}), ("NOT_SET", {}), ("OPTED_OUT", {"actor": RECIPIENT})], "ConsentRefused"),
+    ],
+)
+async def test_the_state_is_one_that_the_vocabulary_defines(
+    tenant: Tenant, caller: Caller, given: list[tuple[str, dict[str, Any]]], state: str
+) -> None:
+    for value, fields in given:
+        await capture(tenant, caller, value, **fields)
+    record = iso(await facts(tenant))["dct:hasPart"][-1]
+    assert record["dpv:hasConsentStatus"][-1]["@type"] == f"dpv:{state}"
+
+
+async def test_records_of_one_purpose_are_a_chain_and_those_of_another_are_not(full: Tenant) -> None:
+    records = iso(await facts(full))["dct:hasPart"]
+    of_purpose = [record for record in records if "consentry:topic" not in record["dpv:hasProcess"]]
+    assert "dcat:isVersionOf" not in of_purpose[0]
+    assert of_purpose[1]["dcat:isVersionOf"] == {"@id": of_purpose[0]["@id"]}
+    [of_topic] = [record for record in records if "consentry:topic" in record["dpv:hasProcess"]]
+    assert "dcat:isVersionOf" not in of_topic
+
+
+async def test_an_expired_opt_in_is_told_as_expired(clocked_tenant: Tenant, caller: Caller, clock: Clock) -> None:
+    await capture(clocked_tenant, caller, "OPTED_IN", valid_until=clock.now + timedelta(days=1))
+    known = await facts(clocked_tenant)
+    for days, states in ((0, ["dpv:ConsentGiven"]), (1, ["dpv:ConsentGiven", "dpv:ConsentExpired"])):
+        now = clock.now + timedelta(days=days)
+        [record] = iso(known, now)["dct:hasPart"]
+        assert [state["@type"] for state in record["dpv:hasConsentStatus"]] == states
+        assert kantara(known, now=now)["receipts"][0]["stillStands"] is (days == 0)
+
+
+async def test_a_receipt_of_kantara_is_one_opt_in(full: Tenant) -> None:
+    whole = kantara(await facts(full), now=NOW)
+    first, news = whole["receipts"]
+    receipt = first["receipt"]
+    assert receipt["version"] == "KI-CR-v1.1.0"
+    assert receipt["consentTimestamp"] == 1_777_636_800
+    assert isinstance(receipt["consentTimestamp"], int)
+    assert receipt["collectionMethod"] == "FORM: box ticked"
+    assert (receipt["jurisdiction"], receipt["language"], receipt["piiPrincipalId"]) == ("IE", "en", ADA)
+    assert receipt["piiControllers"] == [
+        {"piiController": "Test", "address": {"streetAddress": "1 Main Street, Dublin"}}
+    ]
+    [service] = receipt["services"]
+    assert service["purposes"][0]["purposeCategory"] == ["COMMERCIAL"]
+    assert service["purposes"][0]["termination"] == "2200-01-01T00:00:00.000000Z"
+    assert news["receipt"]["services"][0]["purposes"][0]["purpose"] == "Commercial: News"
+    assert (first["stillStands"], news["stillStands"]) == (False, True)
+
+
+async def test_an_old_opt_in_that_comes_late_does_not_stand(tenant: Tenant, caller: Caller) -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    await capture(tenant, caller, "OPTED_OUT", effective_at=at)
+    await capture(tenant, caller, "OPTED_IN", effective_at=at)
+    await capture(tenant, caller, "OPTED_IN", effective_at=at - timedelta(days=1))
+    assert [one["stillStands"] for one in kantara(await facts(tenant), now=NOW)["receipts"]] == [False, False]
+
+
+async def test_each_record_leads_to_its_proof(full: Tenant) -> None:
+    known = await facts(full)
+    lines = [json.loads(line) async for line in log_lines(full)][1:]
+    entries = {line["position"]: decode_base64(line["entry"]) for line in lines}
+    for record in iso(known)["dct:hasPart"]:
+        proven(known, record["consentry:proof"], entries)
+    for one in kantara(known, now=NOW)["receipts"]:
+        proven(known, one["proof"], entries)
+
+
+async def test_subject_access_tells_everything_in_words(full: Tenant) -> None:
+    known = await facts(full)
+    text = await subject_access(full, known)
+    for said in (
+        ADA, "Default:", "Commercial: OPTED_OUT, WILL_NOT_SEND. Opted out of purpose commercial.", "Commercial, News: OPTED_IN",
+        '"We write monthly.\\nYes?"', '"https://a.example/form"', "actor RECIPIENT", "Who recorded it\n  tests\n",
+        known.checkpoint.note.splitlines()[0],
+    ):  # fmt: skip
+        assert said in text
+    assert all(f"  {fact.stored.position}: " in text for fact in known.events)
+
+
+async def test_what_is_unknown_or_erased_is_told_as_such(full: Tenant, caller: Caller) -> None:
+    await erase_contact_point(full, caller, channel=Channel.EMAIL, address=ADA, reason="asked")
+    with pytest.raises(Refusal) as refused:
+        await facts(full)
+    assert refused.value.code is RefusalCode.NOT_FOUND
+    assert "has recorded nothing" in await nothing_known(full, ADA)
+    with pytest.raises(Refusal) as refused:
+        await facts_of(full, Channel.EMAIL, "none")
+    assert refused.value.code is RefusalCode.INVALID_ADDRESS
+
+
+async def test_a_profile_that_is_not_there_is_refused(full: Tenant) -> None:
+    with pytest.raises(Refusal) as refused:
+        await facts(full, profile="none")
+    assert (refused.value.code, refused.value.path) == (RefusalCode.NOT_FOUND, ("profile",))
