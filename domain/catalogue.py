@@ -125,14 +125,23 @@ class BusinessUnit:
 
 @dataclass(frozen=True, slots=True)
 class MessageSubject:
-    """What a message names: a profile, a purpose of it, and perhaps a topic of that purpose."""
+    """What a message names: a profile, a purpose of it, and perhaps a topic of that purpose.
+
+    `asked_unit` is the business unit that a check names to stand for the profile's.
+    """
 
     profile: ComplianceProfile
     purpose: Purpose
     topic: Topic | None
+    asked_unit: str | None = None
+
+    @property
+    def unit(self) -> str:
+        """The unit whose records count after those of the purpose's unit."""
+        return self.profile.unit if self.asked_unit is None else self.asked_unit
 
 
-Item = TypeVar("Item", Purpose, Topic, ComplianceProfile)
+Item = TypeVar("Item", Purpose, Topic, ComplianceProfile, BusinessUnit)
 
 
 def _nothing() -> Mapping[str, str]:
@@ -169,6 +178,10 @@ class Catalogue:
         """The topic that `ref`, a key or GUID, names. Raises Refusal NOT_FOUND."""
         return _found(self.topics, ref, self.topic_guids, "topic", field)
 
+    def unit(self, ref: str, *, field: str = "businessUnit") -> BusinessUnit:
+        """The business unit that `ref` names. Raises Refusal NOT_FOUND."""
+        return _found(self.units, ref, None, "business unit", field)
+
     def topics_of(self, purpose: str) -> list[Topic]:
         """The topics of a purpose, in the order in which they were made."""
         return [topic for topic in self.topics.values() if topic.purpose == purpose]
@@ -190,8 +203,10 @@ class Catalogue:
             )
         return topic
 
-    def message(self, profile_ref: str, purpose_ref: str, topic_ref: str | None) -> MessageSubject:
-        """What a new message names (rule 1 of The decision).
+    def message(
+        self, profile_ref: str, purpose_ref: str, topic_ref: str | None, unit_ref: str | None = None
+    ) -> MessageSubject:
+        """What a new message names (rule 1 of The decision), and perhaps the unit that stands for the profile's.
 
         Raises Refusal NOT_FOUND, INACTIVE, PURPOSE_OUTSIDE_PROFILE, TOPIC_OUTSIDE_PURPOSE.
         """
@@ -207,7 +222,7 @@ class Catalogue:
         for item, name in ((profile, "profile"), (purpose, "purpose"), (topic, "topic")):
             if item is not None and not item.active:
                 raise _inactive(name, item.key)
-        return MessageSubject(profile, purpose, topic)
+        return MessageSubject(profile, purpose, topic, None if unit_ref is None else self.unit(unit_ref).key)
 
     def capture_subject(
         self, purpose_ref: str, topic_ref: str | None, *, value: ConsentValue, allow_inactive: bool = False

@@ -70,6 +70,18 @@ def update_tenant(
     return [CatalogueDraft(EventType.TENANT_UPDATED, changes)] if changes else []
 
 
+def create_business_unit(
+    catalogue: Catalogue, *, key: str, name: str, parent: str | None = None
+) -> list[CatalogueDraft]:
+    """A unit below another, by default below the root. A parent is there before its child, and stays: no cycle can be.
+
+    Raises Refusal ALREADY_EXISTS, NOT_FOUND, INVALID.
+    """
+    _new(catalogue.units, clean_key(key, field="key"), "business unit")
+    above = ROOT_UNIT if parent is None else catalogue.unit(parent, field="parent").key
+    return [CatalogueDraft(EventType.BUSINESS_UNIT_CREATED, {"key": key, "name": _name(name), "parent": above})]
+
+
 def create_profile(
     catalogue: Catalogue,
     *,
@@ -305,11 +317,7 @@ def _expect(expected: int | None, version: int) -> None:
 
 
 def _unit(catalogue: Catalogue, ref: str | None) -> str:
-    if ref is None:
-        return ROOT_UNIT
-    if ref not in catalogue.units:
-        raise Refusal(RefusalCode.NOT_FOUND, "there is no business unit with this key", ("businessUnit",))
-    return ref
+    return ROOT_UNIT if ref is None else catalogue.unit(ref).key
 
 
 def _owner(catalogue: Catalogue, ref: str, number: int) -> str:

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from domain import catalogue_commands as commands
-from domain.catalogue import Catalogue, ComplianceProfile, Purpose, Topic
+from domain.catalogue import BusinessUnit, Catalogue, ComplianceProfile, Purpose, Topic
 from domain.catalogue_import import import_catalogue as decide_import
 from domain.catalogue_import import items_of
 from domain.consent import ActorKind
@@ -20,7 +20,7 @@ from projections.catalogue import CATALOGUE_STREAM
 
 PROFILES = "compliance-profile"
 Decide = Callable[[Catalogue], Sequence[CatalogueDraft]]
-Item = TypeVar("Item", ComplianceProfile, Purpose, Topic)
+Item = TypeVar("Item", BusinessUnit, ComplianceProfile, Purpose, Topic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,21 @@ async def first_events(tenant: Tenant, decide: Callable[[], Sequence[CatalogueDr
         return decide() if catalogue.position < 0 else ()
 
     await change(tenant, Caller(None, frozenset()), "createTenant", unless_there, {}, None, actor=ActorKind.SYSTEM)
+
+
+async def create_business_unit(
+    tenant: Tenant, caller: Caller, *, idempotency_key: str | None = None, **fields: Any
+) -> Changed[BusinessUnit]:
+    """Make a business unit; see `domain.catalogue_commands.create_business_unit`."""
+    after, _ = await change(
+        tenant,
+        caller,
+        "createBusinessUnit",
+        lambda catalogue: commands.create_business_unit(catalogue, **fields),
+        fields,
+        idempotency_key,
+    )
+    return Changed(after.unit(fields["key"]), after)
 
 
 async def create_profile(

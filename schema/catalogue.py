@@ -12,6 +12,18 @@ from schema.node_ids import NodeKind, key_node_id
 from schema.nodes import Node
 
 
+@strawberry.type(description="A node in the tenant's tree of units, which own profiles, purposes and consent.")
+class BusinessUnit(Node):
+    view: strawberry.Private["CatalogueView"]
+    key: str
+    name: str
+
+    @strawberry.field(description="The unit above; null for the root, and where the key does not see it.")
+    def parent(self) -> "BusinessUnit | None":
+        held = self.view.catalogue.units.get(self.key)
+        return None if held is None else self.view.unit_if_seen(held.parent)
+
+
 @strawberry.type(description="What a purpose enforces on one channel.")
 class ChannelEnforcement:
     channel: Channel
@@ -44,6 +56,10 @@ class ComplianceProfile(Node):
     external_link: str | None = strawberry.field(description="A preference page of one's own.")
     double_opt_in: DoubleOptInMode
     version: int = strawberry.field(description="The version to give as expectedVersion when changing it.")
+
+    @strawberry.field(description="The unit that owns it: its records count after those of the purpose's unit.")
+    def business_unit(self) -> BusinessUnit:
+        return self.view.unit(self.view.catalogue.profiles[self.key].unit)
 
     @strawberry.field(description="Null where the profile has an external link instead.")
     def preference_center(self) -> PreferenceCenter | None:
@@ -91,6 +107,12 @@ class Purpose(Node):
     def topics(self) -> list["Topic"]:
         return [self.view.topic(topic.key) for topic in self.view.catalogue.topics_of(self.key)]
 
+    @strawberry.field(
+        description="The unit that owns it and its records; by its key alone where it is beyond the key's own unit."
+    )
+    def business_unit(self) -> BusinessUnit:
+        return self.view.unit(self.view.catalogue.purposes[self.key].unit)
+
     @strawberry.field(description="The profiles that share it.")
     def profiles(self) -> list[ComplianceProfile]:
         return [self.view.profile(profile.key) for profile in self.view.catalogue.profiles_of(self.key)]
@@ -113,7 +135,7 @@ class Topic(Node):
 class CatalogueView:
     """A catalogue as GraphQL shows it; each of its items is made once, however many answers name it."""
 
-    __slots__ = ("_profiles", "_purposes", "_topics", "catalogue", "public_url", "tenant")
+    __slots__ = ("_profiles", "_purposes", "_topics", "_units", "catalogue", "public_url", "tenant")
 
     def __init__(self, tenant: Tenant, catalogue: Catalogue) -> None:
         self.tenant = tenant.id
@@ -122,6 +144,25 @@ class CatalogueView:
         self._profiles: dict[str, ComplianceProfile] = {}
         self._purposes: dict[str, Purpose] = {}
         self._topics: dict[str, Topic] = {}
+        self._units: dict[str, BusinessUnit] = {}
+
+    def unit(self, key: str) -> BusinessUnit:
+        """The business unit with this key."""
+        shown = self._units.get(key)
+        if shown is None:
+            # A purpose that is shared with a profile of the caller's unit may be owned by one beyond it.
+            held = self.catalogue.units.get(key)
+            shown = self._units[key] = BusinessUnit(
+                id=key_node_id(self.tenant, NodeKind.BUSINESS_UNIT, key),
+                view=self,
+                key=key,
+                name=key if held is None else held.name,
+            )
+        return shown
+
+    def unit_if_seen(self, key: str | None) -> BusinessUnit | None:
+        """The same, or None where the catalogue as the caller sees it has none of this key."""
+        return None if key is None or key not in self.catalogue.units else self.unit(key)
 
     def profile(self, key: str) -> ComplianceProfile:
         """The profile with this key."""

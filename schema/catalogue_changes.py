@@ -13,7 +13,7 @@ from domain.preference_center import PreferenceCenterPatch
 from domain.refusals import Refusal
 from ledger import catalogue
 from ledger.catalogue import Changed
-from schema.catalogue import CatalogueView, ComplianceProfile, Purpose, Topic
+from schema.catalogue import BusinessUnit, CatalogueView, ComplianceProfile, Purpose, Topic
 from schema.context import Info, RequestContext
 from schema.enums import Channel, DoubleOptInMode, EnforcementModel, PurposeType
 from schema.inputs import LEFT_OUT, change, given
@@ -24,6 +24,7 @@ from schema.viewer import Tenant, shown_tenant
 T = TypeVar("T")
 
 IDEMPOTENCY_KEY = "The same key and the same input give the first answer again."
+OWNING_UNIT = "The business unit that owns it, for good; by default the root, or the one that the key is bound to."
 EXPECTED_VERSION = "The version that was read; where it is another by now, nothing changes."
 
 
@@ -37,6 +38,7 @@ class ChannelEnforcementInput:
 class CreateComplianceProfileInput:
     key: str = strawberry.field(description="Permanent: 1 to 64 lower-case letters, digits, - and _.")
     name: str
+    business_unit: str | None = strawberry.field(default=LEFT_OUT, description=OWNING_UNIT)
     company_address: str | None = LEFT_OUT
     external_link: str | None = LEFT_OUT
     double_opt_in: DoubleOptInMode = DoubleOptInMode.OFF
@@ -82,6 +84,7 @@ class CreatePurposeInput:
     enforcement: list[ChannelEnforcementInput] | None = strawberry.field(
         default=LEFT_OUT, description="Where it differs from the default of its type."
     )
+    business_unit: str | None = strawberry.field(default=LEFT_OUT, description=OWNING_UNIT)
     idempotency_key: str | None = strawberry.field(default=LEFT_OUT, description=IDEMPOTENCY_KEY)
 
 
@@ -138,6 +141,12 @@ class TopicPayload:
     errors: list[UserError] = strawberry.field(default_factory=list)
 
 
+@strawberry.type(description="The business unit after the change, or why there was none.")
+class BusinessUnitPayload:
+    business_unit: BusinessUnit | None = None
+    errors: list[UserError] = strawberry.field(default_factory=list)
+
+
 @strawberry.type(description="The tenant after the change, or why there was none.")
 class TenantPayload:
     tenant: Tenant | None = None
@@ -158,6 +167,7 @@ class CatalogueMutation:
                 context.caller,
                 key=input.key,
                 name=input.name,
+                business_unit=_unit_ref(context, input.business_unit),
                 company_address=given(input.company_address),
                 external_link=given(input.external_link),
                 double_opt_in=input.double_opt_in,
@@ -207,6 +217,7 @@ class CatalogueMutation:
                 profiles=[ref(context.tenant.id, NodeKind.COMPLIANCE_PROFILE, profile) for profile in input.profiles],
                 legal_basis=given(input.legal_basis),
                 enforcement=_pairs(given(input.enforcement)),
+                business_unit=_unit_ref(context, input.business_unit),
                 idempotency_key=given(input.idempotency_key),
             )
         except Refusal as refusal:
@@ -286,6 +297,33 @@ class CatalogueMutation:
             return TopicPayload(errors=[user_error(refusal)])
         return _topic(context, changed)
 
+    @strawberry.mutation(
+        description="Make a business unit, below another for good; by default below the root, or the key's own unit."
+    )
+    async def create_business_unit(
+        self,
+        info: Info,
+        key: str,
+        name: str,
+        parent: str | None = LEFT_OUT,
+        idempotency_key: str | None = LEFT_OUT,
+    ) -> BusinessUnitPayload:
+        context = _admin(info)
+        try:
+            changed = await catalogue.create_business_unit(
+                context.tenant,
+                context.caller,
+                key=key,
+                name=name,
+                parent=_unit_ref(context, parent),
+                idempotency_key=given(idempotency_key),
+            )
+        except Refusal as refusal:
+            return BusinessUnitPayload(errors=[user_error(refusal)])
+        return BusinessUnitPayload(
+            business_unit=CatalogueView(context.tenant, changed.catalogue).unit(changed.item.key)
+        )
+
     @strawberry.mutation(description="Rename the tenant, or change whether consent of other business units counts.")
     async def update_tenant(
         self,
@@ -314,6 +352,11 @@ def _admin(info: Info) -> RequestContext:
     context.require("admin")
     context.after_a_change()
     return context
+
+
+def _unit_ref(context: RequestContext, unit: str | None) -> str | None:
+    named = given(unit)
+    return None if named is None else ref(context.tenant.id, NodeKind.BUSINESS_UNIT, named)
 
 
 def _pairs(

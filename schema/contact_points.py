@@ -10,7 +10,7 @@ from ledger.check import ConsentAt
 from ledger.history import ContactPoint as HeldContactPoint
 from ledger.history import StoredEntry
 from ledger.selection import Selection
-from schema.catalogue import CatalogueView, Purpose, Topic
+from schema.catalogue import BusinessUnit, CatalogueView, Purpose, Topic
 from schema.check import DecisionReason, event_at, shown_reasons, view_known_at
 from schema.connections import PAGE_DEFAULT, Connection, connection
 from schema.context import Info, RequestContext
@@ -61,6 +61,10 @@ class Consent:
     async def application(self, info: Info) -> Application | None:
         event = await self.record(info.context)
         return None if event is None else await event.written_by(info.context)
+
+    @strawberry.field(description="The unit of the record: the one that its purpose had when it was recorded.")
+    def business_unit(self) -> BusinessUnit | None:
+        return None if self.held.record is None else self.view.unit_if_seen(self.held.record.unit)
 
     @strawberry.field(description="The event that set it.")
     async def event(self, info: Info) -> ConsentEvent | None:

@@ -92,6 +92,13 @@ MUTATIONS: Mapping[str, tuple[str, str, str, dict[str, Any], dict[str, Any]]] = 
         {"input": {"ref": "news", "name": "Renamed"}},
         {"name": None},
     ),
+    "createBusinessUnit": (
+        "$unit: String!, $name: String!, $key: String",
+        "key: $unit, name: $name, idempotencyKey: $key",
+        "businessUnit { key name parent { key } }",
+        {"unit": "emea", "name": "EMEA"},
+        {"name": "Another"},
+    ),
     "updateTenant": (
         "$name: String, $key: String",
         "name: $name, idempotencyKey: $key",
