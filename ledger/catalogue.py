@@ -12,6 +12,7 @@ from domain.catalogue_import import import_catalogue as decide_import
 from domain.catalogue_import import items_of
 from domain.consent import ActorKind
 from domain.events import CURRENT_VERSIONS, CatalogueDraft, EventType
+from domain.unit_scope import Decide
 from eventstore.append import Command, Draft, IndexColumns
 from ledger.assembly import Caller, Tenant
 from ledger.idempotency import append, stored_key
@@ -19,7 +20,6 @@ from ledger.pages import Page, cursor, no_cursor, page_size, place_of
 from projections.catalogue import CATALOGUE_STREAM
 
 PROFILES = "compliance-profile"
-Decide = Callable[[Catalogue], Sequence[CatalogueDraft]]
 Item = TypeVar("Item", BusinessUnit, ComplianceProfile, Purpose, Topic)
 
 
@@ -47,7 +47,7 @@ async def change(
     """
 
     def drafts(_: datetime) -> list[Draft]:
-        return [_draft(draft, actor) for draft in decide(tenant.catalogue)]
+        return [_draft(draft, actor) for draft in tenant.decided(decide)]
 
     appended = await append(
         tenant,
@@ -104,7 +104,9 @@ async def create_business_unit(
         tenant,
         caller,
         "createBusinessUnit",
-        lambda catalogue: commands.create_business_unit(catalogue, **fields),
+        lambda catalogue: commands.create_business_unit(
+            catalogue, key=fields["key"], name=fields["name"], parent=fields.get("parent") or tenant.unit
+        ),
         fields,
         idempotency_key,
     )
@@ -119,7 +121,7 @@ async def create_profile(
         tenant,
         caller,
         "createComplianceProfile",
-        lambda catalogue: commands.create_profile(catalogue, **fields),
+        lambda catalogue: commands.create_profile(catalogue, **_owned(tenant, fields)),
         fields,
         idempotency_key,
     )
@@ -149,7 +151,7 @@ async def create_purpose(
         tenant,
         caller,
         "createPurpose",
-        lambda catalogue: commands.create_purpose(catalogue, **fields),
+        lambda catalogue: commands.create_purpose(catalogue, **_owned(tenant, fields)),
         fields,
         idempotency_key,
     )
@@ -267,6 +269,11 @@ async def import_catalogue(
             tenant, caller, "importCatalogue", lambda catalogue: decide_import(catalogue, document), {}, None
         )
     return events, items_of(document)
+
+
+def _owned(tenant: Tenant, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of what is made: owned, where nothing is said, by the unit that whoever asks is bound to."""
+    return {**fields, "business_unit": fields.get("business_unit") or tenant.unit}
 
 
 def _given(fields: Mapping[str, Any]) -> dict[str, Any]:

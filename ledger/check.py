@@ -363,7 +363,9 @@ async def consent_of(
             profile_unit=purpose.unit,
             unit_scoping=catalogue.unit_scoping,
         )
-        results.append(ConsentAt(purpose, topic, record, _value(record, held.as_of)))
+        # The value is what a check goes by; the record behind it is shown to the units whose it is.
+        shown = record is None or tenant.own_units is None or record.unit in tenant.own_units
+        results.append(ConsentAt(purpose, topic, record if shown else None, _value(record, held.as_of)))
     return results
 
 

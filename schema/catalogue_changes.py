@@ -333,7 +333,7 @@ class CatalogueMutation:
         unit_scoping: bool | None = LEFT_OUT,
         idempotency_key: str | None = LEFT_OUT,
     ) -> TenantPayload:
-        context = _admin(info)
+        context = _admin(info, of_whole_tenant=True)
         try:
             after = await catalogue.update_tenant(
                 context.tenant,
@@ -347,9 +347,12 @@ class CatalogueMutation:
         return TenantPayload(tenant=shown_tenant(context, after))
 
 
-def _admin(info: Info) -> RequestContext:
+def _admin(info: Info, *, of_whole_tenant: bool = False) -> RequestContext:
     context = info.context
-    context.require("admin")
+    if of_whole_tenant:
+        context.require("admin")
+    else:
+        context.require_in_unit("admin")
     context.after_a_change()
     return context
 

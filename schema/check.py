@@ -145,7 +145,7 @@ class CheckQuery:
     @strawberry.field(description="May this message go to this address? The hot path.")
     async def check_consent(self, info: Info, input: CheckConsentInput) -> ConsentDecision:
         context = info.context
-        context.require("check")
+        context.require_in_unit("check")
         answers = await check.check(context.tenant, _question(context, input, [input.address]))
         return _decisions(context, input, answers)[0]
 
@@ -155,7 +155,7 @@ class CheckQuery:
     )
     async def check_consents(self, info: Info, input: CheckConsentsInput) -> list[ConsentDecision]:
         context = info.context
-        context.require("check")
+        context.require_in_unit("check")
         answers = await check.check(context.tenant, _question(context, input, input.addresses))
         return _decisions(context, input, answers)
 

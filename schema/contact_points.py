@@ -110,7 +110,7 @@ class ContactPoint(Node):
         known_at: datetime | None = LEFT_OUT,
     ) -> Consent:
         context = info.context
-        context.require("read")
+        context.require_in_unit("read")
         tenant = context.tenant.id
         topic_ref = given(topic)
         return await _consent(
@@ -135,7 +135,7 @@ class ContactPoint(Node):
         known_at: datetime | None = LEFT_OUT,
     ) -> list[ContactabilityRow]:
         context = info.context
-        context.require("read")
+        context.require_in_unit("read")
         asked = AskedContactability(
             self.held.id,
             self.channel,
@@ -167,7 +167,7 @@ class ContactPoint(Node):
         before: str | None = LEFT_OUT,
     ) -> Connection[ConsentEvent]:
         context = info.context
-        context.require("read")
+        context.require_in_unit("read")
         asked = AskedHistory(self.held.id, asked_page(context, filter, first, after, last, before))
         return connection(await context.loaders.histories.load(asked), lambda event: shown_event(context, event))
 
@@ -189,7 +189,7 @@ class ContactPointQuery:
     @strawberry.field(description="The contact point with this address; null where nothing was recorded for it.")
     async def contact_point(self, info: Info, address: str, channel: Channel = Channel.EMAIL) -> ContactPoint | None:
         context = info.context
-        context.require("read")
+        context.require_in_unit("read")
         held = await history.find_contact_point(context.tenant, channel, address)
         return None if held is None else shown_contact_point(context, held)
 
@@ -202,7 +202,7 @@ class ContactPointQuery:
         after: str | None = LEFT_OUT,
     ) -> Connection[ContactPoint]:
         context = info.context
-        context.require("read")
+        context.require_in_unit("read")
         tenant = context.tenant.id
         topic = given(filter.topic)
         page = await selection.select(

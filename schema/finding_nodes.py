@@ -62,14 +62,14 @@ async def _topic(context: RequestContext, name: NodeName) -> Node | None:
 
 
 async def _contact_point(context: RequestContext, name: NodeName) -> Node | None:
-    context.require("read")
+    context.require_in_unit("read")
     contact_point = name.contact_point()
     held = None if contact_point is None else await context.loaders.contact_points.load(contact_point)
     return None if held is None else shown_contact_point(context, held)
 
 
 async def _event(context: RequestContext, name: NodeName) -> Node | None:
-    context.require("read")
+    context.require_in_unit("read")
     place = name.event()
     if place is None:
         return None

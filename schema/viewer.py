@@ -42,7 +42,7 @@ class Viewer:
 class ViewerQuery:
     @strawberry.field(description="Who is asking: the application or person behind the credential.")
     def viewer(self, info: Info) -> Viewer:
-        return Viewer(scopes=sorted(info.context.caller.scopes), actor=None)
+        return Viewer(scopes=sorted(info.context.caller.scopes | info.context.caller.unit_scopes), actor=None)
 
 
 def shown_tenant(context: RequestContext, catalogue: Catalogue) -> Tenant:
