@@ -66,7 +66,7 @@ def _in_order(name: str, members: Mapping[str, object]) -> list[tuple[int, objec
     units: list[Mapping[str, object]] = [
         cast(Mapping[str, object], item) if isinstance(item, dict) else {} for _, item in items
     ]
-    parents = {unit.get("key"): unit.get("parent") for unit in units}
+    parents = {key: unit.get("parent") for unit in units if isinstance(key := unit.get("key"), str)}
     depths: list[tuple[int, int]] = []
     for number, unit in enumerate(units):
         above: set[str] = set()
