@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 from domain.addresses import Channel
 from domain.consent import ConsentValue
+from domain.opt_in_rules import NO_RULES, OptInRules
 from domain.preference_center import PreferenceCenter
 from domain.refusals import Refusal, RefusalCode
 
@@ -82,6 +83,7 @@ class Purpose:
     unit: str
     guid: str | None
     version: int
+    opt_in: OptInRules = NO_RULES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +114,7 @@ class ComplianceProfile:
     purposes: tuple[str, ...]
     tracking_purpose: str
     version: int
+    presets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,9 @@ from domain.catalogue import (
     PurposeType,
 )
 from domain.events import CatalogueDraft, EventType
+from domain.opt_in_rules import OptInRules, RequiredEvidence, checked_expiries
 from domain.preference_center import PreferenceCenterPatch
+from domain.presets import opt_in_rules_draft
 from domain.refusals import Refusal, RefusalCode
 from domain.text import clean_key, clean_text
 from domain.upcasting import ROOT_UNIT
@@ -222,10 +224,13 @@ def update_purpose(
     legal_basis: str | None | Unchanged = UNCHANGED,
     enforcement: EnforcementPatch | None | Unchanged = UNCHANGED,
     active: bool | None | Unchanged = UNCHANGED,
+    opt_in_expiry: Sequence[tuple[str, int]] | None | Unchanged = UNCHANGED,
+    required_evidence: Sequence[RequiredEvidence] | None | Unchanged = UNCHANGED,
 ) -> list[CatalogueDraft]:
     """Change a purpose, in every profile that shares it; a channel that `enforcement` does not name stays.
 
-    Raises Refusal NOT_FOUND, VERSION_CONFLICT, INVALID.
+    Expiries by legal basis, and what an opt-in has to bring, are each replaced as a whole. Raises Refusal NOT_FOUND,
+    VERSION_CONFLICT, INVALID.
     """
     held = catalogue.purpose(ref, field="ref")
     _expect(expected_version, held.version)
@@ -239,7 +244,14 @@ def update_purpose(
     changed = {channel: model for channel, model in patch.items() if held.enforcement[channel] is not model}
     if changed:
         changes["enforcement"] = _spelled(changed)
-    return [CatalogueDraft(EventType.PURPOSE_UPDATED, {"key": held.key, **changes})] if changes else []
+    rules = OptInRules(
+        held.opt_in.expiry_months if isinstance(opt_in_expiry, Unchanged) else checked_expiries(opt_in_expiry or ()),
+        held.opt_in.required if isinstance(required_evidence, Unchanged) else frozenset(required_evidence or ()),
+    )
+    return [
+        *([CatalogueDraft(EventType.PURPOSE_UPDATED, {"key": held.key, **changes})] if changes else []),
+        *([opt_in_rules_draft(held.key, rules)] if rules != held.opt_in else []),
+    ]
 
 
 def add_purpose_to_profile(catalogue: Catalogue, *, profile: str, purpose: str) -> list[CatalogueDraft]:

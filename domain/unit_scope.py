@@ -87,6 +87,8 @@ _OWNER: Mapping[EventType, Callable[[Catalogue, CatalogueDraft], str | None]] = 
     EventType.COMPLIANCE_PROFILE_UPDATED: lambda seen, draft: _unit_of_profile(seen, draft.data["key"]),
     EventType.PURPOSE_CREATED: lambda _, draft: draft.data["unit"],
     EventType.PURPOSE_UPDATED: lambda seen, draft: _unit_of_purpose(seen, draft.data["key"]),
+    EventType.PURPOSE_OPT_IN_RULES_SET: lambda seen, draft: _unit_of_purpose(seen, draft.data["key"]),
+    EventType.COMPLIANCE_PRESET_APPLIED: lambda seen, draft: _unit_of_profile(seen, draft.data["profile"]),
     EventType.PURPOSE_ADDED_TO_PROFILE: lambda seen, draft: _unit_of_profile(seen, draft.data["profile"]),
     EventType.TOPIC_CREATED: lambda seen, draft: _unit_of_purpose(seen, draft.data["purpose"]),
     EventType.TOPIC_UPDATED: lambda seen, draft: _unit_of_purpose(seen, draft.data["purpose"]),

@@ -7,11 +7,13 @@ from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from domain import catalogue_commands as commands
+from domain import presets
 from domain.catalogue import BusinessUnit, Catalogue, ComplianceProfile, Purpose, Topic
 from domain.catalogue_import import import_catalogue as decide_import
 from domain.catalogue_import import items_of
 from domain.consent import ActorKind
 from domain.events import CURRENT_VERSIONS, CatalogueDraft, EventType
+from domain.presets import PresetKey
 from domain.unit_scope import Decide
 from eventstore.append import Command, Draft, IndexColumns
 from ledger.assembly import Caller, Tenant
@@ -70,7 +72,7 @@ def subject_of(event_type: str, data: Mapping[str, Any]) -> tuple[str | None, st
     """The keys of the purpose and the topic that an event is about, by which filters find it."""
     if event_type in (EventType.TOPIC_CREATED, EventType.TOPIC_UPDATED):
         return data["purpose"], data["key"]
-    if event_type in (EventType.PURPOSE_CREATED, EventType.PURPOSE_UPDATED):
+    if event_type in (EventType.PURPOSE_CREATED, EventType.PURPOSE_UPDATED, EventType.PURPOSE_OPT_IN_RULES_SET):
         return data["key"], None
     return data.get("purpose"), data.get("topic")
 
@@ -141,6 +143,21 @@ async def update_profile(
         idempotency_key,
     )
     return Changed(after.profile(fields["ref"]), after)
+
+
+async def apply_preset(
+    tenant: Tenant, caller: Caller, *, profile: str, preset: PresetKey, idempotency_key: str | None = None
+) -> Changed[ComplianceProfile]:
+    """Bring a profile up to a preset; see `domain.presets.apply_preset`."""
+    after, _ = await change(
+        tenant,
+        caller,
+        "applyCompliancePreset",
+        lambda catalogue: presets.apply_preset(catalogue, profile=profile, preset=preset),
+        {"profile": profile, "preset": preset},
+        idempotency_key,
+    )
+    return Changed(after.profile(profile), after)
 
 
 async def create_purpose(

@@ -7,7 +7,14 @@ import strawberry
 
 from domain.catalogue import Catalogue
 from ledger.assembly import Tenant
-from schema.enums import Channel, DoubleOptInMode, EnforcementModel, PurposeType
+from schema.enums import (
+    Channel,
+    DoubleOptInMode,
+    EnforcementModel,
+    PresetKey,
+    PurposeType,
+    RequiredEvidence,
+)
 from schema.node_ids import NodeKind, key_node_id
 from schema.nodes import Node
 
@@ -28,6 +35,12 @@ class BusinessUnit(Node):
 class ChannelEnforcement:
     channel: Channel
     model: EnforcementModel
+
+
+@strawberry.type(description="When an opt-in that rests on a legal basis runs out by itself.")
+class OptInExpiry:
+    legal_basis: str
+    months: int = strawberry.field(description="After its effectiveAt.")
 
 
 @strawberry.type(description="The hosted page where a person sees and changes what they chose.")
@@ -76,6 +89,12 @@ class ComplianceProfile(Node):
             show_tracking=page.show_tracking,
         )
 
+    @strawberry.field(
+        description="The presets that it was raised to, in that order; its settings may be others by now."
+    )
+    def presets(self) -> list[PresetKey]:
+        return [PresetKey(preset) for preset in self.view.catalogue.profiles[self.key].presets]
+
     @strawberry.field(description="Its purposes, the tracking purpose included.")
     def purposes(self) -> list["Purpose"]:
         return [self.view.purpose(key) for key in self.view.catalogue.profiles[self.key].purposes]
@@ -102,6 +121,18 @@ class Purpose(Node):
     def enforcement(self) -> list[ChannelEnforcement]:
         enforcement = self.view.catalogue.purposes[self.key].enforcement
         return [ChannelEnforcement(channel=channel, model=enforcement[channel]) for channel in Channel]
+
+    @strawberry.field(
+        description="When opt-ins that rest on a legal basis, and say no validUntil, run out by themselves."
+    )
+    def opt_in_expiry(self) -> list[OptInExpiry]:
+        months = self.view.catalogue.purposes[self.key].opt_in.expiry_months
+        return [OptInExpiry(legal_basis=basis, months=months[basis]) for basis in sorted(months)]
+
+    @strawberry.field(description="What an opt-in has to bring; an opt-out is never refused for lack of it.")
+    def required_evidence(self) -> list[RequiredEvidence]:
+        required = self.view.catalogue.purposes[self.key].opt_in.required
+        return [one for one in RequiredEvidence if one in required]
 
     @strawberry.field(description="Its topics, in the order in which they were made.")
     def topics(self) -> list["Topic"]:

@@ -15,7 +15,7 @@ from ledger import catalogue
 from ledger.catalogue import Changed
 from schema.catalogue import BusinessUnit, CatalogueView, ComplianceProfile, Purpose, Topic
 from schema.context import Info, RequestContext
-from schema.enums import Channel, DoubleOptInMode, EnforcementModel, PurposeType
+from schema.enums import Channel, DoubleOptInMode, EnforcementModel, PurposeType, RequiredEvidence
 from schema.inputs import LEFT_OUT, change, given
 from schema.node_ids import NodeKind, ref
 from schema.refusals import UserError, user_error
@@ -88,6 +88,12 @@ class CreatePurposeInput:
     idempotency_key: str | None = strawberry.field(default=LEFT_OUT, description=IDEMPOTENCY_KEY)
 
 
+@strawberry.input(description="When an opt-in that rests on a legal basis runs out by itself.")
+class OptInExpiryInput:
+    legal_basis: str = strawberry.field(description="However it is spelled: case, blanks, - and _ make no difference.")
+    months: int = strawberry.field(description="After its effectiveAt.")
+
+
 @strawberry.input(
     description="Changes of a purpose, in every profile that shares it: what is left out stays, null clears."
 )
@@ -101,6 +107,12 @@ class UpdatePurposeInput:
         default=LEFT_OUT, description="A channel that is not named stays as it is."
     )
     active: bool | None = LEFT_OUT
+    opt_in_expiry: list[OptInExpiryInput] | None = strawberry.field(
+        default=LEFT_OUT, description="All of them: what is not named goes. Opt-ins recorded before keep their end."
+    )
+    required_evidence: list[RequiredEvidence] | None = strawberry.field(
+        default=LEFT_OUT, description="All that an opt-in has to bring from now on."
+    )
     idempotency_key: str | None = strawberry.field(default=LEFT_OUT, description=IDEMPOTENCY_KEY)
 
 
@@ -159,7 +171,7 @@ class CatalogueMutation:
     async def create_compliance_profile(
         self, info: Info, input: CreateComplianceProfileInput
     ) -> ComplianceProfilePayload:
-        context = _admin(info)
+        context = admin_within_unit(info)
         shared = given(input.share_purposes_of)
         try:
             changed = await catalogue.create_profile(
@@ -178,13 +190,13 @@ class CatalogueMutation:
             )
         except Refusal as refusal:
             return ComplianceProfilePayload(errors=[user_error(refusal)])
-        return _profile(context, changed)
+        return profile_payload(context, changed)
 
     @strawberry.mutation(description="Change a profile, deactivate it or activate it again.")
     async def update_compliance_profile(
         self, info: Info, input: UpdateComplianceProfileInput
     ) -> ComplianceProfilePayload:
-        context = _admin(info)
+        context = admin_within_unit(info)
         try:
             changed = await catalogue.update_profile(
                 context.tenant,
@@ -201,11 +213,11 @@ class CatalogueMutation:
             )
         except Refusal as refusal:
             return ComplianceProfilePayload(errors=[user_error(refusal)])
-        return _profile(context, changed)
+        return profile_payload(context, changed)
 
     @strawberry.mutation(description="Make a purpose.")
     async def create_purpose(self, info: Info, input: CreatePurposeInput) -> PurposePayload:
-        context = _admin(info)
+        context = admin_within_unit(info)
         try:
             changed = await catalogue.create_purpose(
                 context.tenant,
@@ -226,7 +238,7 @@ class CatalogueMutation:
 
     @strawberry.mutation(description="Change a purpose, deactivate it or activate it again.")
     async def update_purpose(self, info: Info, input: UpdatePurposeInput) -> PurposePayload:
-        context = _admin(info)
+        context = admin_within_unit(info)
         enforcement = change(input.enforcement)
         try:
             changed = await catalogue.update_purpose(
@@ -239,6 +251,8 @@ class CatalogueMutation:
                 legal_basis=change(input.legal_basis),
                 enforcement=enforcement if isinstance(enforcement, Unchanged) else _pairs(enforcement),
                 active=change(input.active),
+                opt_in_expiry=_expiries(change(input.opt_in_expiry)),
+                required_evidence=change(input.required_evidence),
                 idempotency_key=given(input.idempotency_key),
             )
         except Refusal as refusal:
@@ -249,7 +263,7 @@ class CatalogueMutation:
     async def add_purpose_to_profile(
         self, info: Info, profile: str, purpose: str, idempotency_key: str | None = LEFT_OUT
     ) -> ComplianceProfilePayload:
-        context = _admin(info)
+        context = admin_within_unit(info)
         try:
             changed = await catalogue.add_purpose_to_profile(
                 context.tenant,
@@ -260,11 +274,11 @@ class CatalogueMutation:
             )
         except Refusal as refusal:
             return ComplianceProfilePayload(errors=[user_error(refusal)])
-        return _profile(context, changed)
+        return profile_payload(context, changed)
 
     @strawberry.mutation(description="Make a topic.")
     async def create_topic(self, info: Info, input: CreateTopicInput) -> TopicPayload:
-        context = _admin(info)
+        context = admin_within_unit(info)
         try:
             changed = await catalogue.create_topic(
                 context.tenant,
@@ -281,7 +295,7 @@ class CatalogueMutation:
 
     @strawberry.mutation(description="Change a topic, deactivate it or activate it again.")
     async def update_topic(self, info: Info, input: UpdateTopicInput) -> TopicPayload:
-        context = _admin(info)
+        context = admin_within_unit(info)
         try:
             changed = await catalogue.update_topic(
                 context.tenant,
@@ -308,7 +322,7 @@ class CatalogueMutation:
         parent: str | None = LEFT_OUT,
         idempotency_key: str | None = LEFT_OUT,
     ) -> BusinessUnitPayload:
-        context = _admin(info)
+        context = admin_within_unit(info)
         try:
             changed = await catalogue.create_business_unit(
                 context.tenant,
@@ -333,7 +347,7 @@ class CatalogueMutation:
         unit_scoping: bool | None = LEFT_OUT,
         idempotency_key: str | None = LEFT_OUT,
     ) -> TenantPayload:
-        context = _admin(info, of_whole_tenant=True)
+        context = _admin_of_tenant(info)
         try:
             after = await catalogue.update_tenant(
                 context.tenant,
@@ -347,12 +361,17 @@ class CatalogueMutation:
         return TenantPayload(tenant=shown_tenant(context, after))
 
 
-def _admin(info: Info, *, of_whole_tenant: bool = False) -> RequestContext:
+def _admin_of_tenant(info: Info) -> RequestContext:
     context = info.context
-    if of_whole_tenant:
-        context.require("admin")
-    else:
-        context.require_in_unit("admin")
+    context.require("admin")
+    context.after_a_change()
+    return context
+
+
+def admin_within_unit(info: Info) -> RequestContext:
+    """The context of a change of the catalogue, which the ledger keeps within the unit of a key that has one."""
+    context = info.context
+    context.require_in_unit("admin")
     context.after_a_change()
     return context
 
@@ -360,6 +379,14 @@ def _admin(info: Info, *, of_whole_tenant: bool = False) -> RequestContext:
 def _unit_ref(context: RequestContext, unit: str | None) -> str | None:
     named = given(unit)
     return None if named is None else ref(context.tenant.id, NodeKind.BUSINESS_UNIT, named)
+
+
+def _expiries(
+    expiries: list[OptInExpiryInput] | None | Unchanged,
+) -> list[tuple[str, int]] | None | Unchanged:
+    if expiries is None or isinstance(expiries, Unchanged):
+        return expiries
+    return [(expiry.legal_basis, expiry.months) for expiry in expiries]
 
 
 def _pairs(
@@ -388,7 +415,8 @@ def _cleared(value: T | None, cleared: T) -> T | None:
     return cleared if changed is None else changed
 
 
-def _profile(context: RequestContext, changed: Changed[HeldProfile]) -> ComplianceProfilePayload:
+def profile_payload(context: RequestContext, changed: Changed[HeldProfile]) -> ComplianceProfilePayload:
+    """A profile as it was right after a change."""
     view = CatalogueView(context.tenant, changed.catalogue)
     return ComplianceProfilePayload(compliance_profile=view.profile(changed.item.key))
 

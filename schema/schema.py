@@ -14,6 +14,7 @@ from schema.erase import EraseMutation
 from schema.finding_nodes import NodeQuery
 from schema.history import HistoryQuery
 from schema.page_previews import PagePreviewQuery
+from schema.presets import PresetMutation, PresetQuery
 from schema.proofs import ProofQuery
 from schema.record import RecordMutation
 from schema.scalars import SCALARS
@@ -22,7 +23,15 @@ from schema.viewer import ViewerQuery
 
 @strawberry.type(description="Questions.")
 class Query(
-    CheckQuery, ContactPointQuery, CatalogueQuery, PagePreviewQuery, HistoryQuery, ProofQuery, ViewerQuery, NodeQuery
+    CheckQuery,
+    ContactPointQuery,
+    CatalogueQuery,
+    PagePreviewQuery,
+    PresetQuery,
+    HistoryQuery,
+    ProofQuery,
+    ViewerQuery,
+    NodeQuery,
 ):
     pass
 
@@ -30,7 +39,7 @@ class Query(
 @strawberry.type(
     description="Changes. Expected refusals come in a payload's `errors`; each change takes an `idempotencyKey`."
 )
-class Mutation(RecordMutation, DoubleOptInMutation, EraseMutation, CatalogueMutation):
+class Mutation(RecordMutation, DoubleOptInMutation, EraseMutation, CatalogueMutation, PresetMutation):
     pass
 
 

@@ -20,6 +20,8 @@ from graphql import (
     print_ast,
 )
 
+from domain.opt_in_rules import RequiredEvidence
+from domain.presets import PresetKey
 from schema.schema import build_schema as build_ours
 
 TRENDS = "trends"
@@ -42,6 +44,17 @@ ADDED = {
     "Query.preferenceCenterPreview(companyAddress)",
     "Query.preferenceCenterPreview(preferenceCenter)",
     "Query.preferenceCenterPreview(profile)",
+    # Presets for jurisdictions, and the settings that they raise
+    *("CompliancePreset", *(f"CompliancePreset.{name}" for name in ("key", "name", "about", "settings"))),
+    *("CompliancePresetSetting", *(f"CompliancePresetSetting.{name}" for name in ("what", "value", "why", "source"))),
+    *("CompliancePresetKey", *(f"CompliancePresetKey.{key}" for key in PresetKey)),
+    *("RequiredEvidence", *(f"RequiredEvidence.{one}" for one in RequiredEvidence)),
+    *("OptInExpiry", "OptInExpiry.legalBasis", "OptInExpiry.months"),
+    *("OptInExpiryInput", "OptInExpiryInput.legalBasis", "OptInExpiryInput.months"),
+    *("UpdatePurposeInput.optInExpiry", "UpdatePurposeInput.requiredEvidence"),
+    *("Purpose.optInExpiry", "Purpose.requiredEvidence", "ComplianceProfile.presets", "Query.compliancePresets"),
+    "Mutation.applyCompliancePreset",
+    *(f"Mutation.applyCompliancePreset({name})" for name in ("profile", "preset", "idempotencyKey")),
 }
 
 

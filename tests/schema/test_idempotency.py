@@ -92,6 +92,13 @@ MUTATIONS: Mapping[str, tuple[str, str, str, dict[str, Any], dict[str, Any]]] = 
         {"input": {"ref": "news", "name": "Renamed"}},
         {"name": None},
     ),
+    "applyCompliancePreset": (
+        "$profile: String!, $preset: CompliancePresetKey!, $key: String",
+        "profile: $profile, preset: $preset, idempotencyKey: $key",
+        "complianceProfile { presets version doubleOptIn purposes { requiredEvidence } }",
+        {"profile": "prepared", "preset": "GDPR"},
+        {"preset": "CASL"},
+    ),
     "createBusinessUnit": (
         "$unit: String!, $name: String!, $key: String",
         "key: $unit, name: $name, idempotencyKey: $key",

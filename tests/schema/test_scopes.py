@@ -47,6 +47,7 @@ NEEDS = {
         f'mutation {{ addPurposeToProfile(profile: "default", purpose: "commercial") {ERRORS} }}',
         f'mutation {{ createTopic(input: {{key: "a", name: "A", purpose: "commercial"}}) {ERRORS} }}',
         f'mutation {{ updateTopic(input: {{ref: "news", name: "A"}}) {ERRORS} }}',
+        f'mutation {{ applyCompliancePreset(profile: "default", preset: GDPR) {ERRORS} }}',
         f'mutation {{ createBusinessUnit(key: "a", name: "A") {ERRORS} }}',
         f'mutation {{ updateTenant(name: "A") {ERRORS} }}',
     ],
@@ -56,6 +57,7 @@ ANY_KEY = [
     "{ viewer { scopes tenant { name } application { name } } }",
     "{ complianceProfiles { nodes { name purposes { name topics { name } } } } }",
     '{ complianceProfile(ref: "default") { name } purpose(ref: "commercial") { name } topic(ref: "news") { name } }',
+    "{ compliancePresets { key settings { what value why source } } }",
     "{ businessUnits { key name parent { key } } }",
     "{ __schema { types { name } } }",
 ]

@@ -257,6 +257,7 @@ NARROWED = {
     "complianceProfiles", "purpose", "topic", "businessUnits", "consentEvents", "recordConsent", "recordConsents",
     "optOutOfAll", "requestDoubleOptIn", "createComplianceProfile", "updateComplianceProfile", "createPurpose",
     "updatePurpose", "addPurposeToProfile", "createTopic", "updateTopic", "createBusinessUnit",
+    "compliancePresets", "applyCompliancePreset",
 }  # fmt: skip
 REFUSED = {
     "checkpoint": "{ checkpoint { note } }",
