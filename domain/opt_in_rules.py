@@ -59,7 +59,8 @@ class OptInRules:
 
     def check(self, given: Iterable[RequiredEvidence]) -> None:
         """Raises Refusal INVALID, with the path of the first thing that an opt-in lacks."""
-        missing = [one for one in RequiredEvidence if one in self.required and one not in frozenset(given)]
+        lacking = self.required.difference(given)
+        missing = [one for one in RequiredEvidence if one in lacking]
         if missing:
             path = PATHS[missing[0]]
             raise Refusal(
