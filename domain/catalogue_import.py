@@ -97,7 +97,7 @@ def _unit(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[Catalogu
 
 def _purpose(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[CatalogueDraft]:
     _only(item, _PURPOSE_MEMBERS, ())
-    key, guid = _required(item, "key"), _guid(item)
+    key, guid, unit = _required(item, "key"), _guid(item), _optional(item, "businessUnit")
     _unowned(catalogue.purpose_guids, guid, key)
     held = catalogue.purposes.get(key)
     if held is None:
@@ -114,7 +114,11 @@ def _purpose(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[Catal
             legal_basis=_optional(item, "legalBasis"),
             enforcement=_enforcement(item.get("enforcement")),
             guid=guid,
-            business_unit=_optional(item, "businessUnit"),
+            business_unit=unit,
+        )
+    if unit is not None and unit != held.unit:
+        raise Refusal(
+            RefusalCode.INVALID, f"purpose {key} belongs to unit {held.unit}, and stays there", ("businessUnit",)
         )
     if guid is None or guid == held.guid:
         return []

@@ -85,7 +85,7 @@ async def inbound_email(request: Request) -> Response:
 async def _caller(request: Request) -> tuple[Tenant, Caller]:
     tenant, caller = await caller_of(request, request.app.state.ledger)
     if SCOPE not in caller.scopes:
-        raise _refused(403, "FORBIDDEN", str(Forbidden(SCOPE)), scope=SCOPE)
+        raise _refused(403, "FORBIDDEN", str(Forbidden(SCOPE, unit=caller.unit)), scope=SCOPE)
     return tenant, caller
 
 

@@ -44,6 +44,8 @@ ADDED = {
     "Query.preferenceCenterPreview(companyAddress)",
     "Query.preferenceCenterPreview(preferenceCenter)",
     "Query.preferenceCenterPreview(profile)",
+    # A key may be bound to a unit
+    "Viewer.businessUnit",
     # Presets for jurisdictions, and the settings that they raise
     *("CompliancePreset", *(f"CompliancePreset.{name}" for name in ("key", "name", "about", "settings"))),
     *("CompliancePresetSetting", *(f"CompliancePresetSetting.{name}" for name in ("what", "value", "why", "source"))),

@@ -104,6 +104,13 @@ def test_units_of_a_catalogue_file_in_a_cycle_are_refused(
     assert (refused.value.code, refused.value.path) == (code, path)
 
 
+def test_a_purpose_stays_in_its_unit() -> None:
+    with pytest.raises(Refusal) as refused:
+        import_catalogue(with_units(), {"purposes": [{"key": "commercial", "businessUnit": "emea"}]})
+    assert (refused.value.code, refused.value.path) == (RefusalCode.INVALID, ("purposes", "0", "businessUnit"))
+    assert import_catalogue(with_units(), {"purposes": [{"key": "sales-commercial", "businessUnit": "emea"}]}) == []
+
+
 @pytest.mark.parametrize(
     ("unit", "expected"),
     [

@@ -54,7 +54,7 @@ async def test_the_catalogue_lists_its_own_and_what_is_shared_with_its_profiles(
       businessUnits { key parent { key } }
       complianceProfiles { totalCount nodes { key businessUnit { key }
         purposes { key businessUnit { key name } profiles { key } } } }
-      viewer { scopes }
+      viewer { scopes businessUnit { key } }
     }"""
     seen = await company.emea.data(document)
     assert seen["businessUnits"] == [{"key": "emea", "parent": None}, {"key": "dach", "parent": {"key": "emea"}}]
@@ -68,7 +68,7 @@ async def test_the_catalogue_lists_its_own_and_what_is_shared_with_its_profiles(
         "businessUnit": {"key": "root", "name": "root"},
         "profiles": [{"key": "joint"}],
     }
-    assert seen["viewer"]["scopes"] == sorted(UNIT_SCOPES)
+    assert seen["viewer"] == {"scopes": sorted(UNIT_SCOPES), "businessUnit": {"key": "emea"}}
     assert [unit["key"] for unit in (await company.whole.data(document))["businessUnits"]] == [
         "root", "emea", "dach", "apac",
     ]  # fmt: skip
