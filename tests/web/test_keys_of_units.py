@@ -326,3 +326,36 @@ async def test_times_that_are_past_are_narrowed_too(company: Company) -> None:
     document = f"""{{ checkConsent(input: {{address: "{ADA}", profile: "tokyo", purpose: "tokyo-commercial",
         knownAt: "{now}"}}) {{ allowed }} }}"""
     assert await company.emea.refused(document) == "NOT_FOUND"
+
+
+async def test_a_past_catalogue_and_one_after_a_change_are_narrowed_too(company: Company) -> None:
+    purpose = "purpose { profiles { key } topics { key } }"
+    now = company.tenant.ledger.clock().isoformat()
+    asked = f"""{{ checkConsent(input: {{address: "{ADA}", profile: "joint", purpose: "commercial", knownAt: "{now}"}}) {{
+        reasons {{ {purpose} }} }} }}"""
+    [reason] = (await company.emea.data(asked))["checkConsent"]["reasons"]
+    assert reason["purpose"]["profiles"] == [{"key": "joint"}]
+    changed = await company.emea.data(
+        """mutation { updateComplianceProfile(input: {ref: "joint", name: "J2"}) {
+             complianceProfile { trackingPurpose { profiles { key } } } } }"""
+    )
+    profile = changed["updateComplianceProfile"]["complianceProfile"]
+    assert profile["trackingPurpose"]["profiles"] == [{"key": "joint"}]
+
+
+async def test_an_answer_follows_the_catalogue_as_it_changes(company: Company) -> None:
+    """What is made in a unit after the key first asked is seen; what is shared with it from then on, too."""
+    await company.emea.check(ADA, "sales-commercial", "sales")
+    await company.whole.data(
+        """mutation {
+          a: createBusinessUnit(key: "at", name: "AT", parent: "dach") { errors { code } }
+          b: createComplianceProfile(input: {key: "graz", name: "G", businessUnit: "at"}) { errors { code } }
+          c: addPurposeToProfile(profile: "graz", purpose: "tokyo-commercial") { errors { code } }
+        }"""
+    )
+    assert (await company.emea.check(ADA, "tokyo-commercial", "graz"))["allowed"]
+    assert [unit["key"] for unit in (await company.emea.data("{ businessUnits { key } }"))["businessUnits"]] == [
+        "emea", "dach", "at",
+    ]  # fmt: skip
+    await company.apac.record(ADA, "OPTED_OUT", "tokyo-commercial")
+    assert not (await company.emea.check(ADA, "tokyo-commercial", "graz"))["allowed"]
