@@ -103,6 +103,8 @@ async def revoke_key(tenant: Tenant, key_id: str) -> None:
         if found is None:
             raise Refusal(RefusalCode.NOT_FOUND, "there is no key with this id; `keys list` shows them", ("key",))
         await connection.execute(_NOTIFY)
+    # Other processes hear of it; this one need not wait until it does.
+    tenant.ledger.proven_keys.forget()
 
 
 async def authenticate(ledger: Ledger, secret: str) -> tuple[Tenant, Caller] | None:
