@@ -39,6 +39,7 @@ NEEDS = {
         f'mutation {{ eraseContactPoint(input: {{address: "nobody@example.org", reason: "asked"}}) {ERRORS} }}',
     ],
     "admin": [
+        "{ preferenceCenterPreview }",
         f'mutation {{ createComplianceProfile(input: {{key: "a", name: "A"}}) {ERRORS} }}',
         f'mutation {{ updateComplianceProfile(input: {{ref: "default", name: "A"}}) {ERRORS} }}',
         'mutation { createPurpose(input: {key: "a", name: "A", type: COMMERCIAL, profiles: ["default"]})'

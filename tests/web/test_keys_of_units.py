@@ -264,6 +264,7 @@ REFUSED = {
     "inclusionProof": '{ inclusionProof(eventId: "x") { text } }',
     "consistencyProof": "{ consistencyProof(from: 1) { hashes } }",
     "evidence": '{ evidence(address: "ada@example.org") { eventCount } }',
+    "preferenceCenterPreview": "{ preferenceCenterPreview }",
     "confirmDoubleOptIn": 'mutation { confirmDoubleOptIn(token: "x") { errors { code } } }',
     "eraseContactPoint": 'mutation { eraseContactPoint(input: {address: "ada@example.org", reason: "x"}) { errors { code } } }',
     "updateTenant": "mutation { updateTenant(unitScoping: false) { errors { code } } }",
