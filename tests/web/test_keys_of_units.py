@@ -293,7 +293,7 @@ async def test_the_log_and_what_people_send_back_are_forbidden(company: Company)
     for method, path in (
         ("GET", f"/log/{company.tenant.key}/checkpoint"),
         ("GET", f"/log/{company.tenant.key}/tile/entries/000.p/1"),
-        ("GET", f"/log/{company.tenant.key}/events"),
+        ("GET", f"/log/{company.tenant.key}/events.ndjson"),
         ("POST", "/inbound/sms"),
         ("POST", "/inbound/email"),
     ):
