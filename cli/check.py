@@ -21,6 +21,7 @@ def add(commands: Subparsers) -> None:
     command.add_argument("--purpose", required=True, metavar="P", help="its key or GUID")
     command.add_argument("--topic", metavar="T", help="its key or GUID")
     command.add_argument("--profile", default="default", metavar="P", help="its key, by default `default`")
+    command.add_argument("--business-unit", metavar="U", help="the unit that stands for the profile's: its key")
     command.add_argument("--channel", default="EMAIL", type=str.upper, choices=[str(channel) for channel in Channel])
     command.add_argument("--as-of", metavar="INSTANT", help="what was true then")
     command.add_argument("--known-at", metavar="INSTANT", help="what was known then")
@@ -37,6 +38,7 @@ def run(options: argparse.Namespace) -> int:
         profile=options.profile,
         purpose=options.purpose,
         topic=options.topic,
+        business_unit=options.business_unit,
         as_of=None if options.as_of is None else parse_instant(options.as_of, field="--as-of"),
         known_at=None if options.known_at is None else parse_instant(options.known_at, field="--known-at"),
     )

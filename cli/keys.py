@@ -17,6 +17,9 @@ def add(commands: Subparsers) -> None:
     create.add_argument(
         "--scope", action="append", default=[], metavar="S", help=f"what it may do, repeatable: {', '.join(SCOPES)}"
     )
+    create.add_argument(
+        "--unit", metavar="U", help="bind it to this business unit: it sees that and those below, and nothing else"
+    )
     listing = group.add_parser("list", help="list the keys, without their secrets")
     revoke = group.add_parser("revoke", help="end a key, at once and in every process")
     revoke.add_argument("key", metavar="KEY_ID", help="as listed")
@@ -28,7 +31,7 @@ def add(commands: Subparsers) -> None:
 
 def _create(options: argparse.Namespace) -> int:
     async def work(tenant: Tenant) -> int:
-        print(await create_key(tenant, options.application, options.scope or ["check"]))
+        print(await create_key(tenant, options.application, options.scope or ["check"], unit=options.unit))
         return 0
 
     return with_tenant(options, work)
@@ -38,7 +41,9 @@ def _list(options: argparse.Namespace) -> int:
     async def work(tenant: Tenant) -> int:
         for key in await list_keys(tenant):
             state = "valid" if key.revoked_at is None else f"revoked {key.revoked_at:%Y-%m-%d %H:%M:%SZ}"
-            print(f"{key.key_id}\t{key.application}\t{' '.join(key.scopes)}\tmade {key.created_at:%Y-%m-%d}\t{state}")
+            unit = "" if key.unit is None else f"\tin unit {key.unit}"
+            scopes = " ".join(key.scopes)
+            print(f"{key.key_id}\t{key.application}\t{scopes}\tmade {key.created_at:%Y-%m-%d}\t{state}{unit}")
         return 0
 
     return with_tenant(options, work)

@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 from domain.addresses import Channel
 from domain.agents import SendingAgent
 from domain.consent import ConsentValue
+from domain.opt_in_rules import NO_RULES, OptInRules
 from domain.preference_center import PreferenceCenter
 from domain.refusals import Refusal, RefusalCode
 
@@ -83,6 +84,7 @@ class Purpose:
     unit: str
     guid: str | None
     version: int
+    opt_in: OptInRules = NO_RULES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +115,7 @@ class ComplianceProfile:
     purposes: tuple[str, ...]
     tracking_purpose: str
     version: int
+    presets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,14 +129,23 @@ class BusinessUnit:
 
 @dataclass(frozen=True, slots=True)
 class MessageSubject:
-    """What a message names: a profile, a purpose of it, and perhaps a topic of that purpose."""
+    """What a message names: a profile, a purpose of it, and perhaps a topic of that purpose.
+
+    `asked_unit` is the business unit that a check names to stand for the profile's.
+    """
 
     profile: ComplianceProfile
     purpose: Purpose
     topic: Topic | None
+    asked_unit: str | None = None
+
+    @property
+    def unit(self) -> str:
+        """The unit whose records count after those of the purpose's unit."""
+        return self.profile.unit if self.asked_unit is None else self.asked_unit
 
 
-Item = TypeVar("Item", Purpose, Topic, ComplianceProfile, SendingAgent)
+Item = TypeVar("Item", Purpose, Topic, ComplianceProfile, BusinessUnit, SendingAgent)
 
 
 def _nothing() -> Mapping[str, str]:
@@ -175,6 +187,10 @@ class Catalogue:
         """The sending agent with this key. Raises Refusal NOT_FOUND."""
         return _found(self.agents, ref, None, "agent", field)
 
+    def unit(self, ref: str, *, field: str = "businessUnit") -> BusinessUnit:
+        """The business unit that `ref` names. Raises Refusal NOT_FOUND."""
+        return _found(self.units, ref, None, "business unit", field)
+
     def topics_of(self, purpose: str) -> list[Topic]:
         """The topics of a purpose, in the order in which they were made."""
         return [topic for topic in self.topics.values() if topic.purpose == purpose]
@@ -196,8 +212,10 @@ class Catalogue:
             )
         return topic
 
-    def message(self, profile_ref: str, purpose_ref: str, topic_ref: str | None) -> MessageSubject:
-        """What a new message names (rule 1 of The decision).
+    def message(
+        self, profile_ref: str, purpose_ref: str, topic_ref: str | None, unit_ref: str | None = None
+    ) -> MessageSubject:
+        """What a new message names (rule 1 of The decision), and perhaps the unit that stands for the profile's.
 
         Raises Refusal NOT_FOUND, INACTIVE, PURPOSE_OUTSIDE_PROFILE, TOPIC_OUTSIDE_PURPOSE.
         """
@@ -213,7 +231,7 @@ class Catalogue:
         for item, name in ((profile, "profile"), (purpose, "purpose"), (topic, "topic")):
             if item is not None and not item.active:
                 raise _inactive(name, item.key)
-        return MessageSubject(profile, purpose, topic)
+        return MessageSubject(profile, purpose, topic, None if unit_ref is None else self.unit(unit_ref).key)
 
     def capture_subject(
         self, purpose_ref: str, topic_ref: str | None, *, value: ConsentValue, allow_inactive: bool = False

@@ -17,7 +17,9 @@ from domain.catalogue import (
     PurposeType,
 )
 from domain.events import CatalogueDraft, EventType
+from domain.opt_in_rules import OptInRules, RequiredEvidence, checked_expiries
 from domain.preference_center import PreferenceCenterPatch
+from domain.presets import opt_in_rules_draft
 from domain.refusals import Refusal, RefusalCode
 from domain.text import clean_key, clean_text
 from domain.upcasting import ROOT_UNIT
@@ -68,6 +70,18 @@ def update_tenant(
         **_switched("unitScoping", unit_scoping, now=catalogue.unit_scoping),
     }
     return [CatalogueDraft(EventType.TENANT_UPDATED, changes)] if changes else []
+
+
+def create_business_unit(
+    catalogue: Catalogue, *, key: str, name: str, parent: str | None = None
+) -> list[CatalogueDraft]:
+    """A unit below another, by default below the root. A parent is there before its child, and stays: no cycle can be.
+
+    Raises Refusal ALREADY_EXISTS, NOT_FOUND, INVALID.
+    """
+    _new(catalogue.units, clean_key(key, field="key"), "business unit")
+    above = ROOT_UNIT if parent is None else catalogue.unit(parent, field="parent").key
+    return [CatalogueDraft(EventType.BUSINESS_UNIT_CREATED, {"key": key, "name": _name(name), "parent": above})]
 
 
 def create_profile(
@@ -210,10 +224,13 @@ def update_purpose(
     legal_basis: str | None | Unchanged = UNCHANGED,
     enforcement: EnforcementPatch | None | Unchanged = UNCHANGED,
     active: bool | None | Unchanged = UNCHANGED,
+    opt_in_expiry: Sequence[tuple[str, int]] | None | Unchanged = UNCHANGED,
+    required_evidence: Sequence[RequiredEvidence] | None | Unchanged = UNCHANGED,
 ) -> list[CatalogueDraft]:
     """Change a purpose, in every profile that shares it; a channel that `enforcement` does not name stays.
 
-    Raises Refusal NOT_FOUND, VERSION_CONFLICT, INVALID.
+    Expiries by legal basis, and what an opt-in has to bring, are each replaced as a whole. Raises Refusal NOT_FOUND,
+    VERSION_CONFLICT, INVALID.
     """
     held = catalogue.purpose(ref, field="ref")
     _expect(expected_version, held.version)
@@ -227,7 +244,14 @@ def update_purpose(
     changed = {channel: model for channel, model in patch.items() if held.enforcement[channel] is not model}
     if changed:
         changes["enforcement"] = _spelled(changed)
-    return [CatalogueDraft(EventType.PURPOSE_UPDATED, {"key": held.key, **changes})] if changes else []
+    rules = OptInRules(
+        held.opt_in.expiry_months if isinstance(opt_in_expiry, Unchanged) else checked_expiries(opt_in_expiry or ()),
+        held.opt_in.required if isinstance(required_evidence, Unchanged) else frozenset(required_evidence or ()),
+    )
+    return [
+        *([CatalogueDraft(EventType.PURPOSE_UPDATED, {"key": held.key, **changes})] if changes else []),
+        *([opt_in_rules_draft(held.key, rules)] if rules != held.opt_in else []),
+    ]
 
 
 def add_purpose_to_profile(catalogue: Catalogue, *, profile: str, purpose: str) -> list[CatalogueDraft]:
@@ -305,11 +329,7 @@ def _expect(expected: int | None, version: int) -> None:
 
 
 def _unit(catalogue: Catalogue, ref: str | None) -> str:
-    if ref is None:
-        return ROOT_UNIT
-    if ref not in catalogue.units:
-        raise Refusal(RefusalCode.NOT_FOUND, "there is no business unit with this key", ("businessUnit",))
-    return ref
+    return ROOT_UNIT if ref is None else catalogue.unit(ref).key
 
 
 def _owner(catalogue: Catalogue, ref: str, number: int) -> str:

@@ -19,6 +19,7 @@ from domain.catalogue import (
     Topic,
 )
 from domain.events import CatalogueEvent, EventType
+from domain.opt_in_rules import OptInRules, RequiredEvidence
 from domain.preference_center import PreferenceCenter
 
 _CREATIONS = frozenset(
@@ -149,6 +150,23 @@ def _purpose_updated(catalogue: Catalogue, data: Data) -> Catalogue:
     )
 
 
+def _opt_in_rules_set(catalogue: Catalogue, data: Data) -> Catalogue:
+    held = catalogue.purposes[data["key"]]
+    rules = OptInRules(
+        {expiry["legalBasis"]: expiry["months"] for expiry in data["expiry"]},
+        frozenset(RequiredEvidence(one) for one in data["required"]),
+    )
+    purpose = replace(held, opt_in=rules, version=held.version + 1)
+    return replace(catalogue, purposes={**catalogue.purposes, purpose.key: purpose})
+
+
+def _preset_applied(catalogue: Catalogue, data: Data) -> Catalogue:
+    held = catalogue.profiles[data["profile"]]
+    presets = tuple(dict.fromkeys((*held.presets, data["preset"])))
+    profile = replace(held, presets=presets, version=held.version + 1)
+    return replace(catalogue, profiles={**catalogue.profiles, profile.key: profile})
+
+
 def _purpose_added(catalogue: Catalogue, data: Data) -> Catalogue:
     catalogue = _shared(catalogue, data["profile"], data["purpose"])
     held = catalogue.profiles[data["profile"]]
@@ -236,7 +254,9 @@ _APPLY = {
     EventType.COMPLIANCE_PROFILE_UPDATED: _profile_updated,
     EventType.PURPOSE_CREATED: _purpose_created,
     EventType.PURPOSE_UPDATED: _purpose_updated,
+    EventType.PURPOSE_OPT_IN_RULES_SET: _opt_in_rules_set,
     EventType.PURPOSE_ADDED_TO_PROFILE: _purpose_added,
+    EventType.COMPLIANCE_PRESET_APPLIED: _preset_applied,
     EventType.TOPIC_CREATED: _topic_created,
     EventType.TOPIC_UPDATED: _topic_updated,
     EventType.SIGNING_KEY_ADDED: _signing_key_added,

@@ -1,6 +1,7 @@
-"""A catalogue file: purposes and topics with the GUIDs that they have elsewhere. Makes what is missing, by key.
+"""A catalogue file: units, purposes and topics, with the GUIDs that these have elsewhere. Makes what is missing, by key.
 
-{"purposes": [{"key", "guid"?, "name"?, "description"?, "type"?, "legalBasis"?, "enforcement"?, "profiles"?}],
+{"businessUnits": [{"key", "name"?, "parent"?}],
+ "purposes": [{"key", "guid"?, "name"?, "description"?, "type"?, "legalBasis"?, "enforcement"?, "profiles"?, "businessUnit"?}],
  "topics":   [{"key", "purpose", "guid"?, "name"?, "description"?}]}
 """
 
@@ -11,15 +12,19 @@ from typing import Any, TypeVar, cast
 
 from domain.addresses import Channel
 from domain.catalogue import DEFAULT_PROFILE, Catalogue, EnforcementModel, PurposeType
-from domain.catalogue_commands import create_purpose, create_topic
+from domain.catalogue_commands import create_business_unit, create_purpose, create_topic
 from domain.catalogue_fold import apply
 from domain.events import CatalogueDraft, CatalogueEvent, EventType
 from domain.refusals import Refusal, RefusalCode
 from domain.time import EPOCH
 
 _GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_PURPOSE_MEMBERS = frozenset(("key", "guid", "name", "description", "type", "legalBasis", "enforcement", "profiles"))
+_UNIT_MEMBERS = frozenset(("key", "name", "parent"))
+_PURPOSE_MEMBERS = frozenset(
+    ("key", "guid", "name", "description", "type", "legalBasis", "enforcement", "profiles", "businessUnit")
+)
 _TOPIC_MEMBERS = frozenset(("key", "guid", "name", "description", "purpose"))
+_LISTS = ("businessUnits", "purposes", "topics")
 
 Member = TypeVar("Member", bound=StrEnum)
 
@@ -27,12 +32,12 @@ Member = TypeVar("Member", bound=StrEnum)
 def import_catalogue(catalogue: Catalogue, document: object) -> list[CatalogueDraft]:
     """The events that bring a catalogue in line with a file; none where it is. Raises Refusal with the path in the file."""
     if not isinstance(document, dict):
-        raise Refusal(RefusalCode.INVALID, "a catalogue file holds an object with purposes and topics")
+        raise Refusal(RefusalCode.INVALID, "a catalogue file holds an object with business units, purposes and topics")
     members = cast(Mapping[str, object], document)
-    _only(members, frozenset(("purposes", "topics")), ())
+    _only(members, frozenset(_LISTS), ())
     drafts: list[CatalogueDraft] = []
-    for name, import_item in (("purposes", _purpose), ("topics", _topic)):
-        for number, item in enumerate(_list(members.get(name), (name,))):
+    for name, import_item in zip(_LISTS, (_unit, _purpose, _topic), strict=True):
+        for number, item in _in_order(name, members):
             path = (name, str(number))
             if not isinstance(item, dict):
                 raise Refusal(RefusalCode.INVALID, f"each of {name} is an object", path)
@@ -48,14 +53,51 @@ def import_catalogue(catalogue: Catalogue, document: object) -> list[CatalogueDr
 
 
 def items_of(document: object) -> int:
-    """How many purposes and topics a file has that `import_catalogue` has accepted."""
+    """How many units, purposes and topics a file has that `import_catalogue` has accepted."""
     members = cast(Mapping[str, Sequence[object] | None], document)
-    return sum(len(members.get(name) or ()) for name in ("purposes", "topics"))
+    return sum(len(members.get(name) or ()) for name in _LISTS)
+
+
+def _in_order(name: str, members: Mapping[str, object]) -> list[tuple[int, object]]:
+    """The items of a list, by their place in the file; a unit after its parent, wherever the file has that."""
+    items: list[tuple[int, object]] = list(enumerate(_list(members.get(name), (name,))))
+    if name != "businessUnits":
+        return items
+    units: list[Mapping[str, object]] = [
+        cast(Mapping[str, object], item) if isinstance(item, dict) else {} for _, item in items
+    ]
+    parents = {key: unit.get("parent") for unit in units if isinstance(key := unit.get("key"), str)}
+    depths: list[tuple[int, int]] = []
+    for number, unit in enumerate(units):
+        above: set[str] = set()
+        key = unit.get("key")
+        while isinstance(key, str) and key in parents:
+            if key in above:
+                raise Refusal(
+                    RefusalCode.INVALID, "a business unit cannot be below itself", (name, str(number), "parent")
+                )
+            above.add(key)
+            key = parents[key]
+        depths.append((len(above), number))
+    return [items[number] for _, number in sorted(depths)]
+
+
+def _unit(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[CatalogueDraft]:
+    _only(item, _UNIT_MEMBERS, ())
+    key, parent = _required(item, "key"), _optional(item, "parent")
+    held = catalogue.units.get(key)
+    if held is None:
+        return create_business_unit(catalogue, key=key, name=_optional(item, "name") or _title(key), parent=parent)
+    if parent is not None and parent != held.parent:
+        raise Refusal(
+            RefusalCode.INVALID, f"business unit {key} is elsewhere in the tree, and stays there", ("parent",)
+        )
+    return []
 
 
 def _purpose(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[CatalogueDraft]:
     _only(item, _PURPOSE_MEMBERS, ())
-    key, guid = _required(item, "key"), _guid(item)
+    key, guid, unit = _required(item, "key"), _guid(item), _optional(item, "businessUnit")
     _unowned(catalogue.purpose_guids, guid, key)
     held = catalogue.purposes.get(key)
     if held is None:
@@ -72,6 +114,11 @@ def _purpose(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[Catal
             legal_basis=_optional(item, "legalBasis"),
             enforcement=_enforcement(item.get("enforcement")),
             guid=guid,
+            business_unit=unit,
+        )
+    if unit is not None and unit != held.unit:
+        raise Refusal(
+            RefusalCode.INVALID, f"purpose {key} belongs to unit {held.unit}, and stays there", ("businessUnit",)
         )
     if guid is None or guid == held.guid:
         return []

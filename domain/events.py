@@ -11,7 +11,9 @@ names a person. Wire forms never change: a change makes a new version of the typ
     ComplianceProfileUpdated  key, name?, companyAddress?, externalLink?, doubleOptIn?, active?, preferenceCenter?
     PurposeCreated            key, name, description?, type, legalBasis?, enforcement, unit, profiles, guid?
     PurposeUpdated            key, name?, description?, legalBasis?, enforcement?, active?, guid?
+    PurposeOptInRulesSet      key, expiry (a list of legalBasis, months), required: all that the purpose asks of an opt-in
     PurposeAddedToProfile     profile, purpose
+    CompliancePresetApplied   profile, preset; what it changed follows it
     TopicCreated              key, name, description?, purpose, guid?
     TopicUpdated              key, purpose, name?, description?, active?, guid?
     SigningKeyAdded           verifierKey: from here on checkpoints are signed with this key
@@ -49,7 +51,9 @@ class EventType(StrEnum):
     COMPLIANCE_PROFILE_UPDATED = "ComplianceProfileUpdated"
     PURPOSE_CREATED = "PurposeCreated"
     PURPOSE_UPDATED = "PurposeUpdated"
+    PURPOSE_OPT_IN_RULES_SET = "PurposeOptInRulesSet"
     PURPOSE_ADDED_TO_PROFILE = "PurposeAddedToProfile"
+    COMPLIANCE_PRESET_APPLIED = "CompliancePresetApplied"
     TOPIC_CREATED = "TopicCreated"
     TOPIC_UPDATED = "TopicUpdated"
     SIGNING_KEY_ADDED = "SigningKeyAdded"
@@ -72,7 +76,9 @@ CURRENT_VERSIONS: Mapping[EventType, int] = {
     EventType.COMPLIANCE_PROFILE_UPDATED: 1,
     EventType.PURPOSE_CREATED: 1,
     EventType.PURPOSE_UPDATED: 1,
+    EventType.PURPOSE_OPT_IN_RULES_SET: 1,
     EventType.PURPOSE_ADDED_TO_PROFILE: 1,
+    EventType.COMPLIANCE_PRESET_APPLIED: 1,
     EventType.TOPIC_CREATED: 1,
     EventType.TOPIC_UPDATED: 1,
     EventType.SIGNING_KEY_ADDED: 1,

@@ -6,7 +6,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 from domain.addresses import Channel
-from domain.catalogue import Catalogue, ComplianceProfile, MessageSubject, Purpose, Topic
+from domain.catalogue import Catalogue, MessageSubject, Purpose, Topic
 from domain.consent import ConsentRecord, current, record_that_counts
 from domain.decision import Decision, ReasonCode, decide, decide_tracking, refuse_address
 from domain.double_opt_in import Request, is_awaited
@@ -46,13 +46,13 @@ def by_level(
 
 
 def counting_record(
-    catalogue: Catalogue, profile: ComplianceProfile, purpose: Purpose, topic: Topic | None, records: Records
+    catalogue: Catalogue, unit: str, purpose: Purpose, topic: Topic | None, records: Records
 ) -> ConsentRecord | None:
-    """The record that counts at one level for a profile."""
+    """The record that counts at one level for a profile of `unit`, or where a check names that instead."""
     return record_that_counts(
         records.get((purpose.key, None if topic is None else topic.key), {}),
         purpose_unit=purpose.unit,
-        profile_unit=profile.unit,
+        profile_unit=unit,
         unit_scoping=catalogue.unit_scoping,
     )
 
@@ -71,8 +71,8 @@ def decision_of(
             if is_suppressed(standing.suppressions, standing.opt_ins, purpose, level):
                 return refuse_address(purpose, channel, ReasonCode.SUPPRESSED, topic=level)
     records = standing.records
-    purpose_record = counting_record(catalogue, subject.profile, purpose, None, records)
-    topic_record = None if topic is None else counting_record(catalogue, subject.profile, purpose, topic, records)
+    purpose_record = counting_record(catalogue, subject.unit, purpose, None, records)
+    topic_record = None if topic is None else counting_record(catalogue, subject.unit, purpose, topic, records)
     if not standing.requests:
         return decide(subject, channel, purpose_record=purpose_record, topic_record=topic_record, as_of=as_of)
     topic_request = None if topic is None else standing.requests.get((purpose.key, topic.key))
@@ -88,13 +88,13 @@ def decision_of(
 
 
 def tracking_of(
-    catalogue: Catalogue, profile: ComplianceProfile, channel: Channel, standing: Standing, as_of: datetime
+    catalogue: Catalogue, subject: MessageSubject, channel: Channel, standing: Standing, as_of: datetime
 ) -> Decision:
     """Whether interactions may be tracked, by the profile's tracking purpose."""
-    purpose = catalogue.purposes[profile.tracking_purpose]
+    purpose = catalogue.purposes[subject.profile.tracking_purpose]
     if standing.erased:
         return refuse_address(purpose, channel, ReasonCode.ERASED)
     if standing.bounced or is_suppressed(standing.suppressions, standing.opt_ins, purpose, None):
         return refuse_address(purpose, channel, ReasonCode.SUPPRESSED)
-    record = counting_record(catalogue, profile, purpose, None, standing.records)
-    return decide_tracking(catalogue, profile, channel, record, as_of)
+    record = counting_record(catalogue, subject.unit, purpose, None, standing.records)
+    return decide_tracking(catalogue, subject.profile, channel, record, as_of)

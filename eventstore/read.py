@@ -45,6 +45,7 @@ class EntryFilter:
     types: Sequence[str] | None = None
     channel: str | None = None
     purpose: str | None = None
+    purposes: Sequence[str] | None = None
     topic: str | None = None
     values: Sequence[str] | None = None
     sources: Sequence[str] | None = None
@@ -69,6 +70,7 @@ class EntryFilter:
             ("type = ANY({}::text[])", None if self.types is None else list(self.types)),
             ("channel = {}", self.channel),
             ("purpose = {}", self.purpose),
+            ("purpose = ANY({}::text[])", None if self.purposes is None else list(self.purposes)),
             ("topic = {}", self.topic),
             ("value = ANY({}::text[])", None if self.values is None else list(self.values)),
             ("source = ANY({}::text[])", None if self.sources is None else list(self.sources)),

@@ -14,6 +14,7 @@ from datetime import datetime
 from domain.refusals import Refusal, RefusalCode
 from domain.text import clean_key
 from ledger.assembly import Caller, Ledger, Tenant
+from ledger.unit_scope import TenantOfUnit, caller_of_unit, check_scopes_of_unit
 
 SCOPES = ("check", "read", "read:personal", "write", "admin", "audit", "erase")
 _FORM = re.compile(r"ck_([0-9]{1,9})_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
@@ -29,6 +30,7 @@ class ApiKeyRow:
     scopes: tuple[str, ...]
     created_at: datetime
     revoked_at: datetime | None
+    unit: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +42,19 @@ class ApplicationRow:
     scopes: tuple[str, ...]
 
 
-async def create_key(tenant: Tenant, application: str, scopes: Sequence[str]) -> str:
+async def create_key(tenant: Tenant, application: str, scopes: Sequence[str], *, unit: str | None = None) -> str:
     """Make a key for an application, which is made with its first key. Returns the secret, the only time that it is seen.
 
-    Raises Refusal INVALID for an unknown scope or a malformed application key.
+    Bound to a `unit`, it sees that and the units below it. Raises Refusal INVALID for an unknown scope, one that no key of a
+    unit can have, or a malformed application key; NOT_FOUND for the unit.
     """
     application = clean_key(application, field="application")
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown or not scopes:
         raise Refusal(RefusalCode.INVALID, f"a scope is one of {', '.join(SCOPES)}", ("scope",))
+    if unit is not None:
+        check_scopes_of_unit(scopes)
+        unit = (await tenant.latest_catalogue()).unit(unit, field="unit").key
     key_id = secrets.token_hex(6)
     secret = f"ck_{tenant.id}_{key_id}_{secrets.token_urlsafe(32)}"
     now = tenant.ledger.clock()
@@ -60,14 +66,15 @@ async def create_key(tenant: Tenant, application: str, scopes: Sequence[str]) ->
             now,
         )
         await connection.execute(
-            "INSERT INTO api_keys (tenant, key_id, application, secret_hash, scopes, created_at)"
-            " VALUES ($1, $2, $3, $4, $5, $6)",
+            "INSERT INTO api_keys (tenant, key_id, application, secret_hash, scopes, created_at, unit)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7)",
             tenant.id,
             key_id,
             application,
             _hash(secret),
             [scope for scope in SCOPES if scope in scopes],
             now,
+            unit,
         )
     return secret
 
@@ -76,11 +83,11 @@ async def list_keys(tenant: Tenant) -> list[ApiKeyRow]:
     """The tenant's keys, oldest first."""
     async with tenant.ledger.connection() as connection:
         rows = await connection.fetch(
-            "SELECT key_id, application, scopes, created_at, revoked_at FROM api_keys WHERE tenant = $1"
+            "SELECT key_id, application, scopes, created_at, revoked_at, unit FROM api_keys WHERE tenant = $1"
             " ORDER BY created_at, key_id",
             tenant.id,
         )
-    return [ApiKeyRow(row[0], row[1], tuple(row[2]), row[3], row[4]) for row in rows]
+    return [ApiKeyRow(row[0], row[1], tuple(row[2]), row[3], row[4], row[5]) for row in rows]
 
 
 async def revoke_key(tenant: Tenant, key_id: str) -> None:
@@ -96,6 +103,8 @@ async def revoke_key(tenant: Tenant, key_id: str) -> None:
         if found is None:
             raise Refusal(RefusalCode.NOT_FOUND, "there is no key with this id; `keys list` shows them", ("key",))
         await connection.execute(_NOTIFY)
+    # Other processes hear of it; this one need not wait until it does.
+    tenant.ledger.proven_keys.forget()
 
 
 async def authenticate(ledger: Ledger, secret: str) -> tuple[Tenant, Caller] | None:
@@ -109,14 +118,17 @@ async def authenticate(ledger: Ledger, secret: str) -> tuple[Tenant, Caller] | N
     keep = ledger.proven_keys.keeper()
     async with ledger.connection() as connection:
         row = await connection.fetchrow(
-            "SELECT application, secret_hash, scopes FROM api_keys"
+            "SELECT application, secret_hash, scopes, unit FROM api_keys"
             " WHERE tenant = $1 AND key_id = $2 AND revoked_at IS NULL",
             int(form[1]),
             form[2],
         )
     if row is None or not hmac.compare_digest(row[1], _hash(secret)):
         return None
-    identity = await ledger.tenant_by_id(int(form[1])), Caller(row[0], frozenset(row[2]))
+    tenant = await ledger.tenant_by_id(int(form[1]))
+    identity = tenant, Caller(row[0], frozenset(row[2]))
+    if row[3] is not None:
+        identity = TenantOfUnit(tenant, row[3]), caller_of_unit(row[0], row[2], row[3])
     keep(secret, identity)
     return identity
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import asyncpg
 
 from domain.catalogue import Catalogue
+from domain.events import CatalogueDraft
 from domain.refusals import NotYetAvailable, Refusal, RefusalCode
+from domain.unit_scope import Decide
 from eventstore import read
 from eventstore.append import Log
 from eventstore.database import DatabaseAddress, open_database, open_pool, store_errors
@@ -18,7 +20,7 @@ from eventstore.migrate import migrate
 from eventstore.personal.blind_index import BlindIndex
 from eventstore.personal.keyring import MASTER_KEY_FILE, Keyring, KeyUnusable, load_master_key
 from eventstore.personal.vault import Connected
-from eventstore.read import Head
+from eventstore.read import EntryFilter, Head, StoredEntry
 from eventstore.signing_keys import SIGNING_KEYS_FOLDER, SigningKeys
 from eventstore.wakeup import Wakeup, wait
 from ledger.check_queue import CheckQueue
@@ -47,14 +49,29 @@ class LedgerConfig:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: an application by its API key, or, without one, whoever runs the command line."""
+    """Who asks: an application by its API key, or, without one, whoever runs the command line.
+
+    `scopes` are those for the tenant as a whole. A caller that is bound to a unit has none of these, so that what nobody
+    has narrowed to a unit refuses it; `unit_scopes` are what it may do within.
+    """
 
     application: str | None
     scopes: frozenset[str]
+    unit: str | None = None
+    unit_scopes: frozenset[str] = frozenset()
+
+    def may_in_its_unit(self, scope: str) -> bool:
+        """Whether it may do this where the answer holds nothing but what it sees."""
+        return scope in (self.scopes if self.unit is None else self.unit_scopes)
 
 
 class Tenant:
-    """What this process holds of one tenant: its keys, its catalogue, and the queue of its log."""
+    """What this process holds of one tenant: its keys, its catalogue, and the queue of its log.
+
+    Whoever is bound to a business unit meets it as `unit_scope.TenantOfUnit`, which narrows what is said to be seen here.
+    """
+
+    unit: str | None = None
 
     def __init__(self, ledger: "Ledger", tenant_id: int, key: str, wrapped_secret: bytes) -> None:
         self.ledger = ledger
@@ -91,6 +108,24 @@ class Tenant:
     def catalogue_version_at(self, position: int) -> int:
         """The version of the catalogue at a position of the log: where its last event up to there is, or -1."""
         return self._held.version_at(position)
+
+    def decided(self, decide: Decide) -> Sequence[CatalogueDraft]:
+        """What a change of the catalogue leads to. Raises Refusal."""
+        return decide(self.catalogue)
+
+    @property
+    def own_units(self) -> Sequence[str] | None:
+        """The units whose records whoever asks sees; None is all of them."""
+        return None
+
+    def sees(self, event: StoredEntry) -> bool:
+        """Whether whoever asks sees an event."""
+        del event
+        return True
+
+    def narrowed(self, wanted: EntryFilter) -> EntryFilter:
+        """A filter of events, for those that whoever asks sees."""
+        return wanted
 
     async def refresh_catalogue(self, position: int, connection: Connected | None = None) -> None:
         """Take account of every catalogue event up to `position` at least."""

@@ -7,12 +7,15 @@ from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from domain import catalogue_commands as commands
+from domain import presets
 from domain.agents import SendingAgent
-from domain.catalogue import Catalogue, ComplianceProfile, Purpose, Topic
+from domain.catalogue import BusinessUnit, Catalogue, ComplianceProfile, Purpose, Topic
 from domain.catalogue_import import import_catalogue as decide_import
 from domain.catalogue_import import items_of
 from domain.consent import ActorKind
 from domain.events import CURRENT_VERSIONS, CatalogueDraft, EventType
+from domain.presets import PresetKey
+from domain.unit_scope import Decide
 from eventstore.append import Command, Draft, IndexColumns
 from ledger.assembly import Caller, Tenant
 from ledger.idempotency import append, stored_key
@@ -20,8 +23,7 @@ from ledger.pages import Page, cursor, no_cursor, page_size, place_of
 from projections.catalogue import CATALOGUE_STREAM
 
 PROFILES = "compliance-profile"
-Decide = Callable[[Catalogue], Sequence[CatalogueDraft]]
-Item = TypeVar("Item", ComplianceProfile, Purpose, Topic, SendingAgent)
+Item = TypeVar("Item", BusinessUnit, ComplianceProfile, Purpose, Topic, SendingAgent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ async def change(
     """
 
     def drafts(_: datetime) -> list[Draft]:
-        return [_draft(draft, actor) for draft in decide(tenant.catalogue)]
+        return [_draft(draft, actor) for draft in tenant.decided(decide)]
 
     appended = await append(
         tenant,
@@ -71,7 +73,7 @@ def subject_of(event_type: str, data: Mapping[str, Any]) -> tuple[str | None, st
     """The keys of the purpose and the topic that an event is about, by which filters find it."""
     if event_type in (EventType.TOPIC_CREATED, EventType.TOPIC_UPDATED):
         return data["purpose"], data["key"]
-    if event_type in (EventType.PURPOSE_CREATED, EventType.PURPOSE_UPDATED):
+    if event_type in (EventType.PURPOSE_CREATED, EventType.PURPOSE_UPDATED, EventType.PURPOSE_OPT_IN_RULES_SET):
         return data["key"], None
     return data.get("purpose"), data.get("topic")
 
@@ -97,6 +99,23 @@ async def first_events(tenant: Tenant, decide: Callable[[], Sequence[CatalogueDr
     await change(tenant, Caller(None, frozenset()), "createTenant", unless_there, {}, None, actor=ActorKind.SYSTEM)
 
 
+async def create_business_unit(
+    tenant: Tenant, caller: Caller, *, idempotency_key: str | None = None, **fields: Any
+) -> Changed[BusinessUnit]:
+    """Make a business unit; see `domain.catalogue_commands.create_business_unit`."""
+    after, _ = await change(
+        tenant,
+        caller,
+        "createBusinessUnit",
+        lambda catalogue: commands.create_business_unit(
+            catalogue, key=fields["key"], name=fields["name"], parent=fields.get("parent") or tenant.unit
+        ),
+        fields,
+        idempotency_key,
+    )
+    return Changed(after.unit(fields["key"]), after)
+
+
 async def create_profile(
     tenant: Tenant, caller: Caller, *, idempotency_key: str | None = None, **fields: Any
 ) -> Changed[ComplianceProfile]:
@@ -105,7 +124,7 @@ async def create_profile(
         tenant,
         caller,
         "createComplianceProfile",
-        lambda catalogue: commands.create_profile(catalogue, **fields),
+        lambda catalogue: commands.create_profile(catalogue, **_owned(tenant, fields)),
         fields,
         idempotency_key,
     )
@@ -127,6 +146,21 @@ async def update_profile(
     return Changed(after.profile(fields["ref"]), after)
 
 
+async def apply_preset(
+    tenant: Tenant, caller: Caller, *, profile: str, preset: PresetKey, idempotency_key: str | None = None
+) -> Changed[ComplianceProfile]:
+    """Bring a profile up to a preset; see `domain.presets.apply_preset`."""
+    after, _ = await change(
+        tenant,
+        caller,
+        "applyCompliancePreset",
+        lambda catalogue: presets.apply_preset(catalogue, profile=profile, preset=preset),
+        {"profile": profile, "preset": preset},
+        idempotency_key,
+    )
+    return Changed(after.profile(profile), after)
+
+
 async def create_purpose(
     tenant: Tenant, caller: Caller, *, idempotency_key: str | None = None, **fields: Any
 ) -> Changed[Purpose]:
@@ -135,7 +169,7 @@ async def create_purpose(
         tenant,
         caller,
         "createPurpose",
-        lambda catalogue: commands.create_purpose(catalogue, **fields),
+        lambda catalogue: commands.create_purpose(catalogue, **_owned(tenant, fields)),
         fields,
         idempotency_key,
     )
@@ -253,6 +287,11 @@ async def import_catalogue(
             tenant, caller, "importCatalogue", lambda catalogue: decide_import(catalogue, document), {}, None
         )
     return events, items_of(document)
+
+
+def _owned(tenant: Tenant, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of what is made: owned, where nothing is said, by the unit that whoever asks is bound to."""
+    return {**fields, "business_unit": fields.get("business_unit") or tenant.unit}
 
 
 def given_fields(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,13 +37,17 @@ _STREAMS_PER_READ = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is asked of one or many addresses. `as_of` is effective, `known_at` recorded time, both inclusive."""
+    """What is asked of one or many addresses. `as_of` is effective, `known_at` recorded time, both inclusive.
+
+    `business_unit` stands for the profile's.
+    """
 
     channel: Channel
     addresses: Sequence[str] = field(repr=False)
     profile: str = "default"
     purpose: str
     topic: str | None = None
+    business_unit: str | None = None
     as_of: datetime | None = None
     known_at: datetime | None = None
     min_position: int | None = None
@@ -131,7 +135,7 @@ async def check(tenant: Tenant, question: Question) -> list[Answer]:
 def _decided(taken: _Taken, channel: Channel, standing: Standing) -> tuple[Decision, Decision]:
     return (
         decision_of(taken.catalogue, taken.subject, channel, standing, taken.as_of),
-        tracking_of(taken.catalogue, taken.subject.profile, channel, standing, taken.as_of),
+        tracking_of(taken.catalogue, taken.subject, channel, standing, taken.as_of),
     )
 
 
@@ -161,7 +165,7 @@ async def _see_now(tenant: Tenant, question: Question, blind_indexes: Sequence[b
     catalogue = tenant.catalogue
     while True:
         try:
-            subject = catalogue.message(question.profile, question.purpose, question.topic)
+            subject = catalogue.message(question.profile, question.purpose, question.topic, question.business_unit)
         except Refusal:
             # What is not in the catalogue as held may have been made since.
             latest = await tenant.latest_catalogue()
@@ -269,7 +273,8 @@ def _subject_then(tenant: Tenant, question: Question, times: Times) -> tuple[Mes
     """What the message names, by refs of today and in the catalogue of then: a GUID may have come later."""
     today, then = tenant.catalogue, tenant.catalogue_known_at(times.known_at)
     topic = None if question.topic is None else today.topic(question.topic).key
-    subject = then.message(today.profile(question.profile).key, today.purpose(question.purpose).key, topic)
+    unit = None if question.business_unit is None else today.unit(question.business_unit).key
+    subject = then.message(today.profile(question.profile).key, today.purpose(question.purpose).key, topic, unit)
     return subject, then
 
 
@@ -358,7 +363,9 @@ async def consent_of(
             profile_unit=purpose.unit,
             unit_scoping=catalogue.unit_scoping,
         )
-        results.append(ConsentAt(purpose, topic, record, _value(record, held.as_of)))
+        # The value is what a check goes by; the record behind it is shown to the units whose it is.
+        shown = record is None or tenant.own_units is None or record.unit in tenant.own_units
+        results.append(ConsentAt(purpose, topic, record if shown else None, _value(record, held.as_of)))
     return results
 
 
@@ -411,7 +418,7 @@ def _rows(
                 purpose,
                 topic,
                 decision,
-                _value(counting_record(catalogue, profile, purpose, topic, standing.records), as_of),
+                _value(counting_record(catalogue, profile.unit, purpose, topic, standing.records), as_of),
                 contactability(purpose.type, allowed=decision.allowed),
             )
 

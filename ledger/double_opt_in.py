@@ -23,6 +23,7 @@ from ledger.assembly import Caller, Ledger, Tenant
 from ledger.check import consent_of
 from ledger.given_evidence import Evidence, given_evidence
 from ledger.idempotency import append, stored_key
+from ledger.opt_ins import opt_in_valid_until
 from ledger.preferences import RECIPIENT_LINK
 from ledger.record import Recorded, capture_draft, subject_of_address
 from projections import contact_points
@@ -81,6 +82,8 @@ async def request_double_opt_in(
 
     def decide(recorded_at: datetime) -> list[Draft]:
         found_purpose, found_topics = _subject(tenant, profile, purpose, topics)
+        # A request is held to what an opt-in has to bring: once it is confirmed, only the link would come with it.
+        opt_in_valid_until(found_purpose, recorded_at, evidence=evidence)
         if not confirms:
             levels = [None, *found_topics]
             return [
@@ -301,6 +304,7 @@ def _captured(
         value=ConsentValue.OPTED_IN,
         source=ConsentSource.FORM,
         effective_at=effective_at,
+        valid_until=purpose.opt_in.valid_until(purpose.legal_basis, effective_at),
         notice_digest=digest,
         trust=trust,
     )

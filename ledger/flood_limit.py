@@ -63,7 +63,7 @@ def opted_out_a_moment_ago(
     effective_at: datetime,
 ) -> bool:
     """Whether an opt-out effective now would say what one of the last minute says, which nothing awaited can overrule."""
-    record = counting_record(catalogue, profile, purpose, topic, standing.records)
+    record = counting_record(catalogue, profile.unit, purpose, topic, standing.records)
     if record is None or record.value is not ConsentValue.OPTED_OUT:
         return False
     request = standing.requests.get((purpose.key, None if topic is None else topic.key))

@@ -17,6 +17,7 @@ from domain.refusals import Refusal, RefusalCode
 from domain.text import clean_key
 from eventstore import read
 from eventstore.personal import vault
+from eventstore.personal.vault import Connected
 from eventstore.read import EntryFilter, StoredEntry
 from ledger.assembly import Tenant
 from ledger.pages import Page, cursor, no_cursor, page_size, place_of
@@ -48,13 +49,22 @@ async def find_contact_point(tenant: Tenant, channel: Channel, address: str) -> 
     """The contact point with this address. Raises Refusal INVALID_ADDRESS, StoreUnavailable."""
     blind_index = tenant.blind_index(channel, normalise(channel, address))
     async with tenant.ledger.connection() as connection:
-        return await contact_points.by_blind_index(connection, tenant.id, blind_index)
+        held = await contact_points.by_blind_index(connection, tenant.id, blind_index)
+        return None if held is None else (await _seen(connection, tenant, {held.id: held})).get(held.id)
 
 
 async def contact_points_by_id(tenant: Tenant, ids: Sequence[UUID]) -> dict[UUID, ContactPoint]:
-    """The contact points that are there, by id."""
+    """The contact points that are there, and that whoever asks sees, by id."""
     async with tenant.ledger.connection() as connection:
-        return await contact_points.by_ids(connection, tenant.id, ids)
+        return await _seen(connection, tenant, await contact_points.by_ids(connection, tenant.id, ids))
+
+
+async def _seen(connection: Connected, tenant: Tenant, held: dict[UUID, ContactPoint]) -> dict[UUID, ContactPoint]:
+    """Those that whoever asks sees: with consent of its units."""
+    if tenant.own_units is None:
+        return held
+    seen = await contact_points.with_consent_in(connection, tenant.id, list(held), tenant.own_units)
+    return {key: one for key, one in held.items() if key in seen}
 
 
 async def addresses(tenant: Tenant, ids: Sequence[UUID]) -> dict[UUID, str]:
@@ -89,9 +99,10 @@ async def evidence(tenant: Tenant, events: Sequence[StoredEntry]) -> dict[int, d
 
 
 async def events_at(tenant: Tenant, positions: Sequence[int]) -> dict[int, StoredEntry]:
-    """The events at these positions."""
+    """The events at these positions that whoever asks sees."""
     async with tenant.ledger.connection() as connection:
-        return await read.at_positions(connection, tenant.id, positions)
+        found = await read.at_positions(connection, tenant.id, positions)
+    return {position: event for position, event in found.items() if tenant.sees(event)}
 
 
 async def events(
@@ -108,7 +119,7 @@ async def events(
     Raises Refusal NOT_FOUND (purpose, topic), INVALID (cursors, first beside last), LimitExceeded, StoreUnavailable.
     """
     span = _span(tenant, first, after, last, before)
-    wanted = entry_filter(await tenant.latest_catalogue(), event_filter)
+    wanted = tenant.narrowed(entry_filter(await tenant.latest_catalogue(), event_filter))
     async with tenant.ledger.connection() as connection:
         if span.backward:
             within = replace(wanted, from_position=_at_least(wanted, span.low + 1))
@@ -140,7 +151,7 @@ async def histories(
 ) -> dict[UUID, Page[StoredEntry]]:
     """The same page of the history of each contact point; the same statements for any number of them."""
     span = _span(tenant, first, after, last, before)
-    wanted = entry_filter(await tenant.latest_catalogue(), event_filter)
+    wanted = tenant.narrowed(entry_filter(await tenant.latest_catalogue(), event_filter))
     within = replace(wanted, from_position=_at_least(wanted, span.low + 1), to_position=_below(wanted, span.high))
     async with tenant.ledger.connection() as connection:
         found = await read.pages_of_streams(

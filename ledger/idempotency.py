@@ -29,6 +29,9 @@ def stored_key(
     if key is None:
         return None
     given = {name: value for name, value in fields.items() if value is not None}
+    if tenant.unit is not None:
+        # What another key of the application recorded, in units that this one does not see, is not told to it again.
+        given["\0unit"] = tenant.unit
     spelling = _spell([command, given])
     return idempotency_key(
         tenant.keys.idempotency, application=application or "", key=key, command=spelling.encode("utf-8", "replace")

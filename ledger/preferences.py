@@ -178,7 +178,7 @@ async def one_click_opt_out(tenant: Tenant, link: MessageLink) -> bool:
     topic = None if link.topic is None else catalogue.topics[link.topic]
     contact_point, standing = await _standing(tenant, link, [purpose.key], [] if topic is None else [topic.key])
     profile = catalogue.profiles[link.profile]
-    record = counting_record(catalogue, profile, purpose, topic, standing.records)
+    record = counting_record(catalogue, profile.unit, purpose, topic, standing.records)
     covered = is_suppressed(standing.suppressions, standing.opt_ins, purpose, None) or (
         topic is not None and is_suppressed(standing.suppressions, standing.opt_ins, purpose, topic.key)
     )
@@ -239,7 +239,7 @@ def _choice(
     standing: Standing,
     now: datetime,
 ) -> Choice:
-    record = counting_record(catalogue, profile, purpose, topic, standing.records)
+    record = counting_record(catalogue, profile.unit, purpose, topic, standing.records)
     expired = record is not None and record.expired_at(now)
     value = ConsentValue.NOT_SET if record is None or expired else record.value
     key = None if topic is None else topic.key

@@ -78,6 +78,8 @@ def _stated(tenant: Tenant, answered: Answered, root: bytes) -> dict[str, Any]:
     }
     if subject.topic is not None:
         question["topic"] = subject.topic.key
+    if subject.asked_unit is not None:
+        question["businessUnit"] = subject.asked_unit
     if answered.known_at is not None:
         question["knownAt"] = format_instant(answered.known_at)
     asked = canonical_json.encode({**question, "address": answer.address.encode("utf-8", "replace").decode()})

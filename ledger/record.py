@@ -23,6 +23,7 @@ from eventstore.read import StoredEntry
 from ledger.assembly import Caller, Tenant
 from ledger.given_evidence import Evidence, given_evidence, under
 from ledger.idempotency import append, refusal_of, stored_key
+from ledger.opt_ins import opt_in_valid_until
 from tlog.entry import EntryTooLarge
 
 CONSENTS_MAX = 1_000
@@ -217,6 +218,16 @@ def _capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Comman
         )
         effective = effective_instant(capture.effective_at, recorded_at)
         check_valid_until(capture.value, effective, capture.valid_until)
+        valid_until = capture.valid_until
+        if capture.value is ConsentValue.OPTED_IN:
+            valid_until = opt_in_valid_until(
+                purpose,
+                effective,
+                evidence=capture.evidence,
+                legal_basis=legal_basis,
+                jurisdiction=jurisdiction,
+                valid_until=valid_until,
+            )
         captured = ConsentCaptured(
             channel=capture.channel,
             purpose=purpose.key,
@@ -225,7 +236,7 @@ def _capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Comman
             value=capture.value,
             source=capture.source,
             effective_at=effective,
-            valid_until=capture.valid_until,
+            valid_until=valid_until,
             reason=reason_label,
             legal_basis=legal_basis,
             jurisdiction=jurisdiction,

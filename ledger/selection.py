@@ -68,6 +68,13 @@ _SUPPRESSED_TOPIC = _SUPPRESSED.format(
     covered_by_type="false", level="jsonb_build_object('purpose', $3::text, 'topic', $4::text)", topic="$4"
 )
 
+# Whoever is bound to business units sees the contact points at which there is consent of these.
+_OF_UNITS = """
+      AND ($13::text[] IS NULL OR EXISTS (
+          SELECT FROM current_consent u
+          WHERE u.tenant = s.tenant AND u.contact_point = s.contact_point AND u.unit = ANY($13::text[])))
+"""
+
 _SELECTED = (
     " FROM vault_subjects s"
     + _LEVEL.format(topic="''", name="by_purpose")
@@ -86,13 +93,14 @@ _SELECTED = (
     + """)))
       AND ($10::text IS NULL OR $10 = coalesce(CASE WHEN $4 = '' THEN by_purpose.value ELSE by_topic.value END, 'NOT_SET'))
 """
+    + _OF_UNITS
 )
 
 # page and count of a selection; its parameters are those of `_parameters`.
 _PAGE = (
     "SELECT s.contact_point, s.channel, s.created_at, s.first_position"
     + _SELECTED
-    + " AND ($13::uuid IS NULL OR s.contact_point > $13) ORDER BY s.contact_point LIMIT $14"
+    + " AND ($14::uuid IS NULL OR s.contact_point > $14) ORDER BY s.contact_point LIMIT $15"
 )
 _COUNT = "SELECT count(*)" + _SELECTED
 
@@ -146,6 +154,7 @@ def _parameters(tenant: Tenant, catalogue: Catalogue, selection: Selection, now:
         selection.value,
         [value for value in ConsentValue if ALLOWS[enforcement, value]],
         _COVERED_BY.get(subject.purpose.type, ""),
+        tenant.own_units,
     ]
 
 

@@ -54,6 +54,18 @@ async def by_ids(connection: Connected, tenant: int, ids: Sequence[UUID]) -> dic
     return {row[0]: ContactPoint(row[0], Channel(row[1]), row[2], row[3], row[4], row[5]) for row in rows}
 
 
+async def with_consent_in(connection: Connected, tenant: int, ids: Sequence[UUID], units: Sequence[str]) -> set[UUID]:
+    """Those at which there is consent of one of these business units."""
+    rows = await connection.fetch(
+        "SELECT DISTINCT contact_point FROM current_consent"
+        " WHERE tenant = $1 AND contact_point = ANY($2::uuid[]) AND unit = ANY($3::text[])",
+        tenant,
+        ids,
+        units,
+    )
+    return {row[0] for row in rows}
+
+
 async def erased_among(connection: Connected, tenant: int, ids: Sequence[UUID]) -> set[UUID]:
     """Those whose erasure was asked for: nothing personal of them is shown."""
     rows = await connection.fetch(

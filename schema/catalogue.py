@@ -7,15 +7,40 @@ import strawberry
 
 from domain.catalogue import Catalogue
 from ledger.assembly import Tenant
-from schema.enums import Channel, DoubleOptInMode, EnforcementModel, PurposeType
+from schema.enums import (
+    Channel,
+    DoubleOptInMode,
+    EnforcementModel,
+    PresetKey,
+    PurposeType,
+    RequiredEvidence,
+)
 from schema.node_ids import NodeKind, key_node_id
 from schema.nodes import Node
+
+
+@strawberry.type(description="A node in the tenant's tree of units, which own profiles, purposes and consent.")
+class BusinessUnit(Node):
+    view: strawberry.Private["CatalogueView"]
+    key: str
+    name: str
+
+    @strawberry.field(description="The unit above; null for the root, and where the key does not see it.")
+    def parent(self) -> "BusinessUnit | None":
+        held = self.view.catalogue.units.get(self.key)
+        return None if held is None else self.view.unit_if_seen(held.parent)
 
 
 @strawberry.type(description="What a purpose enforces on one channel.")
 class ChannelEnforcement:
     channel: Channel
     model: EnforcementModel
+
+
+@strawberry.type(description="When an opt-in that rests on a legal basis runs out by itself.")
+class OptInExpiry:
+    legal_basis: str
+    months: int = strawberry.field(description="After its effectiveAt.")
 
 
 @strawberry.type(description="The hosted page where a person sees and changes what they chose.")
@@ -45,6 +70,10 @@ class ComplianceProfile(Node):
     double_opt_in: DoubleOptInMode
     version: int = strawberry.field(description="The version to give as expectedVersion when changing it.")
 
+    @strawberry.field(description="The unit that owns it: its records count after those of the purpose's unit.")
+    def business_unit(self) -> BusinessUnit:
+        return self.view.unit(self.view.catalogue.profiles[self.key].unit)
+
     @strawberry.field(description="Null where the profile has an external link instead.")
     def preference_center(self) -> PreferenceCenter | None:
         held = self.view.catalogue.profiles[self.key]
@@ -59,6 +88,12 @@ class ComplianceProfile(Node):
             logo_url=page.logo_url,
             show_tracking=page.show_tracking,
         )
+
+    @strawberry.field(
+        description="The presets that it was raised to, in that order; its settings may be others by now."
+    )
+    def presets(self) -> list[PresetKey]:
+        return [PresetKey(preset) for preset in self.view.catalogue.profiles[self.key].presets]
 
     @strawberry.field(description="Its purposes, the tracking purpose included.")
     def purposes(self) -> list["Purpose"]:
@@ -87,9 +122,27 @@ class Purpose(Node):
         enforcement = self.view.catalogue.purposes[self.key].enforcement
         return [ChannelEnforcement(channel=channel, model=enforcement[channel]) for channel in Channel]
 
+    @strawberry.field(
+        description="When opt-ins that rest on a legal basis, and say no validUntil, run out by themselves."
+    )
+    def opt_in_expiry(self) -> list[OptInExpiry]:
+        months = self.view.catalogue.purposes[self.key].opt_in.expiry_months
+        return [OptInExpiry(legal_basis=basis, months=months[basis]) for basis in sorted(months)]
+
+    @strawberry.field(description="What an opt-in has to bring; an opt-out is never refused for lack of it.")
+    def required_evidence(self) -> list[RequiredEvidence]:
+        required = self.view.catalogue.purposes[self.key].opt_in.required
+        return [one for one in RequiredEvidence if one in required]
+
     @strawberry.field(description="Its topics, in the order in which they were made.")
     def topics(self) -> list["Topic"]:
         return [self.view.topic(topic.key) for topic in self.view.catalogue.topics_of(self.key)]
+
+    @strawberry.field(
+        description="The unit that owns it and its records; by its key alone where it is beyond the key's own unit."
+    )
+    def business_unit(self) -> BusinessUnit:
+        return self.view.unit(self.view.catalogue.purposes[self.key].unit)
 
     @strawberry.field(description="The profiles that share it.")
     def profiles(self) -> list[ComplianceProfile]:
@@ -113,7 +166,7 @@ class Topic(Node):
 class CatalogueView:
     """A catalogue as GraphQL shows it; each of its items is made once, however many answers name it."""
 
-    __slots__ = ("_profiles", "_purposes", "_topics", "catalogue", "public_url", "tenant")
+    __slots__ = ("_profiles", "_purposes", "_topics", "_units", "catalogue", "public_url", "tenant")
 
     def __init__(self, tenant: Tenant, catalogue: Catalogue) -> None:
         self.tenant = tenant.id
@@ -122,6 +175,25 @@ class CatalogueView:
         self._profiles: dict[str, ComplianceProfile] = {}
         self._purposes: dict[str, Purpose] = {}
         self._topics: dict[str, Topic] = {}
+        self._units: dict[str, BusinessUnit] = {}
+
+    def unit(self, key: str) -> BusinessUnit:
+        """The business unit with this key."""
+        shown = self._units.get(key)
+        if shown is None:
+            # A purpose that is shared with a profile of the caller's unit may be owned by one beyond it.
+            held = self.catalogue.units.get(key)
+            shown = self._units[key] = BusinessUnit(
+                id=key_node_id(self.tenant, NodeKind.BUSINESS_UNIT, key),
+                view=self,
+                key=key,
+                name=key if held is None else held.name,
+            )
+        return shown
+
+    def unit_if_seen(self, key: str | None) -> BusinessUnit | None:
+        """The same, or None where the catalogue as the caller sees it has none of this key."""
+        return None if key is None or key not in self.catalogue.units else self.unit(key)
 
     def profile(self, key: str) -> ComplianceProfile:
         """The profile with this key."""

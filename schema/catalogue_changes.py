@@ -13,9 +13,9 @@ from domain.preference_center import PreferenceCenterPatch
 from domain.refusals import Refusal
 from ledger import catalogue
 from ledger.catalogue import Changed
-from schema.catalogue import CatalogueView, ComplianceProfile, Purpose, Topic
+from schema.catalogue import BusinessUnit, CatalogueView, ComplianceProfile, Purpose, Topic
 from schema.context import Info, RequestContext
-from schema.enums import Channel, DoubleOptInMode, EnforcementModel, PurposeType
+from schema.enums import Channel, DoubleOptInMode, EnforcementModel, PurposeType, RequiredEvidence
 from schema.inputs import LEFT_OUT, change, given
 from schema.node_ids import NodeKind, ref
 from schema.refusals import UserError, user_error
@@ -24,6 +24,7 @@ from schema.viewer import Tenant, shown_tenant
 T = TypeVar("T")
 
 IDEMPOTENCY_KEY = "The same key and the same input give the first answer again."
+OWNING_UNIT = "The business unit that owns it, for good; by default the root, or the one that the key is bound to."
 EXPECTED_VERSION = "The version that was read; where it is another by now, nothing changes."
 
 
@@ -37,6 +38,7 @@ class ChannelEnforcementInput:
 class CreateComplianceProfileInput:
     key: str = strawberry.field(description="Permanent: 1 to 64 lower-case letters, digits, - and _.")
     name: str
+    business_unit: str | None = strawberry.field(default=LEFT_OUT, description=OWNING_UNIT)
     company_address: str | None = LEFT_OUT
     external_link: str | None = LEFT_OUT
     double_opt_in: DoubleOptInMode = DoubleOptInMode.OFF
@@ -82,7 +84,14 @@ class CreatePurposeInput:
     enforcement: list[ChannelEnforcementInput] | None = strawberry.field(
         default=LEFT_OUT, description="Where it differs from the default of its type."
     )
+    business_unit: str | None = strawberry.field(default=LEFT_OUT, description=OWNING_UNIT)
     idempotency_key: str | None = strawberry.field(default=LEFT_OUT, description=IDEMPOTENCY_KEY)
+
+
+@strawberry.input(description="When an opt-in that rests on a legal basis runs out by itself.")
+class OptInExpiryInput:
+    legal_basis: str = strawberry.field(description="However it is spelled: case, blanks, - and _ make no difference.")
+    months: int = strawberry.field(description="After its effectiveAt.")
 
 
 @strawberry.input(
@@ -98,6 +107,12 @@ class UpdatePurposeInput:
         default=LEFT_OUT, description="A channel that is not named stays as it is."
     )
     active: bool | None = LEFT_OUT
+    opt_in_expiry: list[OptInExpiryInput] | None = strawberry.field(
+        default=LEFT_OUT, description="All of them: what is not named goes. Opt-ins recorded before keep their end."
+    )
+    required_evidence: list[RequiredEvidence] | None = strawberry.field(
+        default=LEFT_OUT, description="All that an opt-in has to bring from now on."
+    )
     idempotency_key: str | None = strawberry.field(default=LEFT_OUT, description=IDEMPOTENCY_KEY)
 
 
@@ -138,6 +153,12 @@ class TopicPayload:
     errors: list[UserError] = strawberry.field(default_factory=list)
 
 
+@strawberry.type(description="The business unit after the change, or why there was none.")
+class BusinessUnitPayload:
+    business_unit: BusinessUnit | None = None
+    errors: list[UserError] = strawberry.field(default_factory=list)
+
+
 @strawberry.type(description="The tenant after the change, or why there was none.")
 class TenantPayload:
     tenant: Tenant | None = None
@@ -150,7 +171,7 @@ class CatalogueMutation:
     async def create_compliance_profile(
         self, info: Info, input: CreateComplianceProfileInput
     ) -> ComplianceProfilePayload:
-        context = _admin(info)
+        context = admin_within_unit(info)
         shared = given(input.share_purposes_of)
         try:
             changed = await catalogue.create_profile(
@@ -158,6 +179,7 @@ class CatalogueMutation:
                 context.caller,
                 key=input.key,
                 name=input.name,
+                business_unit=_unit_ref(context, input.business_unit),
                 company_address=given(input.company_address),
                 external_link=given(input.external_link),
                 double_opt_in=input.double_opt_in,
@@ -168,13 +190,13 @@ class CatalogueMutation:
             )
         except Refusal as refusal:
             return ComplianceProfilePayload(errors=[user_error(refusal)])
-        return _profile(context, changed)
+        return profile_payload(context, changed)
 
     @strawberry.mutation(description="Change a profile, deactivate it or activate it again.")
     async def update_compliance_profile(
         self, info: Info, input: UpdateComplianceProfileInput
     ) -> ComplianceProfilePayload:
-        context = _admin(info)
+        context = admin_within_unit(info)
         try:
             changed = await catalogue.update_profile(
                 context.tenant,
@@ -191,11 +213,11 @@ class CatalogueMutation:
             )
         except Refusal as refusal:
             return ComplianceProfilePayload(errors=[user_error(refusal)])
-        return _profile(context, changed)
+        return profile_payload(context, changed)
 
     @strawberry.mutation(description="Make a purpose.")
     async def create_purpose(self, info: Info, input: CreatePurposeInput) -> PurposePayload:
-        context = _admin(info)
+        context = admin_within_unit(info)
         try:
             changed = await catalogue.create_purpose(
                 context.tenant,
@@ -207,6 +229,7 @@ class CatalogueMutation:
                 profiles=[ref(context.tenant.id, NodeKind.COMPLIANCE_PROFILE, profile) for profile in input.profiles],
                 legal_basis=given(input.legal_basis),
                 enforcement=_pairs(given(input.enforcement)),
+                business_unit=_unit_ref(context, input.business_unit),
                 idempotency_key=given(input.idempotency_key),
             )
         except Refusal as refusal:
@@ -215,7 +238,7 @@ class CatalogueMutation:
 
     @strawberry.mutation(description="Change a purpose, deactivate it or activate it again.")
     async def update_purpose(self, info: Info, input: UpdatePurposeInput) -> PurposePayload:
-        context = _admin(info)
+        context = admin_within_unit(info)
         enforcement = change(input.enforcement)
         try:
             changed = await catalogue.update_purpose(
@@ -228,6 +251,8 @@ class CatalogueMutation:
                 legal_basis=change(input.legal_basis),
                 enforcement=enforcement if isinstance(enforcement, Unchanged) else _pairs(enforcement),
                 active=change(input.active),
+                opt_in_expiry=_expiries(change(input.opt_in_expiry)),
+                required_evidence=change(input.required_evidence),
                 idempotency_key=given(input.idempotency_key),
             )
         except Refusal as refusal:
@@ -238,7 +263,7 @@ class CatalogueMutation:
     async def add_purpose_to_profile(
         self, info: Info, profile: str, purpose: str, idempotency_key: str | None = LEFT_OUT
     ) -> ComplianceProfilePayload:
-        context = _admin(info)
+        context = admin_within_unit(info)
         try:
             changed = await catalogue.add_purpose_to_profile(
                 context.tenant,
@@ -249,11 +274,11 @@ class CatalogueMutation:
             )
         except Refusal as refusal:
             return ComplianceProfilePayload(errors=[user_error(refusal)])
-        return _profile(context, changed)
+        return profile_payload(context, changed)
 
     @strawberry.mutation(description="Make a topic.")
     async def create_topic(self, info: Info, input: CreateTopicInput) -> TopicPayload:
-        context = _admin(info)
+        context = admin_within_unit(info)
         try:
             changed = await catalogue.create_topic(
                 context.tenant,
@@ -270,7 +295,7 @@ class CatalogueMutation:
 
     @strawberry.mutation(description="Change a topic, deactivate it or activate it again.")
     async def update_topic(self, info: Info, input: UpdateTopicInput) -> TopicPayload:
-        context = _admin(info)
+        context = admin_within_unit(info)
         try:
             changed = await catalogue.update_topic(
                 context.tenant,
@@ -286,6 +311,33 @@ class CatalogueMutation:
             return TopicPayload(errors=[user_error(refusal)])
         return _topic(context, changed)
 
+    @strawberry.mutation(
+        description="Make a business unit, below another for good; by default below the root, or the key's own unit."
+    )
+    async def create_business_unit(
+        self,
+        info: Info,
+        key: str,
+        name: str,
+        parent: str | None = LEFT_OUT,
+        idempotency_key: str | None = LEFT_OUT,
+    ) -> BusinessUnitPayload:
+        context = admin_within_unit(info)
+        try:
+            changed = await catalogue.create_business_unit(
+                context.tenant,
+                context.caller,
+                key=key,
+                name=name,
+                parent=_unit_ref(context, parent),
+                idempotency_key=given(idempotency_key),
+            )
+        except Refusal as refusal:
+            return BusinessUnitPayload(errors=[user_error(refusal)])
+        return BusinessUnitPayload(
+            business_unit=CatalogueView(context.tenant, changed.catalogue).unit(changed.item.key)
+        )
+
     @strawberry.mutation(description="Rename the tenant, or change whether consent of other business units counts.")
     async def update_tenant(
         self,
@@ -295,7 +347,7 @@ class CatalogueMutation:
         unit_scoping: bool | None = LEFT_OUT,
         idempotency_key: str | None = LEFT_OUT,
     ) -> TenantPayload:
-        context = _admin(info)
+        context = _admin_of_tenant(info)
         try:
             after = await catalogue.update_tenant(
                 context.tenant,
@@ -309,11 +361,32 @@ class CatalogueMutation:
         return TenantPayload(tenant=shown_tenant(context, after))
 
 
-def _admin(info: Info) -> RequestContext:
+def _admin_of_tenant(info: Info) -> RequestContext:
     context = info.context
     context.require("admin")
     context.after_a_change()
     return context
+
+
+def admin_within_unit(info: Info) -> RequestContext:
+    """The context of a change of the catalogue, which the ledger keeps within the unit of a key that has one."""
+    context = info.context
+    context.require_in_unit("admin")
+    context.after_a_change()
+    return context
+
+
+def _unit_ref(context: RequestContext, unit: str | None) -> str | None:
+    named = given(unit)
+    return None if named is None else ref(context.tenant.id, NodeKind.BUSINESS_UNIT, named)
+
+
+def _expiries(
+    expiries: list[OptInExpiryInput] | None | Unchanged,
+) -> list[tuple[str, int]] | None | Unchanged:
+    if expiries is None or isinstance(expiries, Unchanged):
+        return expiries
+    return [(expiry.legal_basis, expiry.months) for expiry in expiries]
 
 
 def _pairs(
@@ -342,7 +415,8 @@ def _cleared(value: T | None, cleared: T) -> T | None:
     return cleared if changed is None else changed
 
 
-def _profile(context: RequestContext, changed: Changed[HeldProfile]) -> ComplianceProfilePayload:
+def profile_payload(context: RequestContext, changed: Changed[HeldProfile]) -> ComplianceProfilePayload:
+    """A profile as it was right after a change."""
     view = CatalogueView(context.tenant, changed.catalogue)
     return ComplianceProfilePayload(compliance_profile=view.profile(changed.item.key))
 

@@ -1,9 +1,9 @@
-"""Finding and listing compliance profiles, purposes and topics. Any valid key may."""
+"""Finding and listing compliance profiles, purposes, topics and business units. Any valid key may."""
 
 import strawberry
 
 from ledger import catalogue
-from schema.catalogue import ComplianceProfile, Purpose, Topic
+from schema.catalogue import BusinessUnit, ComplianceProfile, Purpose, Topic
 from schema.connections import PAGE_DEFAULT, Connection, connection
 from schema.context import Info
 from schema.inputs import LEFT_OUT, given
@@ -43,3 +43,8 @@ class CatalogueQuery:
     async def topic(self, info: Info, ref: str) -> Topic | None:
         view = await info.context.catalogue()
         return view.topic(view.catalogue.topic(key_of(view.tenant, NodeKind.TOPIC, ref), field="ref").key)
+
+    @strawberry.field(description="The business units, each after the one above it.")
+    async def business_units(self, info: Info) -> list[BusinessUnit]:
+        view = await info.context.catalogue()
+        return [view.unit(key) for key in view.catalogue.units]

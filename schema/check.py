@@ -23,6 +23,7 @@ from schema.scalars import JSON, Long
 _ATTRIBUTES_MAX = 20
 _ATTRIBUTE_CHARS_MAX = 500
 
+_BUSINESS_UNIT = "Its records count in place of those of the profile's unit."
 _AS_OF = "What was true then, in effective time; inclusive. By default knownAt."
 _KNOWN_AT = "What was known then, in recorded time; inclusive. By default now."
 _MIN_POSITION = (
@@ -37,6 +38,7 @@ class CheckConsentInput:
     profile: str = "default"
     purpose: str
     topic: str | None = LEFT_OUT
+    business_unit: str | None = strawberry.field(default=LEFT_OUT, description=_BUSINESS_UNIT)
     as_of: datetime | None = strawberry.field(default=LEFT_OUT, description=_AS_OF)
     known_at: datetime | None = strawberry.field(default=LEFT_OUT, description=_KNOWN_AT)
     min_position: Long | None = strawberry.field(default=LEFT_OUT, description=_MIN_POSITION)
@@ -49,6 +51,7 @@ class CheckConsentsInput:
     profile: str = "default"
     purpose: str
     topic: str | None = LEFT_OUT
+    business_unit: str | None = strawberry.field(default=LEFT_OUT, description=_BUSINESS_UNIT)
     as_of: datetime | None = strawberry.field(default=LEFT_OUT, description=_AS_OF)
     known_at: datetime | None = strawberry.field(default=LEFT_OUT, description=_KNOWN_AT)
     min_position: Long | None = strawberry.field(default=LEFT_OUT, description=_MIN_POSITION)
@@ -142,7 +145,7 @@ class CheckQuery:
     @strawberry.field(description="May this message go to this address? The hot path.")
     async def check_consent(self, info: Info, input: CheckConsentInput) -> ConsentDecision:
         context = info.context
-        context.require("check")
+        context.require_in_unit("check")
         answers = await check.check(context.tenant, _question(context, input, [input.address]))
         return decisions(context, input.channel, given(input.known_at), answers)[0]
 
@@ -152,7 +155,7 @@ class CheckQuery:
     )
     async def check_consents(self, info: Info, input: CheckConsentsInput) -> list[ConsentDecision]:
         context = info.context
-        context.require("check")
+        context.require_in_unit("check")
         answers = await check.check(context.tenant, _question(context, input, input.addresses))
         return decisions(context, input.channel, given(input.known_at), answers)
 
@@ -162,13 +165,14 @@ Asked = TypeVar("Asked", CheckConsentInput, CheckConsentsInput)
 
 def _question(context: RequestContext, input: Asked, addresses: list[str]) -> Question:
     tenant = context.tenant.id
-    topic = given(input.topic)
+    topic, unit = given(input.topic), given(input.business_unit)
     return Question(
         channel=input.channel,
         addresses=addresses,
         profile=ref(tenant, NodeKind.COMPLIANCE_PROFILE, input.profile),
         purpose=ref(tenant, NodeKind.PURPOSE, input.purpose),
         topic=None if topic is None else ref(tenant, NodeKind.TOPIC, topic),
+        business_unit=None if unit is None else ref(tenant, NodeKind.BUSINESS_UNIT, unit),
         as_of=given(input.as_of),
         known_at=given(input.known_at),
         min_position=given(input.min_position),

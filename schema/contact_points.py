@@ -10,7 +10,7 @@ from ledger.check import ConsentAt
 from ledger.history import ContactPoint as HeldContactPoint
 from ledger.history import StoredEntry
 from ledger.selection import Selection
-from schema.catalogue import CatalogueView, Purpose, Topic
+from schema.catalogue import BusinessUnit, CatalogueView, Purpose, Topic
 from schema.check import DecisionReason, event_at, shown_reasons, view_known_at
 from schema.connections import PAGE_DEFAULT, Connection, connection
 from schema.context import Info, RequestContext
@@ -62,6 +62,10 @@ class Consent:
         event = await self.record(info.context)
         return None if event is None else await event.written_by(info.context)
 
+    @strawberry.field(description="The unit of the record: the one that its purpose had when it was recorded.")
+    def business_unit(self) -> BusinessUnit | None:
+        return None if self.held.record is None else self.view.unit_if_seen(self.held.record.unit)
+
     @strawberry.field(description="The event that set it.")
     async def event(self, info: Info) -> ConsentEvent | None:
         return await self.record(info.context)
@@ -106,7 +110,7 @@ class ContactPoint(Node):
         known_at: datetime | None = LEFT_OUT,
     ) -> Consent:
         context = info.context
-        context.require("read")
+        context.require_in_unit("read")
         tenant = context.tenant.id
         topic_ref = given(topic)
         return await _consent(
@@ -131,7 +135,7 @@ class ContactPoint(Node):
         known_at: datetime | None = LEFT_OUT,
     ) -> list[ContactabilityRow]:
         context = info.context
-        context.require("read")
+        context.require_in_unit("read")
         asked = AskedContactability(
             self.held.id,
             self.channel,
@@ -163,7 +167,7 @@ class ContactPoint(Node):
         before: str | None = LEFT_OUT,
     ) -> Connection[ConsentEvent]:
         context = info.context
-        context.require("read")
+        context.require_in_unit("read")
         asked = AskedHistory(self.held.id, asked_page(context, filter, first, after, last, before))
         return connection(await context.loaders.histories.load(asked), lambda event: shown_event(context, event))
 
@@ -185,7 +189,7 @@ class ContactPointQuery:
     @strawberry.field(description="The contact point with this address; null where nothing was recorded for it.")
     async def contact_point(self, info: Info, address: str, channel: Channel = Channel.EMAIL) -> ContactPoint | None:
         context = info.context
-        context.require("read")
+        context.require_in_unit("read")
         held = await history.find_contact_point(context.tenant, channel, address)
         return None if held is None else shown_contact_point(context, held)
 
@@ -198,7 +202,7 @@ class ContactPointQuery:
         after: str | None = LEFT_OUT,
     ) -> Connection[ContactPoint]:
         context = info.context
-        context.require("read")
+        context.require_in_unit("read")
         tenant = context.tenant.id
         topic = given(filter.topic)
         page = await selection.select(

@@ -28,12 +28,17 @@ class RequestContext:
         return self._loaders
 
     def may(self, scope: str) -> bool:
-        """Whether the key has the scope; none implies another."""
-        return scope in self.caller.scopes
+        """Whether the key has the scope, for what it sees; none implies another."""
+        return self.caller.may_in_its_unit(scope)
 
     def require(self, scope: str) -> None:
-        """Raises Forbidden unless the key has the scope."""
+        """Raises Forbidden unless the key has the scope for the whole tenant; one that is bound to a unit has none."""
         if scope not in self.caller.scopes:
+            raise Forbidden(scope, unit=self.caller.unit)
+
+    def require_in_unit(self, scope: str) -> None:
+        """Raises Forbidden unless the key has the scope. For what the ledger narrows to the unit of a key that has one."""
+        if not self.caller.may_in_its_unit(scope):
             raise Forbidden(scope)
 
     async def catalogue(self) -> CatalogueView:

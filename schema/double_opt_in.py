@@ -45,7 +45,7 @@ class DoubleOptInMutation:
     @strawberry.mutation(description="Take a submission, to be confirmed where the profile asks for that.")
     async def request_double_opt_in(self, info: Info, input: RequestDoubleOptInInput) -> RequestDoubleOptInPayload:
         context = info.context
-        context.require("write")
+        context.require_in_unit("write")
         context.after_a_change()
         tenant, topics, evidence = context.tenant.id, given(input.topics), given(input.evidence)
         try:

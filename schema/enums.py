@@ -12,6 +12,8 @@ from domain.addresses import Channel
 from domain.catalogue import DoubleOptInMode, EnforcementModel, PurposeType
 from domain.consent import ActorKind, ConsentSource, ConsentValue
 from domain.decision import Contactability, ReasonCode
+from domain.opt_in_rules import RequiredEvidence
+from domain.presets import PresetKey
 from domain.refusals import RefusalCode
 
 _DESCRIPTIONS: Mapping[type[StrEnum], str] = {
@@ -26,9 +28,15 @@ _DESCRIPTIONS: Mapping[type[StrEnum], str] = {
     ConsentSource: "How a choice came in.",
     ActorKind: "What kind of actor was behind an event.",
     ReasonCode: "Why a decision is as it is.",
+    RequiredEvidence: "What an opt-in has to bring.",
+    PresetKey: "The jurisdictions that there is a preset for.",
     RefusalCode: "Why a mutation refused its input.",
 }
-_NAMES: Mapping[type[StrEnum], str] = {ReasonCode: "DecisionReasonCode", RefusalCode: "UserErrorCode"}
+_NAMES: Mapping[type[StrEnum], str] = {
+    ReasonCode: "DecisionReasonCode",
+    RefusalCode: "UserErrorCode",
+    PresetKey: "CompliancePresetKey",
+}
 
 
 for _enum, _description in _DESCRIPTIONS.items():

@@ -47,6 +47,10 @@ async def _compliance_profile(context: RequestContext, name: NodeName) -> Node |
     return view.profile(name.key()) if name.key() in view.catalogue.profiles else None
 
 
+async def _business_unit(context: RequestContext, name: NodeName) -> Node | None:
+    return (await context.catalogue()).unit_if_seen(name.key())
+
+
 async def _purpose(context: RequestContext, name: NodeName) -> Node | None:
     view = await context.catalogue()
     return view.purpose(name.key()) if name.key() in view.catalogue.purposes else None
@@ -58,14 +62,14 @@ async def _topic(context: RequestContext, name: NodeName) -> Node | None:
 
 
 async def _contact_point(context: RequestContext, name: NodeName) -> Node | None:
-    context.require("read")
+    context.require_in_unit("read")
     contact_point = name.contact_point()
     held = None if contact_point is None else await context.loaders.contact_points.load(contact_point)
     return None if held is None else shown_contact_point(context, held)
 
 
 async def _event(context: RequestContext, name: NodeName) -> Node | None:
-    context.require("read")
+    context.require_in_unit("read")
     place = name.event()
     if place is None:
         return None
@@ -76,6 +80,7 @@ async def _event(context: RequestContext, name: NodeName) -> Node | None:
 
 _FINDERS = {
     NodeKind.APPLICATION: _application,
+    NodeKind.BUSINESS_UNIT: _business_unit,
     NodeKind.COMPLIANCE_PROFILE: _compliance_profile,
     NodeKind.PURPOSE: _purpose,
     NodeKind.TOPIC: _topic,

@@ -169,7 +169,7 @@ class HistoryQuery:
         before: str | None = LEFT_OUT,
     ) -> Connection[ConsentEvent]:
         context = info.context
-        context.require("read")
+        context.require_in_unit("read")
         asked = asked_page(context, filter, first, after, last, before)
         page = await history.events(
             context.tenant,

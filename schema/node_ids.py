@@ -24,6 +24,7 @@ class NodeKind(Enum):
     """What a node is. The letters are in ids that were handed out: they never change."""
 
     APPLICATION = b"A"
+    BUSINESS_UNIT = b"B"
     COMPLIANCE_PROFILE = b"C"
     EVENT = b"E"
     CONTACT_POINT = b"P"

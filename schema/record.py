@@ -118,7 +118,7 @@ class RecordMutation:
     @strawberry.mutation(description="Record one change of consent.")
     async def record_consent(self, info: Info, input: RecordConsentInput) -> RecordConsentPayload:
         context = info.context
-        context.require("write")
+        context.require_in_unit("write")
         context.after_a_change()
         try:
             recorded = await record.record_consent(context.tenant, context.caller, _capture(context, input))
@@ -129,7 +129,7 @@ class RecordMutation:
     @strawberry.mutation(description="Up to 1,000 at once; each stands or falls alone.")
     async def record_consents(self, info: Info, input: RecordConsentsInput) -> RecordConsentsPayload:
         context = info.context
-        context.require("write")
+        context.require_in_unit("write")
         context.after_a_change()
         outcomes = await record.record_consents(
             context.tenant, context.caller, [_capture(context, consent) for consent in input.consents]
@@ -146,7 +146,7 @@ class RecordMutation:
     @strawberry.mutation(description="Out of everything commercial of the profile, or of every profile.")
     async def opt_out_of_all(self, info: Info, input: OptOutOfAllInput) -> RecordConsentsPayload:
         context = info.context
-        context.require("write")
+        context.require_in_unit("write")
         context.after_a_change()
         profile = given(input.profile)
         try:

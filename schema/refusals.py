@@ -12,8 +12,9 @@ from schema.enums import RefusalCode
 class Forbidden(Exception):
     """The key lacks the scope that a field needs."""
 
-    def __init__(self, scope: str) -> None:
-        super().__init__(f"this needs a key with the scope {scope}")
+    def __init__(self, scope: str, *, unit: str | None = None) -> None:
+        bound = "" if unit is None else ", bound to no business unit"
+        super().__init__(f"this needs a key with the scope {scope}{bound}")
         self.scope = scope
 
 

@@ -15,6 +15,7 @@ from schema.erase import EraseMutation
 from schema.finding_nodes import NodeQuery
 from schema.history import HistoryQuery
 from schema.page_previews import PagePreviewQuery
+from schema.presets import PresetMutation, PresetQuery
 from schema.proofs import ProofQuery
 from schema.record import RecordMutation
 from schema.scalars import SCALARS
@@ -27,6 +28,7 @@ class Query(
     ContactPointQuery,
     CatalogueQuery,
     PagePreviewQuery,
+    PresetQuery,
     HistoryQuery,
     ProofQuery,
     ViewerQuery,
@@ -39,7 +41,7 @@ class Query(
 @strawberry.type(
     description="Changes. Expected refusals come in a payload's `errors`; each change takes an `idempotencyKey`."
 )
-class Mutation(RecordMutation, DoubleOptInMutation, EraseMutation, CatalogueMutation, AgentMutation):
+class Mutation(RecordMutation, DoubleOptInMutation, EraseMutation, CatalogueMutation, PresetMutation, AgentMutation):
     pass
 
 

@@ -3,6 +3,7 @@
 import strawberry
 
 from domain.catalogue import Catalogue
+from schema.catalogue import BusinessUnit
 from schema.context import Info, RequestContext
 from schema.node_ids import NodeKind, key_node_id
 from schema.nodes import Node
@@ -29,6 +30,11 @@ class Viewer:
     scopes: list[str] = strawberry.field(description="What this key may do; none implies another.")
     actor: str | None = strawberry.field(description="The person, where the credential is a person's.")
 
+    @strawberry.field(description="The unit that the key is bound to: it sees that and those below.")
+    async def business_unit(self, info: Info) -> BusinessUnit | None:
+        view = await info.context.catalogue()
+        return view.unit_if_seen(info.context.caller.unit)
+
     @strawberry.field
     async def application(self, info: Info) -> Application | None:
         return await application(info.context, info.context.caller.application)
@@ -42,7 +48,7 @@ class Viewer:
 class ViewerQuery:
     @strawberry.field(description="Who is asking: the application or person behind the credential.")
     def viewer(self, info: Info) -> Viewer:
-        return Viewer(scopes=sorted(info.context.caller.scopes), actor=None)
+        return Viewer(scopes=sorted(info.context.caller.scopes | info.context.caller.unit_scopes), actor=None)
 
 
 def shown_tenant(context: RequestContext, catalogue: Catalogue) -> Tenant:

@@ -45,10 +45,11 @@ def verify_receipt(raw: str | bytes, trust: Trust, findings: Findings, *, log: L
     receipt = open_receipt(raw, trust)
     question = receipt.question
     topic = "" if question.topic is None else f", topic {question.topic}"
+    unit = "" if question.business_unit is None else f", in business unit {question.business_unit}"
     findings.proven(
         f"the log {receipt.origin} stated, signed by key {receipt.key.key_id_hex}, that it answered"
         f" {_words(receipt.allowed, receipt.reasons)}, tracking {'' if receipt.tracking_allowed else 'not '}allowed, to a"
-        f" message by {question.channel} under profile {question.profile}, for purpose {question.purpose}{topic}"
+        f" message by {question.channel} under profile {question.profile}, for purpose {question.purpose}{topic}{unit}"
     )
     known = "" if question.known_at is None else f", as known at {format_instant(question.known_at)}"
     findings.claimed(
@@ -126,11 +127,11 @@ def _decided(receipt: Receipt, catalogue: Catalogue, entries: Sequence[Entry], r
             bounced=bounce_of(entries, as_of=question.as_of, known_at=known_at) is not None,
         )
     try:
-        subject = catalogue.message(question.profile, question.purpose, question.topic)
+        subject = catalogue.message(question.profile, question.purpose, question.topic, question.business_unit)
         return Decided(
             subject,
             decision_of(catalogue, subject, question.channel, standing, question.as_of),
-            tracking_of(catalogue, subject.profile, question.channel, standing, question.as_of),
+            tracking_of(catalogue, subject, question.channel, standing, question.as_of),
         )
     except Refusal as refusal:
         raise NotProven(

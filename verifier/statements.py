@@ -61,6 +61,7 @@ class ReceiptQuestion:
     profile: str
     purpose: str
     topic: str | None
+    business_unit: str | None
     as_of: datetime
     known_at: datetime | None
 
@@ -210,13 +211,14 @@ def _open(raw: str | bytes, kind: str, trust: Trust, where: str, origin: str | N
 
 
 def _question(members: Object) -> ReceiptQuestion:
-    members.only("digest", "channel", "profile", "purpose", "topic", "asOf", "knownAt")
+    members.only("digest", "channel", "profile", "purpose", "topic", "businessUnit", "asOf", "knownAt")
     return ReceiptQuestion(
         digest=members.sha256("digest"),
         channel=one_of(Channel, members, "channel"),
         profile=members.text("profile"),
         purpose=members.text("purpose"),
         topic=members.optional_text("topic"),
+        business_unit=members.optional_text("businessUnit"),
         as_of=members.instant("asOf"),
         known_at=members.instant("knownAt") if members.has("knownAt") else None,
     )

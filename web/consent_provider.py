@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from domain.addresses import Channel, normalise
-from domain.refusals import LimitExceeded, Refusal, RefusalCode
+from domain.refusals import LimitExceeded, Refusal
 from ledger.assembly import Tenant
 from ledger.check import ADDRESSES_MAX, Answer, Question, check
 from ledger.links import unsubscribe_links
@@ -62,10 +62,10 @@ class _Asked:
 async def consent_provider(request: Request) -> Response:
     """May a message go to these contact points? One consent for each, in the order asked."""
     try:
-        tenant, _ = await caller_with(SCOPE, request)
+        tenant, _ = await caller_with(SCOPE, request, within_unit=True)
         content_type(request, JSON)
         asked = _asked(tenant, json_object(await body_of(request, BODY_BYTES_MAX)))
-        answers = await check(tenant, await _question(tenant, asked))
+        answers = await check(tenant, _question(asked))
         consents = await _consents(tenant, asked, answers)
     except NotServed as refusal:
         return not_served(refusal)
@@ -87,26 +87,20 @@ def _asked(tenant: Tenant, given: Mapping[str, Any]) -> _Asked:
         topic=None if topic is None else _ref(tenant, NodeKind.TOPIC, topic),
         channel=_channel(_required(given, "channeltype")),
         profile=_ref(tenant, NodeKind.COMPLIANCE_PROFILE, _required(given, "complianceprofile")),
-        unit=None if unit is None else _unbraced(unit),
+        unit=None if unit is None else _ref(tenant, NodeKind.BUSINESS_UNIT, unit),
         page_wanted=_flag(given, "unsubscribeurlrequired"),
         one_click_wanted=_flag(given, "oneclickunsubscribeurlrequired"),
     )
 
 
-async def _question(tenant: Tenant, asked: _Asked) -> Question:
-    if asked.unit is not None and asked.unit != (await tenant.latest_catalogue()).profile(asked.profile).unit:
-        # Answered for another unit, an opt-out that only this one knows would be missed.
-        raise Refusal(
-            RefusalCode.NOT_FOUND,
-            "there is no business unit with this key that owns the profile",
-            ("owningbusinessunit",),
-        )
+def _question(asked: _Asked) -> Question:
     return Question(
         channel=asked.channel,
         addresses=asked.contact_points,
         profile=asked.profile,
         purpose=asked.purpose,
         topic=asked.topic,
+        business_unit=asked.unit,
     )
 
 

@@ -20,7 +20,7 @@ async def reader_of_log(request: Request, scope: str) -> tuple[Tenant, Caller]:
     """
     tenant, caller = await caller_of(request, request.app.state.ledger)
     if scope not in caller.scopes:
-        raise refused(403, "FORBIDDEN", str(Forbidden(scope)), scope=scope)
+        raise refused(403, "FORBIDDEN", str(Forbidden(scope, unit=caller.unit)), scope=scope)
     if request.path_params["tenant"] != tenant.key:
         raise refused(404, "NOT_FOUND", "this key's tenant has no such log")
     return tenant, caller

@@ -22,11 +22,14 @@ from web.request_observer import request_record
 JSON = "application/json"
 
 
-async def caller_with(scope: str, request: Request) -> tuple[Tenant, Caller]:
-    """The tenant and the caller of a request that needs a scope. Raises NotServed: 401, 403, 503."""
+async def caller_with(scope: str, request: Request, *, within_unit: bool = False) -> tuple[Tenant, Caller]:
+    """The tenant and the caller of a request that needs a scope. `within_unit` where the ledger narrows the answer to the
+    unit that a key is bound to; anything else refuses such a key. Raises NotServed: 401, 403, 503."""
     tenant, caller = await caller_of(request, request.app.state.ledger)
+    if within_unit and caller.may_in_its_unit(scope):
+        return tenant, caller
     if scope not in caller.scopes:
-        raise refused(403, "FORBIDDEN", str(Forbidden(scope)), scope=scope)
+        raise refused(403, "FORBIDDEN", str(Forbidden(scope, unit=None if within_unit else caller.unit)), scope=scope)
     return tenant, caller
 
 

@@ -134,3 +134,28 @@ async def test_a_catalogue_file_is_imported_once(data: Path, tmp_path: Path) -> 
 async def test_without_a_database_nothing_is_allowed(tmp_path: Path) -> None:
     url = "postgresql://nobody@127.0.0.1:1/none"
     await consentry("check", "a@example.org", "--purpose", "p", "--tenant", "t", "--database-url", url, code=1)
+
+
+async def test_presets_are_listed_and_applied(data: Path) -> None:
+    assert await consentry("presets", "list") == (ROOT / "docs" / "presets.md").read_text("utf-8")
+    at = ("--tenant", "demo", "--data-dir", str(data))
+    assert (await consentry("presets", "apply", "can-spam", *at)).startswith("applied CAN_SPAM to profile default. ")
+    assert "nothing changed" in await consentry("presets", "apply", "CAN_SPAM", *at)
+    await consentry("presets", "apply", "CAN_SPAM", "--profile", "nothing", *at, code=2)
+    await consentry("presets", "apply", "NOTHING", *at, code=2)
+
+
+async def test_a_key_is_bound_to_a_unit(data: Path, tmp_path: Path) -> None:
+    at = ("--tenant", "demo", "--data-dir", str(data))
+    units = tmp_path / "units.json"
+    units.write_text(json.dumps({"businessUnits": [{"key": "emea", "name": "EMEA"}]}))
+    await consentry("import", str(units), "--format", "catalogue", *at)
+    create = ("keys", "create", "--application", "emea", *at)
+    secret = (await consentry(*create, "--scope", "check", "--unit", "emea")).strip()
+    listed = await consentry("keys", "list", *at)
+    assert next(line for line in listed.splitlines() if secret.split("_")[2] in line).endswith("\tin unit emea")
+    await consentry(*create, "--scope", "audit", "--unit", "emea", code=2)
+    await consentry(*create, "--scope", "check", "--unit", "nowhere", code=2)
+    check = ("check", "x@example.org", "--purpose", "commercial", *at)
+    assert (await consentry(*check, "--business-unit", "emea")).startswith("ALLOWED\n")
+    await consentry(*check, "--business-unit", "nowhere", code=2)

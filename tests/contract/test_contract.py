@@ -20,27 +20,17 @@ from graphql import (
     print_ast,
 )
 
+from domain.opt_in_rules import RequiredEvidence
+from domain.presets import PresetKey
 from schema.schema import build_schema as build_ours
 
 TRENDS = "trends"
-UNITS = "business units"
 SUBSCRIPTIONS = "subscriptions"
 
 # Left out until it works: a type, a field ("Type.field"), an input's field, or an argument ("Type.field(argument)").
 LEFT_OUT = {
     "ConsentTrendDay": TRENDS,
     "Query.consentTrend": TRENDS,
-    "BusinessUnit": UNITS,
-    "BusinessUnitPayload": UNITS,
-    "Query.businessUnits": UNITS,
-    "Mutation.createBusinessUnit": UNITS,
-    "ComplianceProfile.businessUnit": UNITS,
-    "Purpose.businessUnit": UNITS,
-    "Consent.businessUnit": UNITS,
-    "CheckConsentInput.businessUnit": UNITS,
-    "CheckConsentsInput.businessUnit": UNITS,
-    "CreateComplianceProfileInput.businessUnit": UNITS,
-    "CreatePurposeInput.businessUnit": UNITS,
     "Subscription": SUBSCRIPTIONS,
 }
 
@@ -63,6 +53,19 @@ ADDED = {
     "Query.checkAgentConsent",
     "Mutation.createAgent",
     "Mutation.updateAgent",
+    # A key may be bound to a unit
+    "Viewer.businessUnit",
+    # Presets for jurisdictions, and the settings that they raise
+    *("CompliancePreset", *(f"CompliancePreset.{name}" for name in ("key", "name", "about", "settings"))),
+    *("CompliancePresetSetting", *(f"CompliancePresetSetting.{name}" for name in ("what", "value", "why", "source"))),
+    *("CompliancePresetKey", *(f"CompliancePresetKey.{key}" for key in PresetKey)),
+    *("RequiredEvidence", *(f"RequiredEvidence.{one}" for one in RequiredEvidence)),
+    *("OptInExpiry", "OptInExpiry.legalBasis", "OptInExpiry.months"),
+    *("OptInExpiryInput", "OptInExpiryInput.legalBasis", "OptInExpiryInput.months"),
+    *("UpdatePurposeInput.optInExpiry", "UpdatePurposeInput.requiredEvidence"),
+    *("Purpose.optInExpiry", "Purpose.requiredEvidence", "ComplianceProfile.presets", "Query.compliancePresets"),
+    "Mutation.applyCompliancePreset",
+    *(f"Mutation.applyCompliancePreset({name})" for name in ("profile", "preset", "idempotencyKey")),
 }
 
 

@@ -106,6 +106,20 @@ MUTATIONS: Mapping[str, tuple[str, str, str, dict[str, Any], dict[str, Any]]] = 
         {"input": {"ref": "news", "name": "Renamed"}},
         {"name": None},
     ),
+    "applyCompliancePreset": (
+        "$profile: String!, $preset: CompliancePresetKey!, $key: String",
+        "profile: $profile, preset: $preset, idempotencyKey: $key",
+        "complianceProfile { presets version doubleOptIn purposes { requiredEvidence } }",
+        {"profile": "prepared", "preset": "GDPR"},
+        {"preset": "CASL"},
+    ),
+    "createBusinessUnit": (
+        "$unit: String!, $name: String!, $key: String",
+        "key: $unit, name: $name, idempotencyKey: $key",
+        "businessUnit { key name parent { key } }",
+        {"unit": "emea", "name": "EMEA"},
+        {"name": "Another"},
+    ),
     "updateTenant": (
         "$name: String, $key: String",
         "name: $name, idempotencyKey: $key",

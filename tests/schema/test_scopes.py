@@ -49,6 +49,8 @@ NEEDS = {
         f'mutation {{ addPurposeToProfile(profile: "default", purpose: "commercial") {ERRORS} }}',
         f'mutation {{ createTopic(input: {{key: "a", name: "A", purpose: "commercial"}}) {ERRORS} }}',
         f'mutation {{ updateTopic(input: {{ref: "news", name: "A"}}) {ERRORS} }}',
+        f'mutation {{ applyCompliancePreset(profile: "default", preset: GDPR) {ERRORS} }}',
+        f'mutation {{ createBusinessUnit(key: "a", name: "A") {ERRORS} }}',
         f'mutation {{ updateTenant(name: "A") {ERRORS} }}',
         f'mutation {{ createAgent(input: {{key: "a", name: "A", purpose: "commercial"}}) {ERRORS} }}',
         f'mutation {{ updateAgent(input: {{ref: "none", name: "A"}}) {ERRORS} }}',
@@ -60,6 +62,8 @@ ANY_KEY = [
     "{ complianceProfiles { nodes { name purposes { name topics { name } } } } }",
     "{ agents { key profile { name } purpose { name } } }",
     '{ complianceProfile(ref: "default") { name } purpose(ref: "commercial") { name } topic(ref: "news") { name } }',
+    "{ compliancePresets { key settings { what value why source } } }",
+    "{ businessUnits { key name parent { key } } }",
     "{ __schema { types { name } } }",
 ]
 FIELDS = """
