@@ -17,12 +17,21 @@ from schema.page_previews import PagePreviewQuery
 from schema.proofs import ProofQuery
 from schema.record import RecordMutation
 from schema.scalars import SCALARS
+from schema.trends import TrendQuery
 from schema.viewer import ViewerQuery
 
 
 @strawberry.type(description="Questions.")
 class Query(
-    CheckQuery, ContactPointQuery, CatalogueQuery, PagePreviewQuery, HistoryQuery, ProofQuery, ViewerQuery, NodeQuery
+    CheckQuery,
+    ContactPointQuery,
+    CatalogueQuery,
+    PagePreviewQuery,
+    HistoryQuery,
+    ProofQuery,
+    TrendQuery,
+    ViewerQuery,
+    NodeQuery,
 ):
     pass
 
