@@ -11,8 +11,10 @@ from cli import (
     import_,
     keys,
     migrate,
+    projections,
     publish_checkpoints,
     relay,
+    rebuild,
     replay,
     serve,
     signing_keys,
@@ -36,6 +38,8 @@ _COMMANDS = (
     erase,
     publish_checkpoints,
     relay,
+    projections,
+    rebuild,
 )
 
 

@@ -321,7 +321,7 @@ _MOVED_IF_HELD = "SELECT tenant FROM leases WHERE tenant = $1 AND name = $2 AND 
 _MOVED = "SELECT tenant FROM (SELECT $1::int, $2::text, $3::bigint) AS proven (tenant, name, fence)"
 # fold: rows, and the position reached, if the lease is still ours.
 _FOLD = """
-WITH moved AS MATERIALIZED ({moved}){ctes}, reached AS (
+WITH moved AS MATERIALIZED ({moved}){ctes}, noted AS (
     INSERT INTO rebuild_positions (tenant, projection, position) SELECT tenant, $4, $5 FROM moved
     ON CONFLICT (tenant, projection) DO UPDATE SET position = excluded.position
 )
