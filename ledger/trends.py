@@ -79,5 +79,5 @@ async def _level(tenant: Tenant, first: date, last: date, purposes: Sequence[str
         if found.position >= wanted:
             return found
         if loop.time() >= until:
-            raise NotYetAvailable(wanted)
+            raise NotYetAvailable(wanted, "in the counts")
         await asyncio.sleep(_LOOK_AGAIN_S)

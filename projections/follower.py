@@ -15,22 +15,19 @@ version that this code does not know is never parked: newer code, in a process b
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import asyncpg
 
-from domain.events import CURRENT_VERSIONS, EventType
 from domain.upcasting import UnknownEventVersion
 from eventstore import read
 from eventstore.database import StoreUnavailable, store_errors
 from eventstore.personal.vault import Connected
+from projections.happened import read_all
 from projections.lease import Lease, LeaseLost
 from projections.projection import Projection
-from tlog.entry import Entry
-from tlog.entry import read as read_entry
 
 STEP_ENTRIES = 500
-_KNOWN = {(str(name), version) for name in EventType for version in range(1, CURRENT_VERSIONS[name] + 1)}
 _log = logging.getLogger("consentry.projections.follower")
 
 _MAKE_CHECKPOINT = """
@@ -57,15 +54,6 @@ class Stopped(Exception):
 def lease_name(projection: Projection) -> str:
     """The lease under which one worker at a time keeps the projection."""
     return f"projection {projection.name}"
-
-
-def parsed(rows: Iterable[tuple[int, bytes]]) -> list[Entry]:
-    """Entries from their bytes. Raises UnknownEventVersion: what is not known must not pass for what does not count."""
-    entries = [read_entry(raw) for _, raw in rows]
-    for entry in entries:
-        if (entry.type, entry.version) not in _KNOWN:
-            raise UnknownEventVersion(f"version {entry.version} of {entry.type} is not known here")
-    return entries
 
 
 async def step(pool: asyncpg.Pool, lease: Lease, projection: Projection, *, entries_max: int = STEP_ENTRIES) -> int:
@@ -105,7 +93,9 @@ async def _advance(pool: asyncpg.Pool, lease: Lease, projection: Projection, lim
             page = await read.raw_forward(connection, lease.tenant, after=position, limit=limit)
             if page:
                 await connection.execute(
-                    effect(projection, table=projection.name), lease.tenant, *projection.fold(parsed(page))
+                    effect(projection, table=projection.name),
+                    lease.tenant,
+                    *projection.fold(read_all([raw for _, raw in page])),
                 )
                 await connection.execute(_MOVE_CHECKPOINT, lease.tenant, projection.name, page[-1][0], None)
     # Durable now: effect and checkpoint. A process that ends here has lost nothing but the knowledge of it.

@@ -6,10 +6,9 @@ A rebuild folds the log with the very same fold and statements. The row that is 
 of arrival.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from domain.bounces import Bounce, Bounced, ends_bounce
 from domain.consent import RESTRICTIVENESS, ConsentRecord
@@ -18,6 +17,7 @@ from domain.events import CURRENT_VERSIONS, ConsentCaptured, EventType
 from domain.suppression import is_persons_opt_in
 from domain.upcasting import upcast
 from eventstore.array_literal import array_literal
+from projections.happened import Happened
 from projections.projection import Projection
 from tlog.entry import Entry, instant_text
 
@@ -98,20 +98,20 @@ def consent_record(entry: Entry) -> ConsentRecord | None:
 class Folded(NamedTuple):
     """What a group of entries leads to, before any row that is there already: one row a key, in the order of the log."""
 
-    records: dict[tuple[UUID, str, str | None, str], tuple[Any, ...]]
-    opt_ins: dict[tuple[UUID, str, str | None], datetime]
-    requests: dict[tuple[UUID, str, str | None], Request]
-    bounced: dict[UUID, Bounced]
-    reached: dict[UUID, datetime]
+    records: dict[tuple[Hashable, str, str | None, str], tuple[Any, ...]]
+    opt_ins: dict[tuple[Hashable, str, str | None], datetime]
+    requests: dict[tuple[Hashable, str, str | None], Request]
+    bounced: dict[Hashable, Bounced]
+    reached: dict[Hashable, datetime]
 
 
-def fold(entries: Iterable[Entry]) -> Folded:
+def fold(entries: Iterable[Happened]) -> Folded:
     """Fold a group of entries: one statement may touch a row only once."""
-    records: dict[tuple[UUID, str, str | None, str], tuple[Any, ...]] = {}
-    opt_ins: dict[tuple[UUID, str, str | None], datetime] = {}
-    requests: dict[tuple[UUID, str, str | None], Request] = {}
-    bounced: dict[UUID, Bounced] = {}
-    reached: dict[UUID, datetime] = {}
+    records: dict[tuple[Hashable, str, str | None, str], tuple[Any, ...]] = {}
+    opt_ins: dict[tuple[Hashable, str, str | None], datetime] = {}
+    requests: dict[tuple[Hashable, str, str | None], Request] = {}
+    bounced: dict[Hashable, Bounced] = {}
+    reached: dict[Hashable, datetime] = {}
     for entry in entries:
         if entry.type != _CAPTURED:
             if entry.type == EventType.CONTACT_POINT_BOUNCED and entry.data["bounce"] == Bounce.HARD:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tlog.entry import Entry
+from projections.happened import Happened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class Projection:
     group: tuple[str, str]
     ctes: str
     parameters: int
-    fold: Callable[[Sequence[Entry]], list[Any]]
+    fold: Callable[[Sequence[Happened]], list[Any]]
     inline: bool
     may_leave_out: bool = False
 

@@ -20,11 +20,11 @@ from projections.projection import Projection
 
 # Few, since each takes a connection of the process's pool from those who ask.
 _AT_ONCE = 2
-_ROUND_PAUSE_S = 0.05
+_ROUND_PAUSE_S = 0.2
 _TAKEN_PAUSE_S = 0.5
 # A tenant that writes all the time leaves its place to others now and then.
 _STEPS_IN_A_ROW = 200
-_TURN_PAUSE_S = 0.1
+_TURN_PAUSE_S = 0.3
 _FAILED_PAUSE_S = 10.0
 _log = logging.getLogger("consentry.projections.runner")
 

@@ -15,8 +15,8 @@ from domain.events import EventType
 from domain.upcasting import upcast
 from eventstore.array_literal import array_literal
 from eventstore.personal.vault import Connected
+from projections.happened import Happened
 from projections.projection import Projection
-from tlog.entry import Entry
 
 _CTES = """
 , counted AS (
@@ -31,7 +31,7 @@ _CTES = """
 _COLUMNS = {ConsentValue.OPTED_IN: 0, ConsentValue.OPTED_OUT: 1, ConsentValue.NOT_SET: 2}
 
 
-def _fold(entries: Sequence[Entry]) -> list[Any]:
+def _fold(entries: Sequence[Happened]) -> list[Any]:
     counts: dict[tuple[str, date], list[int]] = {}
     for entry in entries:
         if entry.type != EventType.CONSENT_CAPTURED:

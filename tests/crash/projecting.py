@@ -12,11 +12,11 @@ from typing import Any
 
 from ledger.assembly import Ledger, LedgerConfig, open_ledger
 from projections import rebuild as rebuilding
+from projections.happened import Happened
 from projections.inline import CURRENT_CONSENT
 from projections.rebuild import rebuild
 from projections.runner import Runner
 from projections.trends import CONSENT_TREND
-from tlog.entry import Entry
 
 GROUP_ENTRIES = 5
 LEASE_S = 1.0
@@ -33,7 +33,7 @@ async def main(what: str, tenant_key: str, data_dir: str, url: str | None) -> No
 async def follow(ledger: Ledger, tenant: int) -> None:
     """Follow for ever, an event a step; a step that is begun says so, before its transaction ends."""
 
-    def fold(entries: Sequence[Entry]) -> list[Any]:
+    def fold(entries: Sequence[Happened]) -> list[Any]:
         print(entries[0].position, flush=True)
         return CONSENT_TREND.fold(entries)
 

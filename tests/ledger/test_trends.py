@@ -129,7 +129,7 @@ async def test_an_answer_waits_for_what_was_there_when_it_was_asked_for_and_neve
     await follow(clocked_tenant, CONSENT_TREND)
     await record(clocked_tenant, caller, ConsentValue.OPTED_IN)
     asked = {"profile": None, "purpose": None, "first": START, "last": START}
-    with pytest.raises(NotYetAvailable):
+    with pytest.raises(NotYetAvailable, match="not in the counts yet"):
         await consent_trend(clocked_tenant, **asked, wait_s=0)
     waiting = asyncio.create_task(consent_trend(clocked_tenant, **asked))
     await asyncio.sleep(0)

@@ -14,12 +14,12 @@ from ledger.assembly import Caller, Tenant
 from ledger.projection_states import ParkedEvent, follower_totals, parked_events, projection_states
 from ledger.record import Capture, record_consents
 from projections.follower import Stopped, behind, lease_name, step
+from projections.happened import Happened
 from projections.lease import LeaseLost, take
 from projections.projection import Projection
 from projections.rebuild import rebuild
 from projections.trends import CONSENT_TREND
 from tests.projections.conftest import follow, rows_of
-from tlog.entry import Entry
 
 
 async def record(tenant: Tenant, caller: Caller, count: int = 3) -> None:
@@ -38,7 +38,7 @@ async def record(tenant: Tenant, caller: Caller, count: int = 3) -> None:
 def failing_at(*positions: int, error: type[Exception] = KeyError, **changes: Any) -> Projection:
     """The trend, which cannot read what stands at these positions."""
 
-    def fold(entries: Sequence[Entry]) -> list[Any]:
+    def fold(entries: Sequence[Happened]) -> list[Any]:
         for entry in entries:
             if entry.position in positions:
                 raise error("ada@example.org")
