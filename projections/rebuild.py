@@ -87,7 +87,7 @@ async def rebuild(
             for _ in range(tries):
                 async with held(pool, tenant, f"rebuild {projection.name}") as lease:
                     if lease is not None:
-                        work = _Rebuild(pool, connection, tenant, projection, lease, progress, group_entries)
+                        work = _Rebuild(pool, owner, connection, tenant, projection, lease, progress, group_entries)
                         return await work.run(accept=accept, restart=restart)
                 await asyncio.sleep(_LEASE_PAUSE_S)
         finally:
@@ -101,6 +101,7 @@ class _Rebuild:
     def __init__(
         self,
         pool: asyncpg.Pool,
+        owner: Mapping[str, Any],
         connection: asyncpg.Connection,
         tenant: int,
         projection: Projection,
@@ -109,6 +110,7 @@ class _Rebuild:
         group_entries: int,
     ) -> None:
         self._pool = pool
+        self._owner = owner
         self._connection = connection
         self._tenant = tenant
         self._projection = projection
@@ -267,37 +269,41 @@ class _Rebuild:
         return Compared(target, row[0], row[1], row[2], row[3])
 
     async def _swap(self, differing: int) -> None:
-        """Replace what differs, some groups of rows at a time, in their order."""
-        last: Any = None
-        done = 0
-        while True:
-            groups = [
-                row[0]
-                for row in await self._connection.fetch(
-                    _sql(_DIFFERING, self._projection), self._tenant, last, _GROUPS_SWAPPED
-                )
-            ]
-            if not groups:
-                return
-            before = self._position
-            try:
-                async with self._connection.transaction():
-                    await self._lease.prove(self._connection)
-                    target = await self._target(lock=True)
-                    await self._rest(target)
-                    for statement in _SWAP:
-                        await self._connection.execute(_sql(statement, self._projection), self._tenant, groups)
-                    if self._projection.inline:
-                        await self._connection.execute(
-                            "UPDATE log_heads SET epoch = epoch + 1 WHERE tenant = $1", self._tenant
-                        )
-            except BaseException:
-                self._position = before
-                raise
-            # Durable now: these groups are as the log says, and stay so; a rebuild that is killed here swaps the others.
-            last = groups[-1]
-            done += len(groups)
-            self._progress("swapped", min(done, differing), differing)
+        """Replace what differs, some groups of rows at a time, in their order.
+
+        Which these are is read once, in one snapshot, by a connection of its own: one that is not behind there any more is
+        replaced by what it is, and none becomes wrong later.
+        """
+        reader = await asyncpg.connect(**self._owner)
+        try:
+            async with reader.transaction(readonly=True):
+                cursor = await reader.cursor(_sql(_DIFFERING, self._projection), self._tenant)
+                done = 0
+                while rows := await cursor.fetch(_GROUPS_SWAPPED):
+                    await self._swap_groups([row[0] for row in rows])
+                    done += len(rows)
+                    self._progress("swapped", min(done, differing), differing)
+        finally:
+            reader.terminate()
+
+    async def _swap_groups(self, groups: list[Any]) -> None:
+        """Replace the rows of these groups, where the log is by then."""
+        before = self._position
+        try:
+            async with self._connection.transaction():
+                await self._lease.prove(self._connection)
+                target = await self._target(lock=True)
+                await self._rest(target)
+                for statement in _SWAP:
+                    await self._connection.execute(_sql(statement, self._projection), self._tenant, groups)
+                if self._projection.inline:
+                    await self._connection.execute(
+                        "UPDATE log_heads SET epoch = epoch + 1 WHERE tenant = $1", self._tenant
+                    )
+        except BaseException:
+            self._position = before
+            raise
+        # Durable now: these groups are as the log says, and stay so; a rebuild that is killed here swaps the others.
 
     async def _end(self) -> None:
         """What was parked and can be read by now is in the table: it is parked no more. What is beside has served."""
@@ -342,12 +348,8 @@ SELECT count(there.tenant), count(beside.tenant), count(*) FILTER (WHERE there I
 FROM """
     + _BOTH
 )
-# differing: the next groups of rows, in order, with a row that differs.
-_DIFFERING = (
-    "SELECT DISTINCT {group} FROM "
-    + _BOTH
-    + " WHERE there IS DISTINCT FROM beside AND ($2::{group_type} IS NULL OR {group} > $2) ORDER BY {group} LIMIT $3"
-)
+# differing: the groups of rows, in order, with a row that differs.
+_DIFFERING = "SELECT DISTINCT {group} FROM " + _BOTH + " WHERE there IS DISTINCT FROM beside ORDER BY {group}"
 _SWAP = (
     "DELETE FROM {table} WHERE tenant = $1 AND {group} = ANY($2::{group_type}[])",
     "INSERT INTO {table} SELECT * FROM {rebuilt} WHERE tenant = $1 AND {group} = ANY($2::{group_type}[])",

@@ -5,6 +5,7 @@ Prints a line whenever it is in the middle of something.
 
 import asyncio
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,8 @@ from projections.runner import Runner
 from projections.trends import CONSENT_TREND
 
 GROUP_ENTRIES = 5
-LEASE_S = 1.0
+LEASE_S = 2.0
+HALT = 30
 
 
 async def main(what: str, tenant_key: str, data_dir: str, url: str | None) -> None:
@@ -31,10 +33,12 @@ async def main(what: str, tenant_key: str, data_dir: str, url: str | None) -> No
 
 
 async def follow(ledger: Ledger, tenant: int) -> None:
-    """Follow for ever, an event a step; a step that is begun says so, before its transaction ends."""
+    """Follow, an event a step, and stand still in the middle of the step at HALT, its transaction open."""
 
     def fold(entries: Sequence[Happened]) -> list[Any]:
-        print(entries[0].position, flush=True)
+        if entries[0].position == HALT:
+            print(HALT, flush=True)
+            time.sleep(600)
         return CONSENT_TREND.fold(entries)
 
     projection = replace(CONSENT_TREND, fold=fold)
