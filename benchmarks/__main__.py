@@ -4,7 +4,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from benchmarks import appends, importing, over_http, proving, reading_far, replaying
+from benchmarks import appends, importing, over_http, proving, reading_far, rebuilding, replaying
 from benchmarks.figures import Figures
 from benchmarks.machine import describe
 
@@ -17,6 +17,7 @@ def main() -> None:
         data_dir = Path(folder)
         key, addresses = asyncio.run(importing.run(data_dir, figures))
         asyncio.run(replaying.run(data_dir, figures))
+        asyncio.run(rebuilding.run(data_dir, figures))
         asyncio.run(proving.run(data_dir, list(dict.fromkeys(addresses)), figures))
         reading_far.run(data_dir, "bench", key, figures)
         over_http.run(data_dir, key, list(dict.fromkeys(addresses)), figures)

@@ -13,7 +13,9 @@ from cli import (
     mcp,
     migrate,
     presets,
+    projections,
     publish_checkpoints,
+    rebuild,
     relay,
     replay,
     serve,
@@ -42,6 +44,8 @@ _COMMANDS = (
     erase,
     publish_checkpoints,
     relay,
+    projections,
+    rebuild,
 )
 
 

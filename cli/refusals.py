@@ -15,7 +15,13 @@ from web.settings import SettingInvalid
 FAILED = 1
 UNUSABLE = 2
 
-_OPTIONS = {"key": "KEY", "tenant": "--tenant", "application": "--application", "scope": "--scope"}
+_OPTIONS = {
+    "key": "KEY",
+    "projection": "PROJECTION",
+    "tenant": "--tenant",
+    "application": "--application",
+    "scope": "--scope",
+}
 
 
 class CommandFailed(Exception):

@@ -47,8 +47,8 @@ class LimitExceeded(Exception):
 
 
 class NotYetAvailable(Exception):
-    """The log does not hold the position yet that a read wanted to be taken account of."""
+    """The log, or what follows it, does not hold the position yet that a read wanted to be taken account of."""
 
-    def __init__(self, position: int) -> None:
-        super().__init__(f"position {position} is not in the log yet; ask again")
+    def __init__(self, position: int, where: str = "in the log") -> None:
+        super().__init__(f"position {position} is not {where} yet; ask again")
         self.position = position

@@ -172,6 +172,22 @@ def backward_statement(
     return statement, [tenant, _BEYOND if before is None else before, limit, *parameters]
 
 
+async def raw_forward(
+    connection: Connected, tenant: int, *, after: int, up_to: int = _BEYOND, limit: int
+) -> list[tuple[int, bytes]]:
+    """(position, bytes) of up to `limit` entries after one position and up to another: for who reads very many, or must not
+    fail at one that cannot be read."""
+    rows = await connection.fetch(
+        "SELECT position, entry FROM log_entries WHERE tenant = $1 AND position > $2 AND position <= $3"
+        " ORDER BY position LIMIT $4",
+        tenant,
+        after,
+        up_to,
+        limit,
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
 async def backward(
     connection: Connected, tenant: int, entry_filter: EntryFilter = EVERYTHING, *, before: int | None, limit: int
 ) -> list[StoredEntry]:

@@ -34,6 +34,7 @@ class Wakeup:
         self._connect = connect
         self._keys_changed = keys_changed
         self._grown: dict[int, asyncio.Event] = {}
+        self._any_grown = asyncio.Event()
         self._heard_at = float("-inf")
         self._task: asyncio.Task[None] | None = None
 
@@ -60,16 +61,24 @@ class Wakeup:
             event = self._grown[tenant] = asyncio.Event()
         return event
 
+    def any_growth(self) -> asyncio.Event:
+        """The same for the log of any tenant."""
+        if self._any_grown.is_set():
+            self._any_grown = asyncio.Event()
+        return self._any_grown
+
     def _heard(self, _connection: object, _pid: int, channel: str, payload: object) -> None:
         if channel == KEYS_CHANNEL:
             self._keys_changed()
             return
         tenant, _, _ = str(payload).partition(":")
+        self._any_grown.set()
         event = self._grown.pop(int(tenant), None)
         if event is not None:
             event.set()
 
     def _wake_all(self) -> None:
+        self._any_grown.set()
         for event in self._grown.values():
             event.set()
         self._grown.clear()

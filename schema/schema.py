@@ -19,6 +19,7 @@ from schema.presets import PresetMutation, PresetQuery
 from schema.proofs import ProofQuery
 from schema.record import RecordMutation
 from schema.scalars import SCALARS
+from schema.trends import TrendQuery
 from schema.viewer import ViewerQuery
 
 
@@ -33,6 +34,10 @@ class Query(
     ProofQuery,
     ViewerQuery,
     AgentQuery,
+    HistoryQuery,
+    ProofQuery,
+    TrendQuery,
+    ViewerQuery,
     NodeQuery,
 ):
     pass

@@ -1,6 +1,7 @@
-"""What a server does besides answering: publishes new checkpoints, and completes erasures that were left half done.
+"""What a server does besides answering: publishes new checkpoints, completes erasures that were left half done, and follows
+the log for the projections that are kept behind it.
 
-Every worker does both: each step is safe to repeat, and no worker has to be the first among them.
+Every worker does all of it: each step is safe to repeat, and no worker has to be the first among them.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from collections.abc import AsyncGenerator
 from ledger.assembly import Ledger
 from ledger.erasure_completion import complete_pending_if_it_can
 from ledger.publishing import Publisher
+from projections.runner import Runner
 from web.settings import Settings
 
 ERASURES_EVERY_S = 5.0
@@ -19,10 +21,11 @@ _log = logging.getLogger("consentry.web.background")
 
 @contextlib.asynccontextmanager
 async def run_background(ledger: Ledger, settings: Settings) -> AsyncGenerator[None]:
-    """Run both from now until the end of the context."""
+    """Run all of it from now until the end of the context."""
     async with contextlib.AsyncExitStack() as stack:
         stop = asyncio.Event()
         tasks = [asyncio.create_task(_complete_erasures(ledger, stop), name="complete-erasures")]
+        tasks.append(asyncio.create_task(Runner(ledger.pool, ledger.wakeup).run(), name="follow"))
         if settings.checkpoint_targets is not None:
             publisher = await stack.enter_async_context(Publisher(ledger, settings.checkpoint_targets))
             tasks.append(asyncio.create_task(publisher.run(stop), name="publish-checkpoints"))

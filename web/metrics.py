@@ -13,6 +13,7 @@ from starlette.responses import Response
 from eventstore.database import StoreUnavailable
 from ledger.assembly import Ledger
 from ledger.health import store_state
+from ledger.projection_states import follower_totals
 from web.request_observer import RequestRecord
 
 SHARED_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -65,10 +66,28 @@ async def _store_gauges(ledger: Ledger) -> CollectorRegistry:
     up = Gauge("consentry_store_up", "Whether the database answers", registry=registry)
     try:
         state = await store_state(ledger)
+        followers = await follower_totals(ledger)
     except StoreUnavailable:
         up.set(0)
         return registry
     up.set(1)
     Gauge("consentry_tenants", "Tenants", registry=registry).set(state.tenants)
     Gauge("consentry_log_events", "Events in the logs of all tenants", registry=registry).set(state.events)
+    lag = Gauge(
+        "consentry_projection_lag_events",
+        "Events that a follower has not taken account of, in the tenant where it is furthest behind",
+        ("projection",),
+        registry=registry,
+    )
+    parked = Gauge("consentry_projection_parked_events", "Events left out", ("projection",), registry=registry)
+    stopped = Gauge(
+        "consentry_projection_stopped_tenants",
+        "Tenants where a follower cannot go on",
+        ("projection",),
+        registry=registry,
+    )
+    for follower in followers:
+        lag.labels(follower.projection).set(follower.lag)
+        parked.labels(follower.projection).set(follower.parked)
+        stopped.labels(follower.projection).set(follower.stopped)
     return registry

@@ -84,7 +84,15 @@ async def test_the_services_role_can_do_no_more_than_it_must(database: DatabaseA
         granted = [row[0] for row in await connection.fetch(allowed)]
     more = {
         f"{table} UPDATE"
-        for table in ("log_heads", "current_consent", "persons_opt_ins", "double_opt_in_requests", "bounces")
+        for table in (
+            "log_heads",
+            "current_consent",
+            "persons_opt_ins",
+            "double_opt_in_requests",
+            "bounces",
+            "projection_checkpoints",
+            "consent_trend",
+        )
     }
     more |= {f"{table} DELETE" for table in ("vault_subjects", "vault_items")}
     for grant in granted:

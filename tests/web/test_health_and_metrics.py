@@ -80,6 +80,10 @@ async def test_metrics_count_requests_by_route_and_fields_and_the_store(ledger: 
     assert samples[("consentry_store_up",)] == 1
     assert samples[("consentry_tenants",)] >= 1
     assert samples[("consentry_log_events",)] >= 1
+    # Nobody follows here: the tenant's first events are what its follower has not taken account of.
+    assert samples["consentry_projection_lag_events", "consent_trend"] >= 1
+    assert samples["consentry_projection_parked_events", "consent_trend"] >= 0
+    assert samples["consentry_projection_stopped_tenants", "consent_trend"] >= 0
     assert tenant.key not in text
     assert "shop" not in text
 
