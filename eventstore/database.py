@@ -106,7 +106,8 @@ class _PlainConnection(asyncpg.Connection):
 
 
 # Insufficient resources, operator intervention, system errors, connection exceptions, and lost races that may be tried again.
-_AWAY_CLASSES = ("53", "57", "58", "08", "40")
+# The last is a transaction that stood idle for longer than it said it would.
+_AWAY_CLASSES = ("53", "57", "58", "08", "40", "25P03")
 
 
 @contextlib.contextmanager
