@@ -47,9 +47,7 @@ def _spelled(value: object) -> object:
 _spell = json.JSONEncoder(sort_keys=True, default=_spelled).encode
 
 
-async def first_answer(
-    connection: Connected, tenant: Tenant, key: IdempotencyKey | None, answer: str
-) -> str | None:
+async def first_answer(connection: Connected, tenant: Tenant, key: IdempotencyKey | None, answer: str) -> str | None:
     """Keep `answer` for a command that writes no event, or give what was kept when it first ran.
 
     To be called in the transaction of what the command changes: the record is there exactly when that is. Of two that run

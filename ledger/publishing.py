@@ -199,9 +199,7 @@ class Publisher:
         await keep_cosignature(tenant, size, target.key.text(), line)
         return f"cosigned size {size}"
 
-    async def _add_checkpoint(
-        self, tenant: Tenant, new: SignedCheckpoint, target: WitnessTarget, since: int
-    ) -> Answer:
+    async def _add_checkpoint(self, tenant: Tenant, new: SignedCheckpoint, target: WitnessTarget, since: int) -> Answer:
         """C2SP tlog-witness, "add-checkpoint"."""
         proof = await consistency_proof(tenant, since, new.checkpoint.size)
         lines = "".join(f"{encode_base64(node)}\n" for node in proof.hashes)

@@ -13,6 +13,9 @@ from domain.catalogue import DoubleOptInMode, EnforcementModel, PurposeType
 from domain.consent import ActorKind, ConsentSource, ConsentValue
 from domain.decision import Contactability, ReasonCode
 from domain.refusals import RefusalCode
+from domain.webhooks import WebhookStatus
+from ledger.acknowledgements import AcknowledgedBy
+from ledger.webhook_lists import DeliveryState
 
 _DESCRIPTIONS: Mapping[type[StrEnum], str] = {
     Channel: "How a message goes.",
@@ -27,8 +30,18 @@ _DESCRIPTIONS: Mapping[type[StrEnum], str] = {
     ActorKind: "What kind of actor was behind an event.",
     ReasonCode: "Why a decision is as it is.",
     RefusalCode: "Why a mutation refused its input.",
+    WebhookStatus: (
+        "Whether events are sent. HELD: an event could not be delivered for three days, or the receiver wants no more; "
+        "nothing is lost, and all goes on from there once it is ACTIVE again."
+    ),
+    DeliveryState: "How far an event came: taken, tried and to be tried again, or waiting behind one that is.",
+    AcknowledgedBy: "How it is known that an application knew: its webhook took the event, or it said so itself.",
 }
-_NAMES: Mapping[type[StrEnum], str] = {ReasonCode: "DecisionReasonCode", RefusalCode: "UserErrorCode"}
+_NAMES: Mapping[type[StrEnum], str] = {
+    ReasonCode: "DecisionReasonCode",
+    RefusalCode: "UserErrorCode",
+    DeliveryState: "WebhookDeliveryState",
+}
 
 
 for _enum, _description in _DESCRIPTIONS.items():

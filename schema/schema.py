@@ -5,6 +5,7 @@ from graphql import GraphQLError
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
+from schema.acknowledgements import AcknowledgeMutation
 from schema.catalogue_changes import CatalogueMutation
 from schema.catalogue_queries import CatalogueQuery
 from schema.check import CheckQuery
@@ -18,11 +19,21 @@ from schema.proofs import ProofQuery
 from schema.record import RecordMutation
 from schema.scalars import SCALARS
 from schema.viewer import ViewerQuery
+from schema.webhook_changes import WebhookMutation
+from schema.webhooks import WebhookQuery
 
 
 @strawberry.type(description="Questions.")
 class Query(
-    CheckQuery, ContactPointQuery, CatalogueQuery, PagePreviewQuery, HistoryQuery, ProofQuery, ViewerQuery, NodeQuery
+    CheckQuery,
+    ContactPointQuery,
+    CatalogueQuery,
+    PagePreviewQuery,
+    HistoryQuery,
+    ProofQuery,
+    ViewerQuery,
+    NodeQuery,
+    WebhookQuery,
 ):
     pass
 
@@ -30,7 +41,9 @@ class Query(
 @strawberry.type(
     description="Changes. Expected refusals come in a payload's `errors`; each change takes an `idempotencyKey`."
 )
-class Mutation(RecordMutation, DoubleOptInMutation, EraseMutation, CatalogueMutation):
+class Mutation(
+    RecordMutation, DoubleOptInMutation, EraseMutation, CatalogueMutation, WebhookMutation, AcknowledgeMutation
+):
     pass
 
 

@@ -1,6 +1,6 @@
-"""What a server does besides answering: publishes new checkpoints, and completes erasures that were left half done.
+"""What a server does besides answering: publishes checkpoints, delivers webhooks, completes erasures left half done.
 
-Every worker does both: each step is safe to repeat, and no worker has to be the first among them.
+Every worker does all of it: each step is safe to repeat, and no worker has to be the first among them.
 """
 
 import asyncio
@@ -11,6 +11,8 @@ from collections.abc import AsyncGenerator
 from ledger.assembly import Ledger
 from ledger.erasure_completion import complete_pending_if_it_can
 from ledger.publishing import Publisher
+from ledger.webhook_worker import WebhookWorker
+from schema.webhook_payload import compose
 from web.settings import Settings
 
 ERASURES_EVERY_S = 5.0
@@ -19,10 +21,12 @@ _log = logging.getLogger("consentry.web.background")
 
 @contextlib.asynccontextmanager
 async def run_background(ledger: Ledger, settings: Settings) -> AsyncGenerator[None]:
-    """Run both from now until the end of the context."""
+    """Run all of it from now until the end of the context."""
     async with contextlib.AsyncExitStack() as stack:
         stop = asyncio.Event()
         tasks = [asyncio.create_task(_complete_erasures(ledger, stop), name="complete-erasures")]
+        webhooks = WebhookWorker(ledger, compose)
+        tasks.append(asyncio.create_task(webhooks.run(stop), name="deliver-webhooks"))
         if settings.checkpoint_targets is not None:
             publisher = await stack.enter_async_context(Publisher(ledger, settings.checkpoint_targets))
             tasks.append(asyncio.create_task(publisher.run(stop), name="publish-checkpoints"))

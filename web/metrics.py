@@ -13,6 +13,7 @@ from starlette.responses import Response
 from eventstore.database import StoreUnavailable
 from ledger.assembly import Ledger
 from ledger.health import store_state
+from ledger.webhook_lists import totals
 from web.request_observer import RequestRecord
 
 SHARED_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -64,11 +65,24 @@ async def _store_gauges(ledger: Ledger) -> CollectorRegistry:
     registry = CollectorRegistry()
     up = Gauge("consentry_store_up", "Whether the database answers", registry=registry)
     try:
-        state = await store_state(ledger)
+        state, webhooks = await store_state(ledger), await totals(ledger)
     except StoreUnavailable:
         up.set(0)
         return registry
     up.set(1)
     Gauge("consentry_tenants", "Tenants", registry=registry).set(state.tenants)
     Gauge("consentry_log_events", "Events in the logs of all tenants", registry=registry).set(state.events)
+    # Counted where all processes share them, so each series is of the whole service.
+    for name, words, value in (
+        ("consentry_webhooks", "Webhooks of all tenants", webhooks.webhooks),
+        ("consentry_webhooks_held", "Webhooks that are held: nothing is sent until somebody looks", webhooks.held),
+        (
+            "consentry_webhook_deliveries",
+            "Events that receivers took, webhooks deleted since included",
+            webhooks.delivered,
+        ),
+        ("consentry_webhook_failures", "Attempts that receivers did not take", webhooks.failed),
+        ("consentry_webhook_lag_events", "Events by which the webhook furthest behind is behind", webhooks.lag),
+    ):
+        Gauge(name, words, registry=registry).set(value)
     return registry
