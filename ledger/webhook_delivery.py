@@ -214,6 +214,9 @@ class Delivery:
             if item.next_attempt_at is not None:
                 await self._wait_until(item.next_attempt_at)
             async with self._attempts:
+                # What is held is not sent, even before that is written.
+                if self._hold is not None:
+                    return
                 outcome = await self._attempt(item)
             if outcome is None:
                 await asyncio.sleep(_STORE_AWAY_S)

@@ -87,7 +87,7 @@ async def record(tenant: Tenant, address: str, value: ConsentValue = ConsentValu
         APPLICATION,
         Capture(channel=Channel.EMAIL, address=address, purpose="commercial", value=value),
     )
-    return recorded.entries[-1].position
+    return recorded.events[-1].position
 
 
 async def made(tenant: Tenant, url: str, **fields: Any) -> Changed:
@@ -262,7 +262,8 @@ async def test_held_after_three_days_and_resumed_without_a_loss(clocked: Tenant,
         assert webhook.held_at - began >= timedelta(days=3)
         assert webhook.held_position in lost
         assert webhook.held_because == "it answered 500"
-        assert webhook.failed == len(receiver.requests)
+        # Those on their way when it was held have no outcome.
+        assert len(receiver.requests) - 3 < webhook.failed <= len(receiver.requests)
         # Backoff: three days of trying are few attempts.
         assert len(receiver.requests) < 3 * 40
         receiver.behave = lambda _: TAKEN
@@ -360,14 +361,21 @@ async def test_an_old_secret_signs_along_for_a_day_unless_it_is_revoked(hooked: 
         for secret in (hook.secret, second.secret):
             receiver.requests[0].verified(secret)
         third = await webhooks.rotate_webhook_secret(hooked, APPLICATION, webhook=hook.webhook.id, revoke_old=True)
+        assert third.secret
+        receiver.behave = lambda received: TAKEN if verifies(received, third.secret) else Reply(status=401)
         await record(hooked, "ann@example.org")
         await settled(hooked, hook.webhook)
-    assert third.secret
-    last = receiver.requests[-1]
-    last.verified(third.secret)
+    last = receiver.taken[-1]
     for secret in (hook.secret, second.secret):
         with pytest.raises(WebhookVerificationError):
             last.verified(secret)
+
+
+def verifies(received: Received, secret: str | None) -> bool:
+    try:
+        return bool(received.verified(secret or ""))
+    except WebhookVerificationError:
+        return False
 
 
 async def test_after_a_day_the_old_secret_is_gone(clocked: Tenant, clock: Clock) -> None:
