@@ -3,7 +3,7 @@
 What is left out is listed here, with the issue that brings it. An entry that is there after all fails.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -45,7 +45,7 @@ LEFT_OUT = {
 }
 
 
-# What we have beyond the contract.
+# What we have beyond the contract: a type, with all that it has, or one name alone.
 ADDED = {
     # "external link with its placeholders and any attribute of the sender"
     "ConsentDecision.unsubscribe(attributes)",
@@ -54,6 +54,34 @@ ADDED = {
     "Query.preferenceCenterPreview(companyAddress)",
     "Query.preferenceCenterPreview(preferenceCenter)",
     "Query.preferenceCenterPreview(profile)",
+    # Webhooks.
+    "Query.webhooks",
+    "Query.webhookDeliveries",
+    "Mutation.createWebhook",
+    "Mutation.updateWebhook",
+    "Mutation.rotateWebhookSecret",
+    "Mutation.redeliverWebhook",
+    "Mutation.deleteWebhook",
+    "Webhook",
+    "WebhookChange",
+    "WebhookSecret",
+    "WebhookStatus",
+    "WebhookDelivery",
+    "WebhookDeliveryState",
+    "WebhookDeliveryEdge",
+    "WebhookDeliveryConnection",
+    "WebhookFilter",
+    "CreateWebhookInput",
+    "UpdateWebhookInput",
+    "WebhookPayload",
+    "WebhookSecretPayload",
+    "DeleteWebhookPayload",
+    # Acknowledgements.
+    "ConsentEvent.acknowledgements",
+    "Mutation.acknowledge",
+    "AcknowledgePayload",
+    "Acknowledgement",
+    "AcknowledgedBy",
 }
 
 
@@ -92,13 +120,16 @@ def test_nothing_listed_as_left_out_is_there(contract: dict[str, str], ours: dic
 
 
 def test_nothing_is_added_to_the_contract_unawares(contract: dict[str, str], ours: dict[str, str]) -> None:
-    assert {name for name in ours if name not in contract} == ADDED
+    assert not [name for name in ours if name not in contract and not _is_under(ADDED, name)]
+    assert not [name for name in ADDED if name not in ours or name in contract], "added no more"
 
 
 def _is_left_out(name: str) -> bool:
-    return any(
-        name == left_out or name.startswith((f"{left_out}.", f"{left_out}(", f"{left_out} ")) for left_out in LEFT_OUT
-    )
+    return _is_under(LEFT_OUT, name)
+
+
+def _is_under(listed: Iterable[str], name: str) -> bool:
+    return any(name == one or name.startswith((f"{one}.", f"{one}(", f"{one} ")) for one in listed)
 
 
 def _shape(schema: GraphQLSchema) -> Iterator[tuple[str, str]]:
