@@ -11,7 +11,9 @@ import socket
 import ssl
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 from urllib.parse import unquote, urlsplit
 
@@ -22,10 +24,11 @@ from ledger.outgoing_addresses import Reach, address_of
 
 ANSWER_BYTES_MAX = 64 * 1024
 _CONNECT_S = 5.0
-_CONNECTIONS_MAX = 200
-_KEPT_ALIVE_MAX = 50
+_CONNECTIONS_MAX = 100
+_KEPT_ALIVE_MAX = 20
 _KEPT_ALIVE_S = 15.0
 _ADDRESSES_TRIED = 3
+_NAMES_AT_ONCE = 2
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
@@ -48,14 +51,16 @@ class _AddressRefused(httpcore.ConnectError):
     pass
 
 
-async def resolve(host: str, port: int) -> list[str]:
-    """The addresses of a name, as the system knows them."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for _, _, _, _, address in found))
+def default_ssl_context() -> ssl.SSLContext:
+    """Verifies names against the usual authorities. Making it takes a while."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 class OutgoingClient:
-    """Connections to other servers, kept for a while; used by one event loop. `http` is the reach without TLS."""
+    """Connections to other servers, kept for a while; used by one event loop. `http` is the reach without TLS.
+
+    Has connections and threads for names of its own: one that is asked what hangs holds up no other.
+    """
 
     def __init__(
         self,
@@ -63,18 +68,19 @@ class OutgoingClient:
         https: Reach,
         http: Reach,
         timeout_s: float,
-        resolve: Resolve = resolve,
+        resolve: Resolve | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._timeout_s = timeout_s
-        context = httpx.create_ssl_context(trust_env=False) if ssl_context is None else ssl_context
+        context = default_ssl_context() if ssl_context is None else ssl_context
+        self._names = ThreadPoolExecutor(_NAMES_AT_ONCE, thread_name_prefix="names")
         self._pools = {
             scheme: httpcore.AsyncConnectionPool(
                 ssl_context=context,
                 max_connections=_CONNECTIONS_MAX,
                 max_keepalive_connections=_KEPT_ALIVE_MAX,
                 keepalive_expiry=_KEPT_ALIVE_S,
-                network_backend=_JudgedBackend(reach, resolve),
+                network_backend=_JudgedBackend(reach, resolve or self._resolve),
             )
             for scheme, reach in (("https", https), ("http", http))
         }
@@ -83,6 +89,13 @@ class OutgoingClient:
         """Close what connections there are."""
         for pool in self._pools.values():
             await pool.aclose()
+        self._names.shutdown(wait=False, cancel_futures=True)
+
+    async def _resolve(self, host: str, port: int) -> list[str]:
+        """The addresses of a name, as the system knows them."""
+        asked = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(self._names, asked)
+        return list(dict.fromkeys(str(address[0]) for _, _, _, _, address in found))
 
     async def post(self, url: str, content: bytes, headers: Mapping[str, str]) -> Answer:
         """Send one request. Raises NotAnswered."""

@@ -15,7 +15,7 @@ from domain.webhooks import WebhookStatus
 from eventstore.database import StoreUnavailable
 from ledger import webhook_rows
 from ledger.assembly import Ledger
-from ledger.outgoing import OutgoingClient, Resolve, resolve
+from ledger.outgoing import OutgoingClient, Resolve, default_ssl_context
 from ledger.outgoing_addresses import Reach
 from ledger.webhook_attempt import TIMEOUT_S, attempt
 from ledger.webhook_delivery import Compose, Delivery, WaitUntil
@@ -39,7 +39,7 @@ class WebhookWorker:
         timeout_s: float = TIMEOUT_S,
         lease_s: float = DURATION_S,
         look_every_s: float = LOOK_EVERY_S,
-        resolve: Resolve = resolve,
+        resolve: Resolve | None = None,
         ssl_context: ssl.SSLContext | None = None,
         wait_until: WaitUntil | None = None,
     ) -> None:
@@ -49,13 +49,14 @@ class WebhookWorker:
         self._look_every_s = look_every_s
         self._wait_until = wait_until or self._sleep_until
         networks = ledger.webhook_networks
-        # What is not sealed on its way is for networks that the operator names only.
-        self._client = OutgoingClient(
+        # One for each webhook. What is not sealed on its way is for networks that the operator names only.
+        self._new_client = partial(
+            OutgoingClient,
             https=Reach(public=True, networks=networks),
             http=Reach(public=False, networks=networks),
             timeout_s=timeout_s,
             resolve=resolve,
-            ssl_context=ssl_context,
+            ssl_context=ssl_context or default_ssl_context(),
         )
         self._tasks: dict[_Key, asyncio.Task[None]] = {}
         self._deliveries: dict[_Key, Delivery] = {}
@@ -76,7 +77,6 @@ class WebhookWorker:
             for task in self._tasks.values():
                 task.cancel()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-            await self._client.close()
 
     async def _look(self) -> None:
         async with self._ledger.connection() as connection:
@@ -101,10 +101,15 @@ class WebhookWorker:
         fields: dict[str, object] = {"tenant": tenant_id, "webhook": str(webhook_id)}
         try:
             name = f"webhook-{webhook_id}"
-            async with held(self._ledger.pool, tenant_id, name, duration_s=self._lease_s) as lease:
+            async with (
+                contextlib.AsyncExitStack() as stack,
+                held(self._ledger.pool, tenant_id, name, duration_s=self._lease_s) as lease,
+            ):
                 if lease is None:
                     return
+                client = self._new_client()
                 tenant = await self._ledger.tenant_by_id(tenant_id)
+                stack.push_async_callback(client.close)
                 while True:
                     async with self._ledger.connection() as connection:
                         webhook = await webhook_rows.find(connection, tenant, webhook_id)
@@ -117,7 +122,7 @@ class WebhookWorker:
                         lease,
                         compose=self._compose,
                         send=lambda message, webhook=webhook, secrets=secrets: attempt(
-                            self._client, webhook, secrets, message, self._ledger.clock
+                            client, webhook, secrets, message, self._ledger.clock
                         ),
                         wait_until=self._wait_until,
                     )

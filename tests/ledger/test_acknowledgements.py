@@ -10,6 +10,7 @@ from domain.refusals import Refusal, RefusalCode
 from eventstore.database import DatabaseAddress
 from ledger.acknowledgements import AcknowledgedBy, Acknowledgement, acknowledge, acknowledged, acknowledgements_of
 from ledger.assembly import Caller, Tenant
+from ledger.verifying import DatabaseMismatch, verify_database
 from ledger.webhook_lists import log_size
 from tests.conftest import Clock
 
@@ -76,6 +77,16 @@ async def test_a_key_used_again_gives_the_first_answer_and_with_another_position
     with pytest.raises(Refusal) as refused:
         await acknowledge(tenant, MAILER, 5, idempotency_key="k")
     assert refused.value.code is RefusalCode.IDEMPOTENCY_CONFLICT
+
+
+async def test_a_command_without_events_leaves_a_store_that_verifies(tenant: Tenant, database: DatabaseAddress) -> None:
+    await acknowledge(tenant, MAILER, 1, idempotency_key="k")
+    await verify_database(tenant)
+    owner = await asyncpg.connect(**database.owner)
+    await owner.execute("DELETE FROM idempotent_answers WHERE tenant = $1", tenant.id)
+    await owner.close()
+    with pytest.raises(DatabaseMismatch, match="idempotency_records"):
+        await verify_database(tenant)
 
 
 async def test_of_many_at_once_the_times_grow_with_the_positions(tenant: Tenant) -> None:
