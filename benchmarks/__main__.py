@@ -4,7 +4,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from benchmarks import appends, importing, over_http, proving, reading_far, replaying
+from benchmarks import appends, importing, over_http, proving, reading_far, replaying, webhooks
 from benchmarks.figures import Figures
 from benchmarks.machine import describe
 
@@ -21,6 +21,7 @@ def main() -> None:
         reading_far.run(data_dir, "bench", key, figures)
         over_http.run(data_dir, key, list(dict.fromkeys(addresses)), figures)
         asyncio.run(appends.run(data_dir, figures))
+        asyncio.run(webhooks.run(data_dir, figures))
     print(f"\n{describe()}\n\n{figures.table()}")
 
 

@@ -4,16 +4,13 @@ Each change keeps when, by which application and why, in the same transaction. I
 whoever delivers lets go of it and takes it up as it is now.
 """
 
-import json
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
 from domain.catalogue_commands import UNCHANGED, Unchanged
 from domain.refusals import Refusal, RefusalCode
-from domain.text import clean_key, clean_text
+from domain.text import clean_key
 from domain.webhooks import OLD_SECRET_VALID, WebhookStatus, receiver_url
 from eventstore import read
 from eventstore.personal.vault import Connected
@@ -22,29 +19,23 @@ from ledger import webhook_rows
 from ledger.assembly import Caller, Tenant
 from ledger.history import EventFilter, cursor_position, entry_filter
 from ledger.idempotency import first_answer, stored_key
+from ledger.webhook_change import (
+    After,
+    Changed,
+    answer_of,
+    answered_again,
+    change_webhook,
+    clean_reason,
+    existing,
+    no_webhook,
+    note,
+    rewound,
+)
 from ledger.webhook_rows import Webhook
 
 WEBHOOKS_MAX = 50
 SECRETS_MAX = 5
-REASON_CHARS_MAX = 500
 _LOCK_CLASS = 0x3B00C5
-
-
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """A webhook after a change, and the secret that the change made, if any: shown to nobody later."""
-
-    webhook: Webhook
-    secret: str | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class _After:
-    """What a change leads to: the webhook, what of it is kept as its history, and the secret that it made."""
-
-    webhook: Webhook
-    details: Mapping[str, Any]
-    secret: str | None = field(default=None, repr=False)
 
 
 async def create_webhook(
@@ -75,16 +66,16 @@ async def create_webhook(
     owner = clean_key(owner, field="application")
     wanted = await _filter(tenant, event_filter)
     _may_carry_personal(caller, personal=personal)
-    reason = _reason(reason)
+    reason = clean_reason(reason)
     first = _first(tenant, after, from_position)
     webhook_id, secret = uuid4(), webhook_rows.new_secret()
     key = stored_key(tenant, caller.application, idempotency_key, "createWebhook", fields)
     async with tenant.ledger.connection() as connection, connection.transaction():
         # Two at once would both pass the limit.
         await connection.execute("SELECT pg_advisory_xact_lock($1, $2)", _LOCK_CLASS, tenant.id)
-        earlier = await first_answer(connection, tenant, key, _answer(webhook_id, 1))
+        earlier = await first_answer(connection, tenant, key, answer_of(webhook_id, 1))
         if earlier is not None:
-            return await _again(connection, tenant, earlier)
+            return await answered_again(connection, tenant, earlier)
         known = await connection.fetchval(
             "SELECT EXISTS (SELECT FROM applications WHERE tenant = $1 AND key = $2)", tenant.id, owner
         )
@@ -116,8 +107,8 @@ async def create_webhook(
         )
         await webhook_rows.add_secret(connection, tenant, webhook_id, secret)
         details = {"application": owner, "personal": personal, "filter": webhook_rows.filter_fields(wanted)}
-        await _note(connection, tenant, caller, webhook_id, 1, "CREATED", details, reason, now)
-        made = await _found(connection, tenant, webhook_id)
+        await note(connection, tenant, caller, webhook_id, 1, "CREATED", details, reason, now)
+        made = await existing(connection, tenant, webhook_id)
     return Changed(made, secret)
 
 
@@ -157,7 +148,7 @@ async def update_webhook(
         **given, **({"filter": "cleared"} if event_filter is None else {}),
     }  # fmt: skip
 
-    async def change(connection: Connected, before: Webhook) -> _After:
+    async def change(connection: Connected, before: Webhook) -> After:
         after = replace(
             before,
             url=receiver.text if receiver else before.url,
@@ -173,15 +164,15 @@ async def update_webhook(
         if resumed:
             after = replace(after, held_position=None, held_because=None, held_at=None)
         if resumed or after.filter != before.filter:
-            after = replace(after, position=await _rewound(connection, tenant, before))
+            after = replace(after, position=await rewound(connection, tenant, before))
         details: dict[str, Any] = {name: value for name, value in given.items() if name in ("personal", "status")}
         if receiver is not None:
             details["url"] = "changed"
         if wanted is not None:
             details["filter"] = webhook_rows.filter_fields(after.filter)
-        return _After(after, details)
+        return After(after, details)
 
-    return await _change(
+    return await change_webhook(
         tenant, caller, webhook, "updateWebhook", "UPDATED", fields, reason, idempotency_key, change, expected_version
     )
 
@@ -205,21 +196,21 @@ async def redeliver_webhook(
         raise Refusal(RefusalCode.INVALID, "after or fromPosition is needed", ("fromPosition",))
     fields = {"webhook": str(webhook), "after": after, "fromPosition": from_position, "reason": reason}
 
-    async def change(connection: Connected, before: Webhook) -> _After:
+    async def change(connection: Connected, before: Webhook) -> After:
         if first > before.position + 1:
             raise Refusal(
                 RefusalCode.INVALID,
                 f"fromPosition is at most {before.position + 1}: what was not sent yet cannot be skipped",
                 ("fromPosition" if after is None else "after",),
             )
-        position = min(await _rewound(connection, tenant, before), first - 1)
+        position = min(await rewound(connection, tenant, before), first - 1)
         changed = replace(
             before, status=WebhookStatus.ACTIVE, round=before.round + 1, position=position,
             held_position=None, held_because=None, held_at=None,
         )  # fmt: skip
-        return _After(changed, {"fromPosition": position + 1})
+        return After(changed, {"fromPosition": position + 1})
 
-    return await _change(
+    return await change_webhook(
         tenant, caller, webhook, "redeliverWebhook", "REDELIVERED", fields, reason, idempotency_key, change
     )
 
@@ -240,7 +231,7 @@ async def rotate_webhook_secret(
     fields = {"webhook": str(webhook), "revokeOld": revoke_old, "reason": reason}
     secret = webhook_rows.new_secret()
 
-    async def change(connection: Connected, before: Webhook) -> _After:
+    async def change(connection: Connected, before: Webhook) -> After:
         now = tenant.ledger.clock()
         number = await webhook_rows.add_secret(connection, tenant, before.id, secret)
         if revoke_old:
@@ -250,7 +241,7 @@ async def rotate_webhook_secret(
                 before.id,
                 number,
             )
-            return _After(before, {"oldSecrets": "revoked"}, secret)
+            return After(before, {"oldSecrets": "revoked"}, secret)
         await connection.execute(
             "UPDATE webhook_secrets SET valid_until = coalesce(valid_until, $4)"
             " WHERE tenant = $1 AND webhook = $2 AND number < $3",
@@ -269,9 +260,9 @@ async def rotate_webhook_secret(
             raise Refusal(
                 RefusalCode.TOO_MANY, f"at most {SECRETS_MAX} secrets sign at once; revoke the old ones", ("revokeOld",)
             )
-        return _After(before, {}, secret)
+        return After(before, {}, secret)
 
-    return await _change(
+    return await change_webhook(
         tenant, caller, webhook, "rotateWebhookSecret", "SECRET_ROTATED", fields, reason, idempotency_key, change
     )
 
@@ -288,16 +279,16 @@ async def delete_webhook(
 
     Raises Refusal, StoreUnavailable.
     """
-    reason = _reason(reason)
+    reason = clean_reason(reason)
     fields = {"webhook": str(webhook), "reason": reason}
     key = stored_key(tenant, caller.application, idempotency_key, "deleteWebhook", fields)
     async with tenant.ledger.connection() as connection, connection.transaction():
         before = await webhook_rows.lock(connection, tenant, webhook)
-        earlier = await first_answer(connection, tenant, key, _answer(webhook, 0))
+        earlier = await first_answer(connection, tenant, key, answer_of(webhook, 0))
         if before is None:
             if earlier is not None:
                 return
-            raise _no_webhook()
+            raise no_webhook()
         now = tenant.ledger.clock()
         await connection.execute(
             "UPDATE webhooks SET deleted_at = $3, sealed_url = '', version = version + 1"
@@ -310,128 +301,7 @@ async def delete_webhook(
         await connection.execute(
             "DELETE FROM webhook_unfinished WHERE tenant = $1 AND webhook = $2", tenant.id, webhook
         )
-        await _note(connection, tenant, caller, webhook, before.version + 1, "DELETED", {}, reason, now)
-
-
-async def _change(
-    tenant: Tenant,
-    caller: Caller,
-    webhook: UUID,
-    command: str,
-    kind: str,
-    fields: Mapping[str, Any],
-    reason: str | None,
-    idempotency_key: str | None,
-    change: Callable[[Connected, Webhook], Awaitable[_After]],
-    expected_version: int | None = None,
-) -> Changed:
-    reason = _reason(reason)
-    key = stored_key(tenant, caller.application, idempotency_key, command, fields)
-    async with tenant.ledger.connection() as connection, connection.transaction():
-        before = await webhook_rows.lock(connection, tenant, webhook)
-        if before is None:
-            raise _no_webhook()
-        newest: int = await connection.fetchval(
-            "SELECT max(number) FROM webhook_secrets WHERE tenant = $1 AND webhook = $2", tenant.id, webhook
-        )
-        # Only a rotation makes a secret, and its answer names it.
-        made = newest + 1 if kind == "SECRET_ROTATED" else 0
-        earlier = await first_answer(connection, tenant, key, _answer(webhook, made))
-        if earlier is not None:
-            return await _again(connection, tenant, earlier)
-        if expected_version is not None and expected_version != before.version:
-            raise Refusal(
-                RefusalCode.VERSION_CONFLICT,
-                f"the webhook is at version {before.version} by now; read it again",
-                ("expectedVersion",),
-            )
-        changed = await change(connection, before)
-        after = changed.webhook
-        await connection.execute(
-            "UPDATE webhooks SET origin = $3, sealed_url = $4, filter = $5, personal = $6, status = $7, round = $8,"
-            " position = $9, held_position = $10, held_because = $11, held_at = $12, version = version + 1"
-            " WHERE tenant = $1 AND webhook = $2",
-            tenant.id,
-            webhook,
-            after.origin,
-            webhook_rows.sealed_url(tenant, webhook, after.url),
-            webhook_rows.filter_text(after.filter),
-            after.personal,
-            after.status,
-            after.round,
-            after.position,
-            after.held_position,
-            after.held_because,
-            after.held_at,
-        )
-        version, now = before.version + 1, tenant.ledger.clock()
-        await _note(connection, tenant, caller, webhook, version, kind, changed.details, reason, now)
-        return Changed(await _found(connection, tenant, webhook), changed.secret)
-
-
-async def _rewound(connection: Connected, tenant: Tenant, webhook: Webhook) -> int:
-    """Forget what waits for another try, to be read again: the position before all of it.
-
-    What is behind that position and was delivered is told from the rest by its row of this round.
-    """
-    lowest = await connection.fetchval(
-        "WITH gone AS (DELETE FROM webhook_unfinished WHERE tenant = $1 AND webhook = $2 RETURNING position)"
-        " SELECT min(position) FROM gone",
-        tenant.id,
-        webhook.id,
-    )
-    return webhook.position if lowest is None else min(webhook.position, lowest - 1)
-
-
-async def _note(
-    connection: Connected,
-    tenant: Tenant,
-    caller: Caller,
-    webhook: UUID,
-    version: int,
-    kind: str,
-    details: Mapping[str, Any],
-    reason: str | None,
-    now: datetime,
-) -> None:
-    await connection.execute(
-        "INSERT INTO webhook_changes (tenant, webhook, version, changed_at, application, kind, details, reason)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        tenant.id,
-        webhook,
-        version,
-        now,
-        caller.application,
-        kind,
-        json.dumps(details, sort_keys=True),
-        reason,
-    )
-
-
-def _answer(webhook: UUID, secret_number: int) -> str:
-    return f"{webhook}:{secret_number}"
-
-
-async def _again(connection: Connected, tenant: Tenant, answer: str) -> Changed:
-    """What a command answered before: the webhook as it is now, and the secret that was made, for as long as it is new."""
-    name, _, number = answer.partition(":")
-    webhook = await _found(connection, tenant, UUID(name))
-    now = tenant.ledger.clock()
-    for row in await webhook_rows.signing_secrets(connection, tenant, webhook.id):
-        if row.number == int(number) and row.valid_until is None and now - row.created_at < OLD_SECRET_VALID:
-            return Changed(webhook, row.secret)
-    return Changed(webhook)
-
-
-async def _found(connection: Connected, tenant: Tenant, webhook: UUID) -> Webhook:
-    found = await webhook_rows.find(connection, tenant, webhook)
-    if found is None:
-        raise _no_webhook()
-    return found
-
-
-def _no_webhook() -> Refusal:
-    return Refusal(RefusalCode.NOT_FOUND, "there is no webhook with this id", ("webhook",))
+        await note(connection, tenant, caller, webhook, before.version + 1, "DELETED", {}, reason, now)
 
 
 async def _filter(tenant: Tenant, event_filter: EventFilter | None) -> EntryFilter:
@@ -465,7 +335,3 @@ def _beyond_the_end(size: int) -> Refusal:
         f"the log ends before position {size}, so that is the last to begin with",
         ("fromPosition",),
     )
-
-
-def _reason(reason: str | None) -> str | None:
-    return clean_text(reason, field="reason", chars_max=REASON_CHARS_MAX)
