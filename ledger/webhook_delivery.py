@@ -133,6 +133,10 @@ class Delivery:
                 with contextlib.suppress(LeaseLost, StoreUnavailable, TimeoutError, _Ended):
                     async with asyncio.timeout(_LAST_WRITE_S):
                         await self._flush()
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # A cancellation that came together with the end of a task is lost in the group.
+            raise asyncio.CancelledError
 
     async def _load(self) -> list[_Item]:
         """What waits from before, oldest first."""

@@ -39,6 +39,7 @@ class Reply:
     hang: bool = False
     close: bool = False
     flood: bool = False
+    after: asyncio.Event | None = None
 
 
 TAKEN = Reply()
@@ -101,6 +102,8 @@ class Receiver:
         if reply.status == 200 and not reply.hang and not reply.close:
             self.taken.append(received)
         self._grown.set()
+        if reply.after is not None:
+            await reply.after.wait()
         if reply.hang:
             await asyncio.Event().wait()
         if reply.close:

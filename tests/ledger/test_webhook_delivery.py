@@ -15,7 +15,7 @@ from standardwebhooks import WebhookVerificationError
 from domain.addresses import Channel
 from domain.consent import ConsentValue
 from domain.webhooks import WebhookStatus
-from eventstore.database import DatabaseAddress
+from eventstore.database import DatabaseAddress, StoreUnavailable
 from ledger import webhook_lists, webhooks
 from ledger.acknowledgements import AcknowledgedBy, acknowledgements_of
 from ledger.api_keys import create_key
@@ -25,7 +25,7 @@ from ledger.history import EventFilter, event_cursor, events_at
 from ledger.outgoing_addresses import parse_networks
 from ledger.record import Capture, record_consent
 from ledger.tenants import create_tenant
-from ledger.webhook_delivery import WINDOW_EVENTS
+from ledger.webhook_delivery import WINDOW_EVENTS, Delivery
 from ledger.webhook_lists import DeliveryState
 from ledger.webhook_rows import Webhook
 from ledger.webhook_worker import WebhookWorker
@@ -344,6 +344,50 @@ async def test_two_processes_share_webhooks_and_send_nothing_twice(
             for hook in hooks:
                 await settled(hooked, hook.webhook)
     assert sorted(positions(receiver.requests)) == sorted(recorded * 3)
+
+
+async def test_who_lost_the_lease_writes_nothing_and_the_next_sends_again(
+    hooked: Tenant, database: DatabaseAddress
+) -> None:
+    answer = asyncio.Event()
+    async with Receiver(lambda _: Reply(after=answer)) as receiver, working(hooked):
+        hook = await made(hooked, receiver.url)
+        position = await record(hooked, "ann@example.org")
+        await receiver.until(lambda: len(receiver.requests) == 1)
+        owner = await asyncpg.connect(**database.owner)
+        # As if this process had stood still, and another had taken it, and was gone again.
+        await owner.execute(
+            "UPDATE leases SET fence = fence + 1, expires_at = now() WHERE tenant = $1 AND name = $2",
+            hooked.id,
+            f"webhook-{hook.webhook.id}",
+        )
+        await owner.close()
+        answer.set()
+        await settled(hooked, hook.webhook)
+    assert positions(receiver.requests) == [position, position]
+    rows = (await webhook_lists.deliveries(hooked, hook.webhook.id)).items
+    assert [(row.position, row.state) for _, row in rows] == [(position, DeliveryState.DELIVERED)]
+
+
+async def test_what_was_taken_and_could_not_be_written_yet_is_written_when_the_store_is_back(
+    hooked: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Receiver() as receiver, working(hooked):
+        hook = await made(hooked, receiver.url)
+        away = 0
+        write = Delivery._insert_deliveries
+
+        async def insert(delivery: Delivery, *arguments: Any) -> None:
+            nonlocal away
+            away += 1
+            if away == 1:
+                raise StoreUnavailable("away")
+            await write(delivery, *arguments)
+
+        monkeypatch.setattr(Delivery, "_insert_deliveries", insert)
+        position = await record(hooked, "ann@example.org")
+        await settled(hooked, hook.webhook)
+    assert positions(receiver.requests) == [position], "it is not sent again for that"
 
 
 # Secrets, redelivery, deletion.
