@@ -394,9 +394,10 @@ async def test_what_was_taken_and_could_not_be_written_yet_is_written_when_the_s
 
 
 async def test_an_old_secret_signs_along_for_a_day_unless_it_is_revoked(hooked: Tenant) -> None:
-    async with Receiver() as receiver, working(hooked):
+    async with Receiver() as receiver, contextlib.AsyncExitStack() as worker:
         hook = await made(hooked, receiver.url)
         second = await webhooks.rotate_webhook_secret(hooked, APPLICATION, webhook=hook.webhook.id)
+        await worker.enter_async_context(working(hooked))
         await record(hooked, "ann@example.org")
         await settled(hooked, hook.webhook)
         assert hook.secret
@@ -423,9 +424,10 @@ def verifies(received: Received, secret: str | None) -> bool:
 
 
 async def test_after_a_day_the_old_secret_is_gone(clocked: Tenant, clock: Clock) -> None:
-    async with Receiver() as receiver, working(clocked):
+    async with Receiver() as receiver, contextlib.AsyncExitStack() as worker:
         hook = await made(clocked, receiver.url)
         await webhooks.rotate_webhook_secret(clocked, APPLICATION, webhook=hook.webhook.id)
+        await worker.enter_async_context(working(clocked))
         await record(clocked, "ann@example.org")
         await settled(clocked, hook.webhook)
         # The delivery goes on with what it had read: a secret ends by the clock.

@@ -48,7 +48,9 @@ async def test_each_event_is_a_probe_of_an_index(
             }
             assert set(probed) == set(LARGE)
             for relation, columns in LARGE.items():
-                assert all(f"{column} " in probed[relation].replace('"', '') for column in ("tenant", *columns)), probed[relation]
+                assert all(f"{column} " in probed[relation].replace('"', "") for column in ("tenant", *columns)), (
+                    probed[relation]
+                )
             raise _Undo
     except _Undo:
         pass

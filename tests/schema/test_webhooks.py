@@ -130,6 +130,42 @@ async def test_a_key_used_again_makes_one_webhook_and_gives_its_secret_again(ask
     assert (await make(asking, idempotencyKey="once"))["secret"] is None
 
 
+# mutation -> (what is asked, and what else under the same key), $W being the webhook.
+WEBHOOK_MUTATIONS = {
+    "updateWebhook": (
+        'input: {webhook: "$W", idempotencyKey: "k", status: PAUSED}',
+        'input: {webhook: "$W", idempotencyKey: "k", status: ACTIVE}',
+    ),
+    "rotateWebhookSecret": (
+        'webhook: "$W", idempotencyKey: "k"',
+        'webhook: "$W", idempotencyKey: "k", revokeOld: true',
+    ),
+    "redeliverWebhook": (
+        'webhook: "$W", idempotencyKey: "k", fromPosition: 1',
+        'webhook: "$W", idempotencyKey: "k", fromPosition: 0',
+    ),
+    "deleteWebhook": (
+        'webhook: "$W", idempotencyKey: "k"',
+        'webhook: "$W", idempotencyKey: "k", reason: "other"',
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WEBHOOK_MUTATIONS)
+async def test_a_change_under_one_key_happens_once(asking: Asker, name: str) -> None:
+    webhook = (await make(asking))["webhook"]
+    same, other = (
+        f"mutation {{ {name}({arguments.replace('$W', webhook['id'])}) {{ {shown} errors {{ code path }} }} }}"
+        for arguments in WEBHOOK_MUTATIONS[name]
+        for shown in ("deleted" if name == "deleteWebhook" else "webhook { id version status }",)
+    )
+    first = await asking.data(same)
+    assert first[name]["errors"] == []
+    assert await asking.data(same) == first
+    refused = (await asking.data(other))[name]["errors"]
+    assert refused == [{"code": "IDEMPOTENCY_CONFLICT", "path": ["idempotencyKey"]}]
+
+
 async def test_one_key_stands_for_one_command_whatever_it_writes(asking: Asker) -> None:
     await make(asking, idempotencyKey="mine")
     assert (await asking.record("ann@example.org", "OPTED_OUT", idempotencyKey="mine"))["errors"][0]["code"] == (
