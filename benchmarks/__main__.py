@@ -4,7 +4,16 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from benchmarks import appends, importing, over_http, proving, reading_far, rebuilding, replaying
+from benchmarks import (
+    appends,
+    importing,
+    over_http,
+    proving,
+    reading_far,
+    rebuilding,
+    replaying,
+    webhooks,
+)
 from benchmarks.figures import Figures
 from benchmarks.machine import describe
 
@@ -22,6 +31,7 @@ def main() -> None:
         reading_far.run(data_dir, "bench", key, figures)
         over_http.run(data_dir, key, list(dict.fromkeys(addresses)), figures)
         asyncio.run(appends.run(data_dir, figures))
+        asyncio.run(webhooks.run(data_dir, figures))
     print(f"\n{describe()}\n\n{figures.table()}")
 
 

@@ -27,6 +27,7 @@ from ledger.check_queue import CheckQueue
 from ledger.flood_limit import FloodLimit
 from ledger.key_cache import KeyCache
 from ledger.look_up import LookUp, Seen, look_up
+from ledger.outgoing_addresses import Network
 from projections.catalogue import HeldCatalogue
 from projections.inline import InlineCurrentConsent
 
@@ -189,6 +190,8 @@ class Ledger:
         self.public_url = DEFAULT_PUBLIC_URL
         self.inbound_limit = FloodLimit()
         self.link_valid_days: int | None = None
+        # Where webhooks may be sent besides public addresses; a server is told.
+        self.webhook_networks: tuple[Network, ...] = ()
         self.proven_keys = KeyCache[tuple[Tenant, Caller]]()
         self.wakeup = Wakeup(address.service, keys_changed=self.proven_keys.forget)
         self._tenants: dict[int, Tenant] = {}

@@ -11,6 +11,7 @@ from domain.text import clean_text
 from domain.time import format_instant
 from eventstore.append import Appended, Command, SubjectErasing
 from eventstore.idempotency import IdempotencyConflict, IdempotencyKey, idempotency_key
+from eventstore.personal.vault import Connected
 from ledger.assembly import Tenant
 from ledger.erasure_completion import complete_erasure
 from tlog.entry import EntryTooLarge
@@ -47,6 +48,42 @@ def _spelled(value: object) -> object:
 
 
 _spell = json.JSONEncoder(sort_keys=True, default=_spelled).encode
+
+
+async def first_answer(connection: Connected, tenant: Tenant, key: IdempotencyKey | None, answer: str) -> str | None:
+    """Keep `answer` for a command that writes no event, or give what was kept when it first ran.
+
+    To be called in the transaction of what the command changes: the record is there exactly when that is. Of two that run
+    at once the second waits here for the first. Raises Refusal IDEMPOTENCY_CONFLICT.
+    """
+    if key is None:
+        return None
+    new = await connection.fetchval(
+        "INSERT INTO idempotency_records (tenant, key_hash, command_digest, position, events) VALUES ($1, $2, $3, 0, 0)"
+        " ON CONFLICT DO NOTHING RETURNING true",
+        tenant.id,
+        key.key_hash,
+        key.command_digest,
+    )
+    if new:
+        await connection.execute(
+            "INSERT INTO idempotent_answers (tenant, key_hash, answer) VALUES ($1, $2, $3)",
+            tenant.id,
+            key.key_hash,
+            answer,
+        )
+        return None
+    kept: str | None = await connection.fetchval(
+        "SELECT a.answer FROM idempotency_records r JOIN idempotent_answers a"
+        "  ON a.tenant = r.tenant AND a.key_hash = r.key_hash"
+        " WHERE r.tenant = $1 AND r.key_hash = $2 AND r.command_digest = $3",
+        tenant.id,
+        key.key_hash,
+        key.command_digest,
+    )
+    if kept is None:
+        raise refusal_of(IdempotencyConflict())
+    return kept
 
 
 async def append(tenant: Tenant, command: Command, *, complete: bool = True) -> Appended:

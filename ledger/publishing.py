@@ -19,8 +19,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import httpx
-
 from eventstore import read, tree
 from eventstore.database import StoreUnavailable
 from eventstore.signing_keys import SigningKeyUnusable
@@ -28,6 +26,8 @@ from eventstore.tree import TreeIncomplete
 from ledger.assembly import Ledger, Tenant
 from ledger.checkpoint_targets import FileTarget, Target, Targets, WebhookTarget, WitnessTarget
 from ledger.checkpoints import LogRewritten, SignedCheckpoint, checkpoint, keep_cosignature, latest_cosigned_size
+from ledger.outgoing import ANSWER_BYTES_MAX, Answer, NotAnswered, OutgoingClient
+from ledger.outgoing_addresses import ANYWHERE
 from ledger.proofs import consistency_proof
 from tlog.checkpoint import Checkpoint, MalformedCheckpoint, decode_decimal, parse_checkpoint
 from tlog.note import (
@@ -42,7 +42,6 @@ from tlog.note import (
 )
 
 TIMEOUT_S = 10.0
-ANSWER_BYTES_MAX = 64 * 1024
 COSIGNATURE_AHEAD_S = 300
 _TENANTS_AT_ONCE = 8
 _REPLACE_TRIES = 3
@@ -70,27 +69,14 @@ class _Alarm(_Failed):
     """What a target holds contradicts this log: somebody rewrote it, or rolled it back."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    status: int
-    content_type: str
-    body: bytes
-
-
 class Publisher:
     """Sends the checkpoints of all tenants to the targets; used as a context, which holds the HTTP client."""
 
     def __init__(self, ledger: Ledger, targets: Targets, *, timeout_s: float = TIMEOUT_S) -> None:
         self._ledger = ledger
         self._targets = targets
-        self._timeout_s = timeout_s
-        # Asked as configured and nowhere else: no proxy of the environment, no redirect, no answer to unpack.
-        self._client = httpx.AsyncClient(
-            trust_env=False,
-            follow_redirects=False,
-            timeout=timeout_s,
-            headers={"Accept-Encoding": "identity", "User-Agent": "consentry"},
-        )
+        # The operator names these in a file: they may be anywhere.
+        self._client = OutgoingClient(https=ANYWHERE, http=ANYWHERE, timeout_s=timeout_s)
         self._published: dict[tuple[int, Target], int] = {}
 
     async def __aenter__(self) -> Self:
@@ -103,7 +89,7 @@ class Publisher:
 
     async def close(self) -> None:
         """Close what connections there are."""
-        await self._client.aclose()
+        await self._client.close()
 
     async def publish_once(self, tenant: Tenant | None = None) -> list[Outcome]:
         """One round: what changed since this publisher last succeeded, of one tenant or of all, to every target.
@@ -213,35 +199,19 @@ class Publisher:
         await keep_cosignature(tenant, size, target.key.text(), line)
         return f"cosigned size {size}"
 
-    async def _add_checkpoint(
-        self, tenant: Tenant, new: SignedCheckpoint, target: WitnessTarget, since: int
-    ) -> _Answer:
+    async def _add_checkpoint(self, tenant: Tenant, new: SignedCheckpoint, target: WitnessTarget, since: int) -> Answer:
         """C2SP tlog-witness, "add-checkpoint"."""
         proof = await consistency_proof(tenant, since, new.checkpoint.size)
         lines = "".join(f"{encode_base64(node)}\n" for node in proof.hashes)
         body = f"old {since}\n{lines}\n{_signed_by_log(new)}"
         return await self._post(f"{target.url}/add-checkpoint", body, {})
 
-    async def _post(self, url: str, content: str, headers: Mapping[str, str]) -> _Answer:
+    async def _post(self, url: str, content: str, headers: Mapping[str, str]) -> Answer:
         """Raises _Failed; neither that nor the log names the URL."""
-        body = b""
         try:
-            # The client's own timeout is for each read: one that trickles would hold it for ever.
-            async with (
-                asyncio.timeout(self._timeout_s),
-                self._client.stream(
-                    "POST", url, content=content.encode(), headers={"Content-Type": _TEXT, **headers}
-                ) as response,
-            ):
-                async for chunk in response.aiter_raw():
-                    body += chunk
-                    if len(body) > ANSWER_BYTES_MAX:
-                        break
-        except (TimeoutError, httpx.TimeoutException):
-            raise _Failed(f"it did not answer within {self._timeout_s:g} seconds") from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise _Failed(f"it cannot be asked: {type(error).__name__}") from None
-        return _Answer(response.status_code, response.headers.get("Content-Type", ""), body)
+            return await self._client.post(url, content.encode(), {"Content-Type": _TEXT, **headers})
+        except NotAnswered as error:
+            raise _Failed(str(error)) from None
 
 
 def _signed_by_log(new: SignedCheckpoint) -> str:
@@ -275,7 +245,7 @@ async def _still_cosigned(tenant: Tenant, size: int, key: VerifierKey) -> str:
     return f"size {size} is cosigned already"
 
 
-def _size_in(answer: _Answer) -> int | None:
+def _size_in(answer: Answer) -> int | None:
     """The size that a 409 states, or None where it states none."""
     if answer.content_type.partition(";")[0].strip().lower() != _SIZE_TYPE:
         return None
@@ -299,7 +269,7 @@ def _refusal(status: int) -> _Failed:
             return _Failed(f"the witness answered {status}")
 
 
-def _cosignature_in(answer: _Answer, new: SignedCheckpoint, key: VerifierKey, now_s: float) -> str:
+def _cosignature_in(answer: Answer, new: SignedCheckpoint, key: VerifierKey, now_s: float) -> str:
     """The line by which the witness cosigned. Raises _Failed; lines of keys that nobody configured are ignored."""
     text = new.checkpoint.text()
     if len(answer.body) > ANSWER_BYTES_MAX:

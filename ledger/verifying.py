@@ -516,7 +516,10 @@ async def _notices(connection: Connected, tenant: Tenant, said: _Said) -> int:
 
 async def _idempotency(connection: Connected, tenant: Tenant, said: _Said) -> int:
     rows = connection.cursor(
-        "SELECT position, events FROM idempotency_records WHERE tenant = $1 ORDER BY position", tenant.id,
+        # Those of commands that write no event have an answer of their own instead.
+        "SELECT position, events FROM idempotency_records r WHERE tenant = $1 AND NOT (position = 0 AND events = 0"
+        " AND EXISTS (SELECT FROM idempotent_answers a WHERE a.tenant = r.tenant AND a.key_hash = r.key_hash))"
+        " ORDER BY position", tenant.id,
         prefetch=_PREFETCH_ROWS,
     )  # fmt: skip
     taken, count = 0, 0

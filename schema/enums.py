@@ -15,6 +15,9 @@ from domain.decision import Contactability, ReasonCode
 from domain.opt_in_rules import RequiredEvidence
 from domain.presets import PresetKey
 from domain.refusals import RefusalCode
+from domain.webhooks import WebhookStatus
+from ledger.acknowledgements import AcknowledgedBy
+from ledger.webhook_lists import DeliveryState
 
 _DESCRIPTIONS: Mapping[type[StrEnum], str] = {
     Channel: "How a message goes.",
@@ -31,10 +34,17 @@ _DESCRIPTIONS: Mapping[type[StrEnum], str] = {
     RequiredEvidence: "What an opt-in has to bring.",
     PresetKey: "The jurisdictions that there is a preset for.",
     RefusalCode: "Why a mutation refused its input.",
+    WebhookStatus: (
+        "Whether events are sent. HELD: an event could not be delivered for three days, or the receiver wants no more; "
+        "nothing is lost, and all goes on from there once it is ACTIVE again."
+    ),
+    DeliveryState: "How far an event came: taken, tried and to be tried again, or waiting behind one that is.",
+    AcknowledgedBy: "How it is known that an application knew: its webhook took the event, or it said so itself.",
 }
 _NAMES: Mapping[type[StrEnum], str] = {
     ReasonCode: "DecisionReasonCode",
     RefusalCode: "UserErrorCode",
+    DeliveryState: "WebhookDeliveryState",
     PresetKey: "CompliancePresetKey",
 }
 

@@ -11,6 +11,7 @@ from schema.history import shown_event
 from schema.node_ids import NodeKind, NodeName, read_node_id
 from schema.nodes import Node
 from schema.viewer import application
+from schema.webhooks import found_webhook
 
 NODES_MAX = 1_000
 
@@ -78,6 +79,12 @@ async def _event(context: RequestContext, name: NodeName) -> Node | None:
     return None if event is None or event.entry.event_id != event_id else shown_event(context, event)
 
 
+async def _webhook(context: RequestContext, name: NodeName) -> Node | None:
+    context.require("read")
+    webhook = name.uuid()
+    return None if webhook is None else await found_webhook(context, webhook)
+
+
 _FINDERS = {
     NodeKind.APPLICATION: _application,
     NodeKind.BUSINESS_UNIT: _business_unit,
@@ -86,4 +93,5 @@ _FINDERS = {
     NodeKind.TOPIC: _topic,
     NodeKind.CONTACT_POINT: _contact_point,
     NodeKind.EVENT: _event,
+    NodeKind.WEBHOOK: _webhook,
 }

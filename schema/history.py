@@ -12,6 +12,7 @@ from domain.upcasting import upcast
 from ledger import history
 from ledger.catalogue import subject_of
 from ledger.history import EventFilter, StoredEntry
+from schema.acknowledgements import Acknowledgement, acknowledgements_of_event
 from schema.catalogue import Purpose, Topic
 from schema.connections import Connection, connection
 from schema.context import Info, RequestContext
@@ -125,6 +126,13 @@ class ConsentEvent(Node):
     async def evidence(self, info: Info) -> JSON | None:
         opened = await self.opened(info.context)
         return JSON(opened) if opened else None
+
+    @strawberry.field(
+        description="Which applications know of it, and since when: their webhooks took it, or they acknowledged it. Needs "
+        "the scope read."
+    )
+    async def acknowledgements(self, info: Info) -> list[Acknowledgement]:
+        return await acknowledgements_of_event(info.context, self.stored.entry.position)
 
     @strawberry.field(description="What its type adds, in the type's current version. Names nobody.")
     def data(self) -> JSON:

@@ -13,7 +13,8 @@ from uuid import UUID
 from strawberry.dataloader import DataLoader
 
 from domain.addresses import Channel
-from ledger import api_keys, check, history
+from ledger import api_keys, check, history, webhook_lists
+from ledger.acknowledgements import Acknowledgement, acknowledgements_of
 from ledger.api_keys import ApplicationRow
 from ledger.assembly import Tenant
 from ledger.check import ConsentAt, ContactabilityRow
@@ -91,6 +92,10 @@ class Loaders:
         self.events: DataLoader[int, StoredEntry | None] = DataLoader(
             lambda positions: _found(positions, history.events_at(tenant, positions))
         )
+        self.acknowledgements: DataLoader[int, list[Acknowledgement] | None] = DataLoader(
+            lambda positions: _found(positions, acknowledgements_of(tenant, positions))
+        )
+        self.log_size: DataLoader[None, int] = DataLoader(self._log_size)
         self.evidence: DataLoader[StoredEntry, dict[str, Any] | None] = DataLoader(
             self._evidence, cache_key_fn=lambda event: event.position
         )
@@ -101,6 +106,9 @@ class Loaders:
 
     async def _catalogue(self, keys: Sequence[None]) -> list[CatalogueView]:
         return [CatalogueView(self._tenant, await self._tenant.latest_catalogue())] * len(keys)
+
+    async def _log_size(self, keys: Sequence[None]) -> list[int]:
+        return [await webhook_lists.log_size(self._tenant)] * len(keys)
 
     async def _evidence(self, events: Sequence[StoredEntry]) -> list[dict[str, Any] | None]:
         opened = await history.evidence(self._tenant, events)

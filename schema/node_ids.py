@@ -30,6 +30,7 @@ class NodeKind(Enum):
     CONTACT_POINT = b"P"
     TOPIC = b"T"
     PURPOSE = b"U"
+    WEBHOOK = b"W"
 
 
 _KINDS = {kind.value: kind for kind in NodeKind}
@@ -48,6 +49,10 @@ class NodeName:
 
     def contact_point(self) -> UUID | None:
         """The name of a contact point."""
+        return self.uuid()
+
+    def uuid(self) -> UUID | None:
+        """The name of what is named by a UUID alone."""
         return UUID(bytes=self.name) if len(self.name) == 16 else None
 
     def event(self) -> tuple[int, UUID] | None:
@@ -66,6 +71,11 @@ def key_node_id(tenant: int, kind: NodeKind, key: str) -> strawberry.ID:
 def contact_point_node_id(tenant: int, contact_point: UUID) -> strawberry.ID:
     """The node id of a contact point."""
     return _encoded(tenant, NodeKind.CONTACT_POINT, contact_point.bytes)
+
+
+def webhook_node_id(tenant: int, webhook: UUID) -> strawberry.ID:
+    """The node id of a webhook."""
+    return _encoded(tenant, NodeKind.WEBHOOK, webhook.bytes)
 
 
 def event_node_id(tenant: int, position: int, event_id: UUID) -> strawberry.ID:

@@ -5,6 +5,7 @@ from graphql import GraphQLError
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
+from schema.acknowledgements import AcknowledgeMutation
 from schema.agents import AgentMutation, AgentQuery
 from schema.catalogue_changes import CatalogueMutation
 from schema.catalogue_queries import CatalogueQuery
@@ -21,6 +22,8 @@ from schema.record import RecordMutation
 from schema.scalars import SCALARS
 from schema.trends import TrendQuery
 from schema.viewer import ViewerQuery
+from schema.webhook_changes import WebhookMutation
+from schema.webhooks import WebhookQuery
 
 
 @strawberry.type(description="Questions.")
@@ -32,12 +35,10 @@ class Query(
     PresetQuery,
     HistoryQuery,
     ProofQuery,
-    ViewerQuery,
-    AgentQuery,
-    HistoryQuery,
-    ProofQuery,
     TrendQuery,
     ViewerQuery,
+    AgentQuery,
+    WebhookQuery,
     NodeQuery,
 ):
     pass
@@ -46,7 +47,16 @@ class Query(
 @strawberry.type(
     description="Changes. Expected refusals come in a payload's `errors`; each change takes an `idempotencyKey`."
 )
-class Mutation(RecordMutation, DoubleOptInMutation, EraseMutation, CatalogueMutation, PresetMutation, AgentMutation):
+class Mutation(
+    RecordMutation,
+    DoubleOptInMutation,
+    EraseMutation,
+    AcknowledgeMutation,
+    CatalogueMutation,
+    PresetMutation,
+    AgentMutation,
+    WebhookMutation,
+):
     pass
 
 

@@ -1,4 +1,4 @@
-"""What a server does besides answering: publishes new checkpoints, completes erasures that were left half done, and follows
+"""What a server does besides answering: publishes checkpoints, delivers webhooks, completes erasures left half done, and follows
 the log for the projections that are kept behind it.
 
 Every worker does all of it: each step is safe to repeat, and no worker has to be the first among them.
@@ -12,7 +12,9 @@ from collections.abc import AsyncGenerator
 from ledger.assembly import Ledger
 from ledger.erasure_completion import complete_pending_if_it_can
 from ledger.publishing import Publisher
+from ledger.webhook_worker import WebhookWorker
 from projections.runner import Runner
+from schema.webhook_payload import compose
 from web.settings import Settings
 
 ERASURES_EVERY_S = 5.0
@@ -26,6 +28,8 @@ async def run_background(ledger: Ledger, settings: Settings) -> AsyncGenerator[N
         stop = asyncio.Event()
         tasks = [asyncio.create_task(_complete_erasures(ledger, stop), name="complete-erasures")]
         tasks.append(asyncio.create_task(Runner(ledger.pool, ledger.wakeup).run(), name="follow"))
+        webhooks = WebhookWorker(ledger, compose)
+        tasks.append(asyncio.create_task(webhooks.run(stop), name="deliver-webhooks"))
         if settings.checkpoint_targets is not None:
             publisher = await stack.enter_async_context(Publisher(ledger, settings.checkpoint_targets))
             tasks.append(asyncio.create_task(publisher.run(stop), name="publish-checkpoints"))

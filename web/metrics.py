@@ -14,6 +14,7 @@ from eventstore.database import StoreUnavailable
 from ledger.assembly import Ledger
 from ledger.health import store_state
 from ledger.projection_states import follower_totals
+from ledger.webhook_lists import totals
 from web.request_observer import RequestRecord
 
 SHARED_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -65,7 +66,7 @@ async def _store_gauges(ledger: Ledger) -> CollectorRegistry:
     registry = CollectorRegistry()
     up = Gauge("consentry_store_up", "Whether the database answers", registry=registry)
     try:
-        state = await store_state(ledger)
+        state, webhooks = await store_state(ledger), await totals(ledger)
         followers = await follower_totals(ledger)
     except StoreUnavailable:
         up.set(0)
@@ -90,4 +91,17 @@ async def _store_gauges(ledger: Ledger) -> CollectorRegistry:
         lag.labels(follower.projection).set(follower.lag)
         parked.labels(follower.projection).set(follower.parked)
         stopped.labels(follower.projection).set(follower.stopped)
+    # Counted where all processes share them, so each series is of the whole service.
+    for name, words, value in (
+        ("consentry_webhooks", "Webhooks of all tenants", webhooks.webhooks),
+        ("consentry_webhooks_held", "Webhooks that are held: nothing is sent until somebody looks", webhooks.held),
+        (
+            "consentry_webhook_deliveries",
+            "Events that receivers took, webhooks deleted since included",
+            webhooks.delivered,
+        ),
+        ("consentry_webhook_failures", "Attempts that receivers did not take", webhooks.failed),
+        ("consentry_webhook_lag_events", "Events by which the webhook furthest behind is behind", webhooks.lag),
+    ):
+        Gauge(name, words, registry=registry).set(value)
     return registry

@@ -26,6 +26,7 @@ async def serve(settings: Settings, listener: socket.socket, *, started: Callabl
     async with open_ledger(settings.ledger) as ledger:
         ledger.public_url = settings.public_url or _own_url(listener)
         ledger.link_valid_days = settings.link_valid_days
+        ledger.webhook_networks = settings.webhook_networks
         config = uvicorn.Config(
             create_app(ledger),
             lifespan="off",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ledger.assembly import LedgerConfig
 from ledger.checkpoint_targets import Targets, read_targets
+from ledger.outgoing_addresses import Network, parse_networks
 from web.structured_log import LEVELS
 
 
@@ -75,6 +76,10 @@ def _targets(text: str) -> Targets:
     return read_targets(Path(text))
 
 
+def _networks(text: str) -> tuple[Network, ...]:
+    return parse_networks(text) if text else ()
+
+
 SETTINGS = (
     Setting("host", "the address to listen on; the default is reached from this machine only", "127.0.0.1", str),
     Setting("port", "the port to listen on; 0 takes a free one", "8080", _between(0, 65_535)),
@@ -87,6 +92,12 @@ SETTINGS = (
     Setting("public_url", "where recipients reach this server, as in https://prefs.example.com", None, http_url),
     Setting("link_valid_days", "for how long links in messages work; by default for ever", None, _between(30, 36_500)),
     Setting("checkpoint_targets", "a TOML file that names where new checkpoints go", None, _targets),
+    Setting(
+        "webhook_networks",
+        "networks besides the public ones that webhooks may be sent to, as 10.0.0.0/8,fd00::/8; http is for these only",
+        "",
+        _networks,
+    ),
     Setting("log_level", f"how much is logged: {', '.join(LEVELS)}", "info", _level),
 )
 
@@ -106,6 +117,7 @@ class Settings:
     public_url: str | None
     link_valid_days: int | None
     checkpoint_targets: Targets | None
+    webhook_networks: tuple[Network, ...]
     log_level: str
 
     @property

@@ -82,6 +82,18 @@ class Keyring:
         """The key of a contact point from its stored form. Raises KeyUnusable with another master key."""
         return self._unwrap(wrapped_key, _whose(tenant, contact_point))
 
+    def seal_setting(self, tenant: int, place: bytes, content: bytes) -> bytes:
+        """A secret setting of a tenant, sealed to be stored; bound to its place, so it cannot be moved to another."""
+        return self._wrap(content, _setting(tenant, place))
+
+    def open_setting(self, tenant: int, place: bytes, sealed: bytes) -> bytes:
+        """A secret setting from its stored form. Raises KeyUnusable with another master key, or in another place."""
+        return self._unwrap(sealed, _setting(tenant, place))
+
+
+def _setting(tenant: int, place: bytes) -> bytes:
+    return b"setting\0" + tenant.to_bytes(4) + place
+
 
 def _whose(tenant: int, contact_point: UUID) -> bytes:
     return b"contact-point\0" + tenant.to_bytes(4) + contact_point.bytes

@@ -47,7 +47,7 @@ LEFT_OUT = {
 }
 
 
-# What we have beyond the contract: a type, a field or an argument, each with all that is in it.
+# What we have beyond the contract: a type, with all that it has, or one name alone.
 ADDED = {
     # "external link with its placeholders and any attribute of the sender"
     "ConsentDecision.unsubscribe(attributes)",
@@ -78,6 +78,34 @@ ADDED = {
     *("Purpose.optInExpiry", "Purpose.requiredEvidence", "ComplianceProfile.presets", "Query.compliancePresets"),
     "Mutation.applyCompliancePreset",
     *(f"Mutation.applyCompliancePreset({name})" for name in ("profile", "preset", "idempotencyKey")),
+    # Webhooks.
+    "Query.webhooks",
+    "Query.webhookDeliveries",
+    "Mutation.createWebhook",
+    "Mutation.updateWebhook",
+    "Mutation.rotateWebhookSecret",
+    "Mutation.redeliverWebhook",
+    "Mutation.deleteWebhook",
+    "Webhook",
+    "WebhookChange",
+    "WebhookSecret",
+    "WebhookStatus",
+    "WebhookDelivery",
+    "WebhookDeliveryState",
+    "WebhookDeliveryEdge",
+    "WebhookDeliveryConnection",
+    "WebhookFilter",
+    "CreateWebhookInput",
+    "UpdateWebhookInput",
+    "WebhookPayload",
+    "WebhookSecretPayload",
+    "DeleteWebhookPayload",
+    # Acknowledgements.
+    "ConsentEvent.acknowledgements",
+    "Mutation.acknowledge",
+    "AcknowledgePayload",
+    "Acknowledgement",
+    "AcknowledgedBy",
 }
 
 

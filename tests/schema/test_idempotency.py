@@ -8,6 +8,7 @@ from graphql import GraphQLObjectType
 
 from schema.schema import Schema
 from tests.schema.conftest import Asker
+from tests.schema.test_webhooks import WEBHOOK_MUTATIONS
 
 CAPTURE = {"address": "ann@example.org", "purpose": "commercial", "value": "OPTED_IN"}
 PROFILE = "complianceProfile { name version purposes { name version } }"
@@ -15,6 +16,13 @@ PURPOSE = "purpose { name version profiles { name } topics { name } }"
 
 # mutation -> (declarations of variables, arguments, selection, variables, what a different input changes)
 MUTATIONS: Mapping[str, tuple[str, str, str, dict[str, Any], dict[str, Any]]] = {
+    "acknowledge": (
+        "$position: Long!, $key: String",
+        "position: $position, idempotencyKey: $key",
+        "position at",
+        {"position": 2},
+        {"position": 3},
+    ),
     "recordConsent": (
         "$input: RecordConsentInput!",
         "input: $input",
@@ -214,4 +222,5 @@ async def test_a_ref_is_the_same_input_by_key_and_by_id(ask: Asker) -> None:
 def test_every_mutation_is_tested_here(schema: Schema) -> None:
     mutation = schema._schema.mutation_type
     assert isinstance(mutation, GraphQLObjectType)
-    assert set(mutation.fields) == {*MUTATIONS, "recordConsents", "confirmDoubleOptIn"}
+    of_webhooks = {"createWebhook", *WEBHOOK_MUTATIONS}
+    assert set(mutation.fields) == {*MUTATIONS, *of_webhooks, "recordConsents", "confirmDoubleOptIn"}
