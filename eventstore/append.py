@@ -168,6 +168,18 @@ Records = dict[bytes, tuple[bytes, int, int]]
 """By the hash of an idempotency key: the digest of its command, where its events are, and how many."""
 
 
+class SeenRecords(Protocol):
+    """Keeps the records of a rehearsal."""
+
+    def among(self, key_hashes: Sequence[bytes]) -> Records:
+        """Those of these keys."""
+        ...
+
+    def keep(self, records: Records) -> None:
+        """Keep more of them."""
+        ...
+
+
 class InlineProjection(Protocol):
     """A read model written in the append's transaction."""
 
@@ -338,21 +350,21 @@ class Log:
             group.settle()
         return moved
 
-    async def rehearse(self, commands: Sequence[Command], seen: Records) -> list[Rehearsal | Exception]:
+    async def rehearse(self, commands: Sequence[Command], seen: SeenRecords) -> list[Rehearsal | Exception]:
         """What commands would lead to, by the very rules that they would be appended by; nothing is written.
 
-        `seen` has the records of what was rehearsed before, by the hash of their keys; those of these commands are added.
+        `seen` keeps the records of what was rehearsed before; those of these commands are added.
         Raises StoreUnavailable.
         """
         loop = asyncio.get_running_loop()
-        pending = [Caller(command, loop.create_future()) for command in commands]
+        pending: list[Caller] = [Waiting(command, loop.create_future()) for command in commands]
         with store_errors():
             async with self._pool.acquire() as connection:
                 found = await self._look_up(connection, pending)
                 await self._before_deciding(connection, found.head, commands)
-        found.records.update(seen)
+        found.records.update(seen.among(list({key.key_hash for command in commands for key in _keys_of(command)})))
         group = self.prepare(pending, found)
-        seen.update({key_hash: (digest, position, events) for key_hash, digest, position, events in group.records})
+        seen.keep({key_hash: (digest, position, events) for key_hash, digest, position, events in group.records})
         would_be = {id(caller): Rehearsal(events, repeated=False) for caller, _, events in group.answers}
         would_be |= {id(caller): Rehearsal(events, repeated=True) for caller, _, events in group.repeats}
         return [would_be.get(id(caller)) or caller.error for caller in pending]

@@ -17,7 +17,7 @@ from domain.consent import ActorKind, ConsentSource, ConsentValue, check_valid_u
 from domain.events import CURRENT_VERSIONS, ConsentCaptured, EventType
 from domain.refusals import LimitExceeded, Refusal, RefusalCode
 from domain.text import clean_text
-from eventstore.append import Appended, Command, Draft, IndexColumns, Records, Rehearsal, Subject, SubjectErasing
+from eventstore.append import Appended, Command, Draft, IndexColumns, Rehearsal, SeenRecords, Subject, SubjectErasing
 from eventstore.idempotency import IdempotencyConflict, IdempotencyKey
 from eventstore.read import StoredEntry
 from ledger.assembly import Caller, Tenant
@@ -184,7 +184,7 @@ async def opt_out_of_all(
 
 
 async def rehearse_consents(
-    tenant: Tenant, caller: Caller, captures: Sequence[Capture], seen: Records
+    tenant: Tenant, caller: Caller, captures: Sequence[Capture], seen: SeenRecords
 ) -> list[Rehearsed | Refusal]:
     """What recording them would lead to, by the same rules; nothing is written. See `eventstore.append.Log.rehearse`.
 
