@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import json
 import sys
 from pathlib import Path
 from typing import TextIO
@@ -16,7 +17,8 @@ from ledger.log_export import log_lines
 def add(commands: Subparsers) -> None:
     """Declare the command."""
     command = commands.add_parser(
-        "export", help="export consents, addresses included; or the log with its proofs, which names nobody"
+        "export",
+        help="export consents, addresses included; or the catalogue, or the log with its proofs, which name nobody",
     )
     command.add_argument("--format", required=True, choices=list(_FORMATS))
     command.add_argument(
@@ -57,7 +59,11 @@ async def _log(tenant: Tenant, output: TextIO, left: exporting.Left) -> None:
         output.write(line + "\n")
 
 
-_FORMATS = {"contact-point-consents": _records, "ndjson": _ndjson, "log": _log}
+async def _catalogue(tenant: Tenant, output: TextIO, left: exporting.Left) -> None:
+    output.write(json.dumps(await exporting.catalogue(tenant), ensure_ascii=False, indent=1) + "\n")
+
+
+_FORMATS = {"catalogue": _catalogue, "contact-point-consents": _records, "ndjson": _ndjson, "log": _log}
 
 
 def _say_what_is_left_out(left: exporting.Left) -> None:
@@ -65,6 +71,11 @@ def _say_what_is_left_out(left: exporting.Left) -> None:
         print(f"left out {left.erased} of erased contact points, which have no address any more", file=sys.stderr)
     if left.without_code:
         print(f"left out {left.without_code} records of channels that the table has no code for", file=sys.stderr)
+    if left.suppressed:
+        print(
+            f"{left.suppressed} records of suppressed addresses went out as Opted Out: the table knows no suppression",
+            file=sys.stderr,
+        )
     if left.with_expiry:
         print(
             f"{left.with_expiry} opt-ins that expire went out as Not Set: the table has no column for an expiry",

@@ -16,7 +16,7 @@ from domain.consent import ConsentValue
 from ledger.assembly import Tenant
 from ledger.catalogue import import_catalogue
 from ledger.import_formats import FORMATS, Target
-from ledger.import_rows import FileUnusable, Outcome, Report, Totals
+from ledger.import_rows import FileUnusable, Outcome, Report, of_catalogue
 from ledger.importing import IMPORTER, import_consents
 
 _CATALOGUE = "catalogue"
@@ -59,9 +59,8 @@ async def _import_catalogue(tenant: Tenant, options: argparse.Namespace) -> int:
         document: object = json.loads(options.file.read_bytes())
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise FileUnusable("the catalogue file is not JSON") from error
-    events, items = await import_catalogue(tenant, IMPORTER, document, dry_run=options.dry_run)
-    totals = Totals(rows=items, recorded=min(events, items), unchanged=items - min(events, items), events=events)
-    print(json.dumps(asdict(totals)))
+    done = await import_catalogue(tenant, IMPORTER, document, dry_run=options.dry_run)
+    print(json.dumps(asdict(of_catalogue(done.items, done.changed, done.events))))
     return 0
 
 

@@ -77,6 +77,11 @@ class Totals:
     events: int = 0
 
 
+def of_catalogue(items: int, changed: int, events: int) -> Totals:
+    """The totals of a catalogue file."""
+    return Totals(rows=items, recorded=changed, unchanged=items - changed, events=events)
+
+
 class FileUnusable(Exception):
     """The file as a whole cannot be imported; says why, and names columns."""
 

@@ -27,7 +27,7 @@ async def serve(settings: Settings, listener: socket.socket, *, started: Callabl
         ledger.public_url = settings.public_url or _own_url(listener)
         ledger.link_valid_days = settings.link_valid_days
         config = uvicorn.Config(
-            create_app(ledger),
+            create_app(ledger, import_bytes_max=settings.import_mib_max * 1024 * 1024),
             lifespan="off",
             log_config=None,
             access_log=False,

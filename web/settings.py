@@ -87,6 +87,7 @@ SETTINGS = (
     Setting("public_url", "where recipients reach this server, as in https://prefs.example.com", None, _public_url),
     Setting("link_valid_days", "for how long links in messages work; by default for ever", None, _between(30, 36_500)),
     Setting("checkpoint_targets", "a TOML file that names where new checkpoints go", None, _targets),
+    Setting("import_mib_max", "how long a file may be that comes in by POST /import", "4096", _between(1, 1_048_576)),
     Setting("log_level", f"how much is logged: {', '.join(LEVELS)}", "info", _level),
 )
 
@@ -106,6 +107,7 @@ class Settings:
     public_url: str | None
     link_valid_days: int | None
     checkpoint_targets: Targets | None
+    import_mib_max: int
     log_level: str
 
     @property

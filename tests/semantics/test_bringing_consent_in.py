@@ -1,13 +1,9 @@
 """SEMANTICS.md, "Bringing consent in": every sentence, on the real ledger."""
 
-import csv
 import io
 import json
-from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
+from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 from domain.addresses import Channel
 from domain.consent import ConsentValue
@@ -51,14 +47,20 @@ async def run(
 
 async def test_probe(tenant: Tenant, shared: Callable[[str], Path]) -> None:
     import time
+
     c = shared("data/contacts.csv").read_bytes()
     for dry in (True, False, False, True):
         t = time.time()
         totals, rep = await run(tenant, c, "contacts", dry_run=dry)
         from collections import Counter
+
         print(totals, time.time() - t, Counter(x[1:3] for x in rep))
-    await __import__("ledger.catalogue").catalogue.import_catalogue(tenant, Caller("x", frozenset()), json.loads(shared("data/catalogue.json").read_bytes()))
+    await __import__("ledger.catalogue").catalogue.import_catalogue(
+        tenant, Caller("x", frozenset()), json.loads(shared("data/catalogue.json").read_bytes())
+    )
     l = shared("data/subscription_list.csv").read_bytes()
     for dry in (True, False, False, True):
-        totals, rep = await run(tenant, l, "subscription-list", dry_run=dry, purpose="commercial", topic="newsletter", value="OPTED_IN")
+        totals, rep = await run(
+            tenant, l, "subscription-list", dry_run=dry, purpose="commercial", topic="newsletter", value="OPTED_IN"
+        )
         print(totals, Counter(x[1:3] for x in rep))
