@@ -569,10 +569,15 @@ def _keys_of(command: Command) -> tuple[IdempotencyKey, ...]:
 
 
 def _tell(circumstances: Circumstances, stream: _Stream, records: Records, in_group: Records) -> None:
-    """Set what a command is told before it decides; a part's digest is its key's own, so it cannot be in conflict."""
+    """Set what a command is told before it decides. Raises IdempotencyConflict."""
     circumstances.earlier = tuple(stream.in_group)
-    held = [records.get(part.key_hash) or in_group.get(part.key_hash) for part in circumstances.parts]
-    circumstances.known = tuple(None if record is None else Before(record[1], record[2]) for record in held)
+    known: list[Before | None] = []
+    for part in circumstances.parts:
+        record = records.get(part.key_hash) or in_group.get(part.key_hash)
+        if record is not None and record[0] != part.command_digest:
+            raise IdempotencyConflict("the key of a part stood for another command before")
+        known.append(None if record is None else Before(record[1], record[2]))
+    circumstances.known = tuple(known)
 
 
 def _check_erasure(command: Command, stream: _Stream) -> None:

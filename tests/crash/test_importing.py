@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.crash.server import COMMAND, ROOT, Server, consentry, environment
@@ -20,13 +21,18 @@ RESIDENT_MIB_MAX = 160
 
 
 @pytest.fixture(scope="module")
-async def at(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[list[str]]:
-    """The options that name a database, kept up by a server that runs all the while."""
+async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Server, list[str]]]:
+    """A server that runs all the while, and the options that name its database."""
     options = ["--data-dir", str(tmp_path_factory.mktemp("data"))]
     server = Server(*options)
     await server.start()
-    yield options
+    yield server, options
     assert await server.stop() == 0
+
+
+@pytest.fixture
+def at(served: tuple[Server, list[str]]) -> list[str]:
+    return served[1]
 
 
 async def events(tenant: str, at: list[str]) -> int:
@@ -67,12 +73,9 @@ sys.exit(code)
 """
 
 
-@pytest.mark.parametrize("format", ["contacts", "subscription-list"])
-async def test_memory_does_not_grow_with_the_file(at: list[str], tmp_path: Path, format: str) -> None:
-    """A file many times as large as the memory that its import may take, rehearsed so that no log has to hold it."""
-    tenant = f"large-{format}"
-    await consentry("tenants", "create", tenant, "--name", "Large", *at)
-    file = tmp_path / "large.csv"
+def large_file(folder: Path) -> Path:
+    """Many times as large as the memory that its import may take."""
+    file = folder / "large.csv"
     padding = "x" * 4_500
     with file.open("w") as lines:
         lines.write("note," + HEADER)
@@ -80,17 +83,44 @@ async def test_memory_does_not_grow_with_the_file(at: list[str], tmp_path: Path,
             # Most rows are of one address, so that neither rows nor addresses may be kept.
             lines.write(f"{padding},{n},a{n if n % 20 == 0 else 0}@example.org,0,0,0,2025-01-01T00:00:00Z\n")
     assert file.stat().st_size > 250 * 1024 * 1024
-    target = () if format == "contacts" else ("--value", "OPTED_OUT")
+    return file
+
+
+async def test_memory_does_not_grow_with_the_file(at: list[str], tmp_path: Path) -> None:
+    """Rehearsed, so that no log has to hold it."""
+    await consentry("tenants", "create", "large", "--name", "Large", *at)
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", MEASURED, "import", str(file), "--format", format, "--dry-run",
-        "--purpose", "commercial", *target, "--tenant", tenant, *at,
+        sys.executable, "-c", MEASURED, "import", str(large_file(tmp_path)), "--format", "contacts", "--dry-run",
+        "--purpose", "commercial", "--tenant", "large", *at,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=environment(), cwd=ROOT,
     )  # fmt: skip
     output, errors = await process.communicate()
     assert process.returncode == 0, errors.decode()
     totals = json.loads(output.decode().splitlines()[-1])
-    assert totals["rows"] == LARGE_ROWS
-    assert totals["recorded"] == (LARGE_ROWS if format == "contacts" else LARGE_ROWS // 20)
+    assert (totals["rows"], totals["recorded"]) == (LARGE_ROWS, LARGE_ROWS)
     resident = re.search(rb"resident (\d+)", errors)
     assert resident is not None
     assert int(resident[1]) / 1024 < RESIDENT_MIB_MAX
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="a process's memory is read from /proc")
+async def test_a_servers_memory_does_not_grow_with_what_it_is_sent(
+    served: tuple[Server, list[str]], tmp_path: Path
+) -> None:
+    server, at = served
+    await consentry("tenants", "create", "sent", "--name", "Sent", *at)
+    secret = await consentry("keys", "create", "--tenant", "sent", "--application", "f", "--scope", "write", *at)
+    file = large_file(tmp_path)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        with file.open("rb") as content:
+            while piece := content.read(256 * 1024):
+                yield piece
+
+    async with httpx.AsyncClient(headers={"authorization": f"Bearer {secret.strip()}"}, timeout=300) as client:
+        answer = await client.post(
+            f"{server.url}/import/subscription-list?purpose=commercial&value=OPTED_OUT&dryRun=true", content=pieces()
+        )
+    totals = json.loads(answer.text.splitlines()[-1])
+    assert (totals["rows"], totals["recorded"]) == (LARGE_ROWS, LARGE_ROWS // 20)
+    assert server.resident_mib_at_most() < RESIDENT_MIB_MAX
