@@ -15,7 +15,7 @@ from tests.crash.server import COMMAND, ROOT, Server, consentry, environment
 
 HEADER = "contactid,emailaddress1,donotemail,donotbulkemail,msgdpr_donottrack,modifiedon\n"
 ROWS = 6_000
-LARGE_ROWS = 60_000
+LARGE_ROWS = 30_000
 # What reading and sorting may take beside the program itself and its pool of connections.
 RESIDENT_MIB_MAX = 160
 
@@ -76,7 +76,7 @@ sys.exit(code)
 def large_file(folder: Path) -> Path:
     """Many times as large as the memory that its import may take."""
     file = folder / "large.csv"
-    padding = "x" * 4_500
+    padding = "x" * 9_000
     with file.open("w") as lines:
         lines.write("note," + HEADER)
         for n in range(LARGE_ROWS):
