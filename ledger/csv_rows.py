@@ -18,8 +18,9 @@ DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
 _FIELD_CHARS_MAX = 10_000
 _RECORD_CHARS_MAX = 1_000_000
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# A line with its end; a last CR may be half of a CRLF.
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r(?!\Z))")
+# Where a line ends; a last CR may be half of a CRLF. Ends alone: a pattern for whole lines would try each place of an
+# unfinished one anew, which takes the square of its length.
+_LINE_END = re.compile(r"\r\n|\n|\r(?!\Z)")
 _SEPARATOR_LINE = re.compile(r"sep=(.)\s*")
 
 csv.field_size_limit(_RECORD_CHARS_MAX)
@@ -125,12 +126,12 @@ class CsvRows:
         """Cut text into lines. A line beyond all measure is cut short, and so refused; the rest of it is no row of its own."""
         text = self._rest + text
         end = 0
-        for found in _LINE.finditer(text):
-            end = found.end()
+        for found in _LINE_END.finditer(text):
+            start, end = end, found.end()
             if self._skipping:
                 self._skipping = False
             else:
-                self._lines.waiting.append(found[0])
+                self._lines.waiting.append(text[start:end])
         self._rest = text[end:]
         if self._lines.ended:
             if self._rest and not self._skipping:
