@@ -24,7 +24,9 @@ from ledger.records.kantara import kantara
 def add(commands: Subparsers) -> None:
     """Declare the command."""
     command = commands.add_parser(
-        "export", help="export consents, addresses included; the log with its proofs; or the record of one --address"
+        "export",
+        help="export consents, addresses included; the catalogue or the log with its proofs, which name nobody; or the record of"
+        " one --address",
     )
     command.add_argument("--format", required=True, choices=[*_FORMATS, *_RECORDS])
     command.add_argument("--address", metavar="ADDRESS", help="of the contact point, for iso-27560 and kantara")
@@ -84,7 +86,13 @@ _RECORDS = {
     "iso-27560": lambda facts, now: iso_27560(facts, receipt_id=uuid.uuid4(), now=now),
     "kantara": lambda facts, now: kantara(facts, now=now),
 }
-_FORMATS = {"contact-point-consents": _records, "ndjson": _ndjson, "log": _log}
+
+
+async def _catalogue(tenant: Tenant, output: TextIO, left: exporting.Left) -> None:
+    output.write(json.dumps(await exporting.catalogue(tenant), ensure_ascii=False, indent=1) + "\n")
+
+
+_FORMATS = {"catalogue": _catalogue, "contact-point-consents": _records, "ndjson": _ndjson, "log": _log}
 
 
 def _say_what_is_left_out(left: exporting.Left) -> None:
@@ -92,6 +100,11 @@ def _say_what_is_left_out(left: exporting.Left) -> None:
         print(f"left out {left.erased} of erased contact points, which have no address any more", file=sys.stderr)
     if left.without_code:
         print(f"left out {left.without_code} records of channels that the table has no code for", file=sys.stderr)
+    if left.suppressed:
+        print(
+            f"{left.suppressed} records of suppressed addresses went out as Opted Out: the table knows no suppression",
+            file=sys.stderr,
+        )
     if left.with_expiry:
         print(
             f"{left.with_expiry} opt-ins that expire went out as Not Set: the table has no column for an expiry",

@@ -11,10 +11,13 @@ from pathlib import Path
 
 from cli.options import Subparsers, add_settings, add_tenant, with_tenant
 from cli.progress import Progress
+from domain.addresses import Channel
+from domain.consent import ConsentValue
 from ledger.assembly import Tenant
 from ledger.catalogue import import_catalogue
-from ledger.import_rows import FileUnusable, Outcome, Report, Totals
-from ledger.importing import IMPORTER, READERS, import_consents
+from ledger.import_formats import FORMATS, Target
+from ledger.import_rows import FileUnusable, Outcome, Report, of_catalogue
+from ledger.importing import IMPORTER, import_consents
 
 _CATALOGUE = "catalogue"
 _CATALOGUE_BYTES_MAX = 20_000_000
@@ -24,11 +27,18 @@ def add(commands: Subparsers) -> None:
     """Declare the command."""
     command = commands.add_parser("import", help="import a catalogue, or consents")
     command.add_argument("file", metavar="FILE", type=Path)
-    command.add_argument("--format", required=True, choices=[_CATALOGUE, *READERS])
-    command.add_argument("--dry-run", action="store_true", help="record nothing, report what would be refused")
+    command.add_argument("--format", required=True, choices=[_CATALOGUE, *FORMATS])
+    command.add_argument("--dry-run", action="store_true", help="record nothing, say what would become of each row")
     command.add_argument(
         "--report", metavar="FILE", type=Path, help="a CSV file with each row that was not recorded, and why"
     )
+    command.add_argument("--profile", metavar="KEY", help="whose purposes a load sets or a list goes into (default)")
+    command.add_argument(
+        "--purpose", metavar="P", help="the purpose of a list; of a load, one instead of all active ones"
+    )
+    command.add_argument("--topic", metavar="T", help="the topic of a list")
+    command.add_argument("--value", type=str.upper, choices=list(ConsentValue), help="what a list's members get")
+    command.add_argument("--channel", type=str.upper, choices=list(Channel), help="the channel of a list (EMAIL)")
     add_tenant(command)
     add_settings(command)
     command.set_defaults(run=run)
@@ -49,9 +59,8 @@ async def _import_catalogue(tenant: Tenant, options: argparse.Namespace) -> int:
         document: object = json.loads(options.file.read_bytes())
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise FileUnusable("the catalogue file is not JSON") from error
-    events, items = await import_catalogue(tenant, IMPORTER, document, dry_run=options.dry_run)
-    totals = Totals(rows=items, recorded=min(events, items), unchanged=items - min(events, items), events=events)
-    print(json.dumps(asdict(totals)))
+    done = await import_catalogue(tenant, IMPORTER, document, dry_run=options.dry_run)
+    print(json.dumps(asdict(of_catalogue(done.items, done.changed, done.events))))
     return 0
 
 
@@ -64,6 +73,13 @@ async def _import_consents(tenant: Tenant, options: argparse.Namespace) -> int:
             report=report,
             progress=lambda totals: progress.show(
                 totals.rows, f"{totals.recorded} recorded, {totals.unchanged} unchanged, {totals.refused} refused"
+            ),
+            target=Target(
+                profile=options.profile,
+                purpose=options.purpose,
+                topic=options.topic,
+                value=options.value and ConsentValue(options.value),
+                channel=options.channel and Channel(options.channel),
             ),
             dry_run=options.dry_run,
         )

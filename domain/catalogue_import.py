@@ -1,61 +1,112 @@
-"""A catalogue file: units, purposes and topics, with the GUIDs that these have elsewhere. Makes what is missing, by key.
+"""A catalogue file: units, profiles, purposes and topics, with the GUIDs that they have elsewhere. Makes what is missing, by key.
 
 {"businessUnits": [{"key", "name"?, "parent"?}],
- "purposes": [{"key", "guid"?, "name"?, "description"?, "type"?, "legalBasis"?, "enforcement"?, "profiles"?, "businessUnit"?}],
- "topics":   [{"key", "purpose", "guid"?, "name"?, "description"?}]}
+ "profiles": [{"key", "name"?, "businessUnit"?, "trackingPurpose"?, "companyAddress"?, "externalLink"?, "doubleOptIn"?,
+               "active"?, "preferenceCenter"?}],
+ "purposes": [{"key", "guid"?, "name"?, "description"?, "type"?, "legalBasis"?, "enforcement"?, "profiles"?, "active"?,
+               "businessUnit"?, "optInExpiry"?, "requiredEvidence"?}],
+ "topics":   [{"key", "purpose", "guid"?, "name"?, "description"?, "active"?}],
+ "overwrite": false}
+
+What is there by its key is left as it is, but for its GUID, unless the file says `overwrite`.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, TypeVar, cast
 
 from domain.addresses import Channel
-from domain.catalogue import DEFAULT_PROFILE, Catalogue, EnforcementModel, PurposeType
-from domain.catalogue_commands import create_business_unit, create_purpose, create_topic
+from domain.catalogue import DEFAULT_PROFILE, Catalogue, DoubleOptInMode, EnforcementModel, PurposeType
+from domain.catalogue_commands import (
+    UNCHANGED,
+    Unchanged,
+    add_purpose_to_profile,
+    create_business_unit,
+    create_profile,
+    create_purpose,
+    create_topic,
+    update_profile,
+    update_purpose,
+    update_topic,
+)
 from domain.catalogue_fold import apply
 from domain.events import CatalogueDraft, CatalogueEvent, EventType
+from domain.opt_in_rules import RequiredEvidence
+from domain.preference_center import PreferenceCenterPatch
 from domain.refusals import Refusal, RefusalCode
 from domain.time import EPOCH
 
 _GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _UNIT_MEMBERS = frozenset(("key", "name", "parent"))
 _PURPOSE_MEMBERS = frozenset(
-    ("key", "guid", "name", "description", "type", "legalBasis", "enforcement", "profiles", "businessUnit")
+    (
+        *("key", "guid", "name", "description", "type", "legalBasis", "enforcement", "profiles", "active"),
+        *("businessUnit", "optInExpiry", "requiredEvidence"),
+    )
 )
-_TOPIC_MEMBERS = frozenset(("key", "guid", "name", "description", "purpose"))
-_LISTS = ("businessUnits", "purposes", "topics")
+_TOPIC_MEMBERS = frozenset(("key", "guid", "name", "description", "purpose", "active"))
+_PROFILE_MEMBERS = frozenset(
+    (
+        *(
+            "key",
+            "name",
+            "trackingPurpose",
+            "companyAddress",
+            "externalLink",
+            "doubleOptIn",
+            "active",
+            "preferenceCenter",
+        ),
+        "businessUnit",
+    )
+)
 
 Member = TypeVar("Member", bound=StrEnum)
 
 
 def import_catalogue(catalogue: Catalogue, document: object) -> list[CatalogueDraft]:
     """The events that bring a catalogue in line with a file; none where it is. Raises Refusal with the path in the file."""
+    return [draft for drafts in changes_by_item(catalogue, document) for draft in drafts]
+
+
+def changes_by_item(catalogue: Catalogue, document: object) -> list[list[CatalogueDraft]]:
+    """For each item of a file the events that bring a catalogue in line with it; none where it is.
+
+    Raises Refusal with the path in the file.
+    """
     if not isinstance(document, dict):
         raise Refusal(RefusalCode.INVALID, "a catalogue file holds an object with business units, purposes and topics")
     members = cast(Mapping[str, object], document)
-    _only(members, frozenset(_LISTS), ())
-    drafts: list[CatalogueDraft] = []
-    for name, import_item in zip(_LISTS, (_unit, _purpose, _topic), strict=True):
+    _only(members, frozenset(("overwrite", *(name for name, _ in _SECTIONS))), ())
+    overwrite = members.get("overwrite", False)
+    if not isinstance(overwrite, bool):
+        raise Refusal(RefusalCode.INVALID, "overwrite is true or false", ("overwrite",))
+    # What the file makes is made as the file says it; what was there is changed only if that is asked for.
+    there = {*catalogue.units, *catalogue.profiles, *catalogue.purposes, *catalogue.topics}
+    changes: list[list[CatalogueDraft]] = []
+    for name, steps in _SECTIONS:
         for number, item in _in_order(name, members):
             path = (name, str(number))
             if not isinstance(item, dict):
                 raise Refusal(RefusalCode.INVALID, f"each of {name} is an object", path)
+            given = cast(Mapping[str, object], item)
+            drafts: list[CatalogueDraft] = []
             try:
-                new = import_item(catalogue, cast(Mapping[str, object], item))
+                for step in steps:
+                    new = step(catalogue, given)
+                    for draft in new:
+                        event = CatalogueEvent(
+                            type=draft.type, data=draft.data, recorded_at=EPOCH, position=catalogue.position
+                        )
+                        catalogue = apply(catalogue, event)
+                    drafts += new
+                    if not overwrite and _optional(given, "key") in there:
+                        break
             except Refusal as refusal:
                 raise refusal.under(*path) from refusal
-            for draft in new:
-                event = CatalogueEvent(type=draft.type, data=draft.data, recorded_at=EPOCH, position=catalogue.position)
-                catalogue = apply(catalogue, event)
-            drafts += new
-    return drafts
-
-
-def items_of(document: object) -> int:
-    """How many units, purposes and topics a file has that `import_catalogue` has accepted."""
-    members = cast(Mapping[str, Sequence[object] | None], document)
-    return sum(len(members.get(name) or ()) for name in _LISTS)
+            changes.append(drafts)
+    return changes
 
 
 def _in_order(name: str, members: Mapping[str, object]) -> list[tuple[int, object]]:
@@ -95,6 +146,131 @@ def _unit(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[Catalogu
     return []
 
 
+def _profile(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[CatalogueDraft]:
+    """Make a profile that is missing: with purposes of its own, or with those of the profile whose tracking it shares."""
+    _only(item, _PROFILE_MEMBERS, ())
+    key, unit = _required(item, "key"), _optional(item, "businessUnit")
+    if key in catalogue.profiles:
+        _stays(f"profile {key}", catalogue.profiles[key].unit, unit)
+        return []
+    tracking = _optional(item, "trackingPurpose")
+    shared = next((one.key for one in catalogue.profiles.values() if one.tracking_purpose == tracking), None)
+    if tracking is not None and shared is None and tracking != f"{key}-tracking":
+        raise Refusal(
+            RefusalCode.NOT_FOUND,
+            "it is the profile's own KEY-tracking, or that of a profile before",
+            ("trackingPurpose",),
+        )
+    return create_profile(
+        catalogue,
+        key=key,
+        name=_optional(item, "name") or _title(key),
+        share_purposes_of=shared,
+        business_unit=unit,
+    )
+
+
+def _stays(what: str, held: str, said: str | None) -> None:
+    """An owning unit is permanent: opt-outs would stay behind."""
+    if said is not None and said != held:
+        raise Refusal(RefusalCode.INVALID, f"{what} belongs to unit {held}, and stays there", ("businessUnit",))
+
+
+def _profile_settings(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[CatalogueDraft]:
+    page = item.get("preferenceCenter")
+    if page is not None and not isinstance(page, dict):
+        raise Refusal(RefusalCode.INVALID, "preferenceCenter must be an object", ("preferenceCenter",))
+    mode = _optional(item, "doubleOptIn")
+    return update_profile(
+        catalogue,
+        ref=_required(item, "key"),
+        **_given(item, {"name": "name", "companyAddress": "company_address", "externalLink": "external_link"}),
+        double_opt_in=UNCHANGED if mode is None else _member(DoubleOptInMode, mode, "doubleOptIn"),
+        active=_flag(item, "active"),
+        preference_center=None if page is None else _page(cast(Mapping[str, object], page)),
+    )
+
+
+def _page(page: Mapping[str, object]) -> PreferenceCenterPatch:
+    try:
+        _only(page, frozenset(("title", "locale", "brandColor", "logoUrl", "showTracking")), ())
+        return PreferenceCenterPatch(
+            title=_optional(page, "title"),
+            locale=_optional(page, "locale"),
+            brand_color=_optional(page, "brandColor"),
+            logo_url=_optional(page, "logoUrl"),
+            show_tracking=_flag(page, "showTracking"),
+        )
+    except Refusal as refusal:
+        raise refusal.under("preferenceCenter") from refusal
+
+
+def _purpose_settings(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[CatalogueDraft]:
+    key = _required(item, "key")
+    drafts = list(
+        update_purpose(
+            catalogue,
+            ref=key,
+            **_given(item, {"name": "name", "description": "description", "legalBasis": "legal_basis"}),
+            enforcement=_enforcement(item.get("enforcement")),
+            active=_flag(item, "active"),
+            opt_in_expiry=_expiries(item),
+            required_evidence=_required_evidence(item),
+        )
+    )
+    for profile in _list(item.get("profiles"), ("profiles",)):
+        ref = _as_text(profile, "profiles")
+        drafts += add_purpose_to_profile(catalogue, profile=ref, purpose=key)
+    return drafts
+
+
+def _expiries(item: Mapping[str, object]) -> list[tuple[str, int]] | Unchanged:
+    if "optInExpiry" not in item:
+        return UNCHANGED
+    found: list[tuple[str, int]] = []
+    for number, given in enumerate(_list(item["optInExpiry"], ("optInExpiry",))):
+        path = ("optInExpiry", str(number))
+        if not isinstance(given, dict):
+            raise Refusal(RefusalCode.INVALID, "each of optInExpiry is an object", path)
+        one = cast(Mapping[str, object], given)
+        _only(one, frozenset(("legalBasis", "months")), path)
+        months = one.get("months")
+        if not isinstance(months, int) or isinstance(months, bool):
+            raise Refusal(RefusalCode.INVALID, "months is a whole number", (*path, "months"))
+        found.append((_required(one, "legalBasis"), months))
+    return found
+
+
+def _required_evidence(item: Mapping[str, object]) -> list[RequiredEvidence] | Unchanged:
+    if "requiredEvidence" not in item:
+        return UNCHANGED
+    return [
+        _member(RequiredEvidence, _as_text(one, "requiredEvidence"), "requiredEvidence")
+        for one in _list(item["requiredEvidence"], ("requiredEvidence",))
+    ]
+
+
+def _topic_settings(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[CatalogueDraft]:
+    return update_topic(
+        catalogue,
+        ref=_required(item, "key"),
+        **_given(item, {"name": "name", "description": "description"}),
+        active=_flag(item, "active"),
+    )
+
+
+def _given(item: Mapping[str, object], names: Mapping[str, str]) -> dict[str, Any]:
+    """The members that are there, by the names of a command's fields."""
+    return {field: _optional(item, name) for name, field in names.items() if name in item}
+
+
+def _flag(item: Mapping[str, object], name: str) -> bool | None:
+    value = item.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise Refusal(RefusalCode.INVALID, f"{name} is true or false", (name,))
+    return value
+
+
 def _purpose(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[CatalogueDraft]:
     _only(item, _PURPOSE_MEMBERS, ())
     key, guid, unit = _required(item, "key"), _guid(item), _optional(item, "businessUnit")
@@ -116,10 +292,7 @@ def _purpose(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[Catal
             guid=guid,
             business_unit=unit,
         )
-    if unit is not None and unit != held.unit:
-        raise Refusal(
-            RefusalCode.INVALID, f"purpose {key} belongs to unit {held.unit}, and stays there", ("businessUnit",)
-        )
+    _stays(f"purpose {key}", held.unit, unit)
     if guid is None or guid == held.guid:
         return []
     _not_other(held.guid)
@@ -229,3 +402,13 @@ def _enforcement(value: object) -> list[tuple[Channel, EnforcementModel]] | None
         )
         for channel, model in pairs.items()
     ]
+
+
+_Step = Callable[[Catalogue, Mapping[str, object]], Sequence[CatalogueDraft]]
+# Of each section: what makes an item or gives it its GUID, then what sets it as the file says.
+_SECTIONS: tuple[tuple[str, tuple[_Step, ...]], ...] = (
+    ("businessUnits", (_unit,)),
+    ("profiles", (_profile, _profile_settings)),
+    ("purposes", (_purpose, _purpose_settings)),
+    ("topics", (_topic, _topic_settings)),
+)

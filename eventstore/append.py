@@ -102,6 +102,27 @@ class Subject:
     blind_index: bytes
 
 
+class Before(NamedTuple):
+    """Where what an idempotency key stands for was recorded."""
+
+    position: int
+    events: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Circumstances:
+    """What a command's `decide` may look at, as it stands at the head that the command is written on; set for each try.
+
+    `parts` are keys that each stand for a part of what the command is made of; those that are new are kept with its events.
+    """
+
+    parts: tuple[IdempotencyKey, ...] = ()
+    # For each part where it was recorded before, or None.
+    known: tuple[Before | None, ...] = ()
+    # The events of the same group, before this command, in the same stream.
+    earlier: tuple[Entry, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     """What a caller wants appended to one stream.
@@ -119,6 +140,7 @@ class Command:
     idempotency: IdempotencyKey | None = None
     moves_catalogue: bool = False
     erasure: ErasureStep | None = None
+    circumstances: Circumstances | None = None
 
     @property
     def alone(self) -> bool:
@@ -132,6 +154,30 @@ class Appended:
 
     entries: tuple[StoredEntry, ...]
     repeated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What a command would lead to now: this many events, or none since its key had recorded them before."""
+
+    events: int
+    repeated: bool
+
+
+Records = dict[bytes, tuple[bytes, int, int]]
+"""By the hash of an idempotency key: the digest of its command, where its events are, and how many."""
+
+
+class SeenRecords(Protocol):
+    """Keeps the records of a rehearsal."""
+
+    def among(self, key_hashes: Sequence[bytes]) -> Records:
+        """Those of these keys."""
+        ...
+
+    def keep(self, records: Records) -> None:
+        """Keep more of them."""
+        ...
 
 
 class InlineProjection(Protocol):
@@ -157,6 +203,7 @@ class _Stream:
     erasing: bool | None = None
     cipher: AESGCM | None = field(default=None, repr=False)
     blind_index: bytes | None = None
+    in_group: list[Entry] = field(default_factory=list[Entry])
 
 
 class _Erasing(NamedTuple):
@@ -176,7 +223,7 @@ class _Found:
     head: Head
     subjects: dict[bytes, tuple[UUID, bytes, int, int, bool]]
     streams: dict[UUID, tuple[int, int]]
-    records: dict[bytes, tuple[bytes, int, int]]
+    records: Records
     named_subjects: dict[UUID, tuple[bool, bytes]]
 
 
@@ -233,7 +280,7 @@ class Log:
         keyring: Keyring,
         projection: InlineProjection,
         clock: Callable[[], datetime],
-        before_deciding: Callable[[Connected, Head], Awaitable[None]],
+        before_deciding: Callable[[Connected, Head, Sequence[Command]], Awaitable[None]],
     ) -> None:
         self._pool = pool
         self._tenant = tenant
@@ -289,7 +336,8 @@ class Log:
                         # After lost races: whoever holds the head's row cannot lose the next one.
                         await connection.execute("SELECT 1 FROM log_heads WHERE tenant = $1 FOR UPDATE", self._tenant)
                     found = await self._look_up(connection, pending)
-                    await self._before_deciding(connection, found.head)
+                    # Read after the head was: had it moved since, nothing of this group would be written.
+                    await self._before_deciding(connection, found.head, [caller.command for caller in pending])
                     group = self.prepare(pending, found)
                     await self._read_repeats(connection, group)
                     moved = await self._write(connection, group)
@@ -302,6 +350,25 @@ class Log:
             group.settle()
         return moved
 
+    async def rehearse(self, commands: Sequence[Command], seen: SeenRecords) -> list[Rehearsal | Exception]:
+        """What commands would lead to, by the very rules that they would be appended by; nothing is written.
+
+        `seen` keeps the records of what was rehearsed before; those of these commands are added.
+        Raises StoreUnavailable.
+        """
+        loop = asyncio.get_running_loop()
+        pending: list[Caller] = [Waiting(command, loop.create_future()) for command in commands]
+        with store_errors():
+            async with self._pool.acquire() as connection:
+                found = await self._look_up(connection, pending)
+                await self._before_deciding(connection, found.head, commands)
+        found.records.update(seen.among(list({key.key_hash for command in commands for key in _keys_of(command)})))
+        group = self.prepare(pending, found)
+        seen.keep({key_hash: (digest, position, events) for key_hash, digest, position, events in group.records})
+        would_be = {id(caller): Rehearsal(events, repeated=False) for caller, _, events in group.answers}
+        would_be |= {id(caller): Rehearsal(events, repeated=True) for caller, _, events in group.repeats}
+        return [would_be.get(id(caller)) or caller.error for caller in pending]
+
     async def _look_up(self, connection: Connected, pending: Sequence[Caller]) -> _Found:
         commands = [caller.command for caller in pending]
         row = await connection.fetchrow(
@@ -309,7 +376,7 @@ class Log:
             self._tenant,
             list({command.subject.blind_index for command in commands if command.subject is not None}),
             list({command.stream for command in commands if command.stream is not None}),
-            list({command.idempotency.key_hash for command in commands if command.idempotency is not None}),
+            list({key.key_hash for command in commands for key in _keys_of(command)}),
         )
         if row is None:
             raise LookupError("a tenant without a log")
@@ -331,7 +398,7 @@ class Log:
             catalogue_position=head.catalogue_position,
         )
         streams: dict[bytes | UUID, _Stream] = {}
-        in_group: dict[bytes, tuple[bytes, int, int]] = {}
+        in_group: Records = {}
         for caller in pending:
             command = caller.command
             key = command.idempotency
@@ -348,6 +415,8 @@ class Log:
             try:
                 stream = _stream_of(command, found, streams)
                 _check_erasure(command, stream)
+                if command.circumstances is not None:
+                    _tell(command.circumstances, stream, found.records, in_group)
                 drafts = command.decide(group.recorded_at)
                 if drafts:
                     self._number(group, command, drafts, stream)
@@ -357,6 +426,12 @@ class Log:
             if key is not None and drafts:
                 group.records.append((key.key_hash, key.command_digest, first, len(drafts)))
                 in_group[key.key_hash] = (key.command_digest, first, len(drafts))
+            if command.circumstances is not None and drafts:
+                told = command.circumstances
+                for part, known in zip(told.parts, told.known, strict=True):
+                    if known is None:
+                        group.records.append((part.key_hash, part.command_digest, first, len(drafts)))
+                        in_group[part.key_hash] = (part.command_digest, first, len(drafts))
             group.answers.append((caller, first, len(drafts)))
             if command.moves_catalogue and drafts:
                 group.catalogue_position = first + len(drafts) - 1
@@ -415,6 +490,7 @@ class Log:
                 (stream.stream, subject.channel, subject.blind_index, wrapped_key, sealed_address, first_position)
             )
         group.entries += entries
+        stream.in_group += [stored.entry for stored in entries]
         group.items += items
         for draft in drafts:
             group.columns.append(draft.columns)
@@ -485,6 +561,23 @@ class Log:
         )
         # Durable now: entries, head, vault, idempotency records and projection together, or none of them.
         return moved == 1
+
+
+def _keys_of(command: Command) -> tuple[IdempotencyKey, ...]:
+    parts = () if command.circumstances is None else command.circumstances.parts
+    return parts if command.idempotency is None else (command.idempotency, *parts)
+
+
+def _tell(circumstances: Circumstances, stream: _Stream, records: Records, in_group: Records) -> None:
+    """Set what a command is told before it decides. Raises IdempotencyConflict."""
+    circumstances.earlier = tuple(stream.in_group)
+    known: list[Before | None] = []
+    for part in circumstances.parts:
+        record = records.get(part.key_hash) or in_group.get(part.key_hash)
+        if record is not None and record[0] != part.command_digest:
+            raise IdempotencyConflict("the key of a part stood for another command before")
+        known.append(None if record is None else Before(record[1], record[2]))
+    circumstances.known = tuple(known)
 
 
 def _check_erasure(command: Command, stream: _Stream) -> None:

@@ -34,6 +34,14 @@ class Waiting(Generic[Asked, Answered]):
             self._answer.set_exception(error)
 
     @property
+    def error(self) -> Exception:
+        """What it was refused with."""
+        error = self._answer.exception()
+        if not isinstance(error, Exception):
+            raise ValueError("the caller was not refused")
+        return error
+
+    @property
     def settled(self) -> bool:
         """Whether the caller has its answer, or has left."""
         return self._answer.done()

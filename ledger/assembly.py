@@ -14,7 +14,7 @@ from domain.events import CatalogueDraft
 from domain.refusals import NotYetAvailable, Refusal, RefusalCode
 from domain.unit_scope import Decide
 from eventstore import read
-from eventstore.append import Log
+from eventstore.append import Command, Log
 from eventstore.database import DatabaseAddress, open_database, open_pool, store_errors
 from eventstore.migrate import migrate
 from eventstore.personal.blind_index import BlindIndex
@@ -24,6 +24,7 @@ from eventstore.read import EntryFilter, Head, StoredEntry
 from eventstore.signing_keys import SIGNING_KEYS_FOLDER, SigningKeys
 from eventstore.wakeup import Wakeup, wait
 from ledger.check_queue import CheckQueue
+from ledger.existing_consent import read_existing_consent
 from ledger.flood_limit import FloodLimit
 from ledger.key_cache import KeyCache
 from ledger.look_up import LookUp, Seen, look_up
@@ -163,8 +164,9 @@ class Tenant:
         async with self.ledger.connection() as connection:
             return await look_up(connection, self.id, asked)
 
-    async def _before_deciding(self, connection: Connected, head: Head) -> None:
+    async def _before_deciding(self, connection: Connected, head: Head, commands: Sequence[Command]) -> None:
         await self.refresh_catalogue(head.catalogue_position, connection)
+        await read_existing_consent(connection, self.id, self.catalogue, commands)
 
 
 class Ledger:

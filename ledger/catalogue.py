@@ -10,8 +10,7 @@ from domain import catalogue_commands as commands
 from domain import presets
 from domain.agents import SendingAgent
 from domain.catalogue import BusinessUnit, Catalogue, ComplianceProfile, Purpose, Topic
-from domain.catalogue_import import import_catalogue as decide_import
-from domain.catalogue_import import items_of
+from domain.catalogue_import import changes_by_item
 from domain.consent import ActorKind
 from domain.events import CURRENT_VERSIONS, CatalogueDraft, EventType
 from domain.presets import PresetKey
@@ -32,6 +31,15 @@ class Changed(Generic[Item]):
 
     item: Item
     catalogue: Catalogue
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedCatalogue:
+    """Of a catalogue file: its items, how many of them changed something, and the events that they led to."""
+
+    items: int
+    changed: int
+    events: int
 
 
 async def change(
@@ -275,18 +283,22 @@ def profiles(
 
 async def import_catalogue(
     tenant: Tenant, caller: Caller, document: object, *, dry_run: bool = False
-) -> tuple[int, int]:
-    """Make what a catalogue file has and the catalogue lacks, and note its GUIDs: (events, items of the file).
+) -> ImportedCatalogue:
+    """Make what a catalogue file has and the catalogue lacks, and note its GUIDs.
 
-    An item leads to one event or none. `dry_run` only says how many there would be. Raises Refusal with the path in the file.
+    `dry_run` only says what there would be. Raises Refusal with the path in the file.
     """
+    changes: list[list[CatalogueDraft]] = []
+
+    def decide(catalogue: Catalogue) -> list[CatalogueDraft]:
+        changes[:] = changes_by_item(catalogue, document)
+        return [draft for drafts in changes for draft in drafts]
+
     if dry_run:
-        events = len(decide_import(await tenant.latest_catalogue(), document))
+        decide(await tenant.latest_catalogue())
     else:
-        _, events = await change(
-            tenant, caller, "importCatalogue", lambda catalogue: decide_import(catalogue, document), {}, None
-        )
-    return events, items_of(document)
+        await change(tenant, caller, "importCatalogue", decide, {}, None)
+    return ImportedCatalogue(len(changes), sum(bool(drafts) for drafts in changes), sum(map(len, changes)))
 
 
 def _owned(tenant: Tenant, fields: Mapping[str, Any]) -> dict[str, Any]:

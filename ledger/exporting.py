@@ -11,14 +11,18 @@ from typing import Any
 from uuid import UUID
 
 from domain import dynamics_codes as codes
+from domain.catalogue_export import export_catalogue
 from domain.consent import ConsentValue
 from domain.events import EventType
+from domain.standing import NOTHING_KNOWN
+from domain.suppression import is_suppressed
 from domain.time import format_instant
 from eventstore import read
 from eventstore.read import EntryFilter, StoredEntry
 from ledger import history
 from ledger.assembly import Tenant
 from ledger.import_contact_point_consents import WITHOUT_CODE
+from projections import current_consent
 from projections.inline import captured
 
 _PAGE = 1_000
@@ -55,22 +59,27 @@ class Left:
     def __init__(self) -> None:
         self.without_code = 0
         self.with_expiry = 0
+        self.suppressed = 0
         self.erased = 0
 
 
 async def contact_point_consents(tenant: Tenant, left: Left) -> AsyncIterator[list[str]]:
     """The current consent records, one row each, as the columns of COLUMNS with codes.
 
-    The table knows no expiry: an opt-in that has one goes out as Not Set, since without it it would last for ever.
-    Channels without a code are left out. Both are counted in `left`.
+    The table knows no expiry: an opt-in that has one goes out as Not Set, since without it it would last for ever. It knows
+    no suppression: what is not opted out at an address that is suppressed there goes out as Opted Out, or elsewhere it
+    would be sent to. Channels without a code are left out. All of these are counted in `left`.
     """
     catalogue = await tenant.latest_catalogue()
     place: tuple[UUID, str, str, str] = (UUID(int=0), "", "", "")
     while True:
         async with tenant.ledger.connection() as connection:
             rows = await connection.fetch(_RECORDS, tenant.id, *place, _PAGE)
+            ids = list({row[0] for row in rows})
+            _, found = await current_consent.by_contact_point(connection, tenant.id, ids, [])
         if not rows:
             return
+        standings = {one.contact_point: one.standing() for one in found.values()}
         events = await history.events_at(tenant, [row[5] for row in rows])
         addresses = await history.addresses(tenant, list({row[0] for row in rows}))
         evidence = await history.evidence(tenant, list(events.values()))
@@ -84,8 +93,17 @@ async def contact_point_consents(tenant: Tenant, left: Left) -> AsyncIterator[li
             if capture is None or capture.channel in WITHOUT_CODE:
                 left.without_code += 1
                 continue
-            left.with_expiry += valid_until is not None
-            value = ConsentValue.NOT_SET if valid_until is not None else capture.value
+            value = capture.value
+            if valid_until is not None:
+                left.with_expiry += 1
+                value = ConsentValue.NOT_SET
+            standing = standings.get(contact_point, NOTHING_KNOWN)
+            if value is not ConsentValue.OPTED_OUT and (
+                standing.bounced
+                or is_suppressed(standing.suppressions, standing.opt_ins, catalogue.purposes[purpose], topic or None)
+            ):
+                left.suppressed += 1
+                value = ConsentValue.OPTED_OUT
             dynamics = capture.dynamics or {}
             opened = evidence.get(position, {})
             yield [
@@ -107,6 +125,11 @@ async def contact_point_consents(tenant: Tenant, left: Left) -> AsyncIterator[li
                 format_instant(capture.effective_at),
                 "0",
             ]
+
+
+async def catalogue(tenant: Tenant) -> dict[str, Any]:
+    """The catalogue as a file that an import reads; names nobody."""
+    return export_catalogue(await tenant.latest_catalogue())
 
 
 async def ndjson(tenant: Tenant, left: Left) -> AsyncIterator[str]:

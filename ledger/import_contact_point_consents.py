@@ -1,23 +1,20 @@
 """Contact point consent records as exported from msdynmkt_contactpointconsent4 ("Dynamics codes" in SEMANTICS.md).
 
-A CSV file in UTF-8, with or without a byte order mark, its columns by their names in any order. Each accepted row is a
-capture effective at `modifiedon`. A row that is wrong is refused alone, whatever is wrong with it.
+Each accepted row is a capture effective at `modifiedon`. Files are read by `csv_rows`.
 """
 
-import csv
 import hashlib
-import io
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import BinaryIO
+from collections.abc import Mapping
 
 from domain import dynamics_codes as codes
 from domain.addresses import ADDRESS_CHARS_MAX, Channel
 from domain.consent import ActorKind, ConsentSource
 from domain.refusals import Refusal, RefusalCode
 from domain.time import format_instant, parse_instant
-from ledger.import_rows import FileUnusable, Row
+from ledger.csv_rows import CsvRows
+from ledger.import_rows import IMPORT_APPLICATION
 from ledger.record import SYSTEM, Actor, Capture
 
 FORMAT = "contact-point-consents"
@@ -31,64 +28,12 @@ REQUIRED = (
     "modifiedon",
 )
 ID = "msdynmkt_contactpointconsent4id"
-_FIELD_CHARS_MAX = 10_000
 _GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-csv.field_size_limit(1_000_000)
 
 
-def rows(file: BinaryIO) -> Iterator[Row]:
-    """The rows of a file. Raises FileUnusable where it has no header with the columns that are needed."""
-    # What is not UTF-8 is carried through as surrogates, so it spoils its own row and no other.
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    reader = csv.reader(text, strict=True)
-    try:
-        header = [name.strip() for name in next(reader)]
-    except (StopIteration, csv.Error) as error:
-        raise FileUnusable("the file is empty or its first line is no CSV header") from error
-    missing = [name for name in REQUIRED if name not in header]
-    if missing:
-        raise FileUnusable(f"the header lacks the columns {', '.join(missing)}")
-    if len(set(header)) != len(header):
-        raise FileUnusable("the header names a column twice")
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield Row(line, _refusal((), f"the row is no CSV: {error}; nothing up to line {reader.line_num} was read"))
-            continue
-        if cells:
-            yield Row(line, _read(header, cells))
-
-
-def _read(header: Sequence[str], cells: Sequence[str]) -> Capture | Refusal:
-    if len(cells) != len(header):
-        return _refusal((), f"the row has {len(cells)} columns, the header {len(header)}")
-    row = dict(zip(header, cells, strict=True))
-    everything = "".join(cells)
-    if len(everything) > _FIELD_CHARS_MAX or "\x00" in everything or _SURROGATE.search(everything):
-        refusal = _unreadable(row)
-        if refusal is not None:
-            return refusal
-    try:
-        return _capture(row)
-    except Refusal as refusal:
-        return refusal
-
-
-def _unreadable(row: Mapping[str, str]) -> Refusal | None:
-    for name, value in row.items():
-        if _SURROGATE.search(value):
-            return _refusal((name,), f"{name} is not UTF-8")
-        if "\x00" in value:
-            return _refusal((name,), f"{name} holds NUL")
-        if len(value) > _FIELD_CHARS_MAX:
-            return _refusal((name,), f"{name} is longer than {_FIELD_CHARS_MAX} characters")
-    return None
+def rows() -> CsvRows:
+    """A reader of such a file."""
+    return CsvRows(REQUIRED, _capture)
 
 
 def _capture(row: Mapping[str, str]) -> Capture:
@@ -137,6 +82,7 @@ def _capture(row: Mapping[str, str]) -> Capture:
         actor=Actor(kind=ActorKind.USER, id=on_behalf) if on_behalf else SYSTEM,
         message_id=row.get("msdynmkt_messageid") or None,
         idempotency_key=row_key(FORMAT, row),
+        key_application=IMPORT_APPLICATION,
         dynamics=dynamics or None,
         dynamics_id=record_id if _GUID.fullmatch(record_id) else None,
         allow_inactive=True,
@@ -146,9 +92,14 @@ def _capture(row: Mapping[str, str]) -> Capture:
 _spell = json.JSONEncoder(sort_keys=True).encode
 
 
+def spelled(row: Mapping[str, object]) -> bytes:
+    """The one spelling of all columns of a row."""
+    return _spell(row).encode()
+
+
 def row_key(place: str, row: Mapping[str, object]) -> str:
     """The idempotency key of a row: the same for the same columns, imported into the same place."""
-    return f"{place}:{hashlib.sha256(_spell(row).encode()).hexdigest()}"
+    return f"{place}:{hashlib.sha256(spelled(row)).hexdigest()}"
 
 
 def _guid(text: str) -> str:

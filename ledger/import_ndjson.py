@@ -6,15 +6,16 @@
 import json
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from domain.addresses import Channel
 from domain.consent import ActorKind, ConsentSource, ConsentValue
 from domain.refusals import Refusal, RefusalCode
 from domain.time import parse_instant
+from ledger.file_encoding import Decoder
 from ledger.given_evidence import Evidence
 from ledger.import_contact_point_consents import row_key
-from ledger.import_rows import Row
+from ledger.import_rows import IMPORT_APPLICATION, FileUnusable, Row
 from ledger.record import SYSTEM, Actor, Capture
 
 FORMAT = "ndjson"
@@ -37,18 +38,42 @@ _FIELDS = frozenset(
 Member = TypeVar("Member", bound=StrEnum)
 
 
-def rows(file: BinaryIO) -> Iterator[Row]:
-    """The rows of a file; blank lines are none."""
-    line = 0
-    while raw := file.readline(_LINE_BYTES_MAX + 1):
-        line += 1
-        start = line
-        if len(raw) > _LINE_BYTES_MAX:
-            while raw and not raw.endswith(b"\n"):
-                raw = file.readline(_LINE_BYTES_MAX)
-            yield Row(start, _refusal((), f"the line is longer than {_LINE_BYTES_MAX} bytes"))
+class NdjsonRows:
+    """Rows of one file; blank lines are none."""
+
+    def __init__(self) -> None:
+        self._line = 0
+        self._rest = b""
+        self._too_long = False
+
+    def feed(self, data: bytes) -> Iterator[Row]:
+        """See RowReader."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for raw in lines:
+            yield from self._row(raw)
+        if len(self._rest) > _LINE_BYTES_MAX:
+            self._too_long, self._rest = True, b""
+
+    def end(self) -> Iterator[Row]:
+        """See RowReader."""
+        if self._rest or self._too_long:
+            yield from self._row(self._rest)
+
+    def _row(self, raw: bytes) -> Iterator[Row]:
+        self._line += 1
+        if self._line == 1:
+            self._check_encoding(raw)
+        if self._too_long or len(raw) > _LINE_BYTES_MAX:
+            self._too_long = False
+            yield Row(self._line, _refusal((), f"the line is longer than {_LINE_BYTES_MAX} bytes"))
         elif raw.strip():
-            yield Row(start, _read(raw))
+            yield Row(self._line, _read(raw))
+
+    @staticmethod
+    def _check_encoding(raw: bytes) -> None:
+        encoding = Decoder(raw).name
+        if encoding == "UTF-16":
+            raise FileUnusable("the file is UTF-16: JSON lines are UTF-8")
 
 
 def _read(raw: bytes) -> Capture | Refusal:
@@ -71,6 +96,7 @@ def _capture(item: Mapping[str, object]) -> Capture:
     if unknown:
         raise _refusal((min(unknown)[:64],), "there is no such field in RecordConsentInput")
     effective_at, valid_until = _text(item, "effectiveAt"), _text(item, "validUntil")
+    own_key = _text(item, "idempotencyKey")
     return Capture(
         channel=_member(Channel, item, "channel") or Channel.EMAIL,
         address=_required(item, "address"),
@@ -87,7 +113,9 @@ def _capture(item: Mapping[str, object]) -> Capture:
         actor=_actor(item.get("actor")),
         evidence=_evidence(item.get("evidence")),
         message_id=_text(item, "messageId"),
-        idempotency_key=_text(item, "idempotencyKey") or row_key(FORMAT, item),
+        idempotency_key=own_key or row_key(FORMAT, item),
+        # A key of one's own is the sender's.
+        key_application=None if own_key else IMPORT_APPLICATION,
         allow_inactive=True,
     )
 

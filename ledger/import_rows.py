@@ -1,20 +1,50 @@
 """Rows of an import, whatever their format: what a reader gives, and what becomes of each."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
 from domain.refusals import Refusal
 from ledger.record import Capture
 
+# Rows are the same by whatever way a file comes in, and whoever brings it.
+IMPORT_APPLICATION = "import"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRow:
+    """A contact or lead: its address, normalised; for each column what it allows; and, if it is `refused`, why.
+
+    A refused row is kept where its address can be read: what it does not allow, no other row of that address does.
+    """
+
+    address: str = field(repr=False)
+    allows: tuple[bool, ...]
+    modified_on: datetime | None
+    digest: bytes
+    refused: Refusal | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: the line on which it starts, counted from 1, and the capture that it is, or why it is none."""
+    """One row: the line on which it starts, counted from 1, and what it says, or why it says nothing."""
 
     line: int
-    capture: Capture | Refusal
+    content: Capture | LoadedRow | Refusal
+
+
+class RowReader(Protocol):
+    """Makes rows of a file that comes piece by piece, in bounded memory."""
+
+    def feed(self, data: bytes) -> Iterator[Row]:
+        """The rows that are complete now. Raises FileUnusable."""
+        ...
+
+    def end(self) -> Iterator[Row]:
+        """The rows that are left, since nothing follows. Raises FileUnusable."""
+        ...
 
 
 class Outcome(StrEnum):
@@ -23,6 +53,17 @@ class Outcome(StrEnum):
     RECORDED = "recorded"
     UNCHANGED = "unchanged"
     REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class RowTold:
+    """What became of one row, and why; `path` names the columns or fields that it is about. Holds no address."""
+
+    line: int
+    outcome: Outcome
+    code: str = ""
+    path: tuple[str, ...] = ()
+    message: str = ""
 
 
 @dataclass(slots=True)
@@ -36,14 +77,16 @@ class Totals:
     events: int = 0
 
 
+def of_catalogue(items: int, changed: int, events: int) -> Totals:
+    """The totals of a catalogue file."""
+    return Totals(rows=items, recorded=changed, unchanged=items - changed, events=events)
+
+
 class FileUnusable(Exception):
     """The file as a whole cannot be imported; says why, and names columns."""
 
 
 class Report(Protocol):
-    """Is told of each row that was not recorded, in order."""
+    """Is told of each row that was not recorded."""
 
     def __call__(self, line: int, outcome: Outcome, code: str, message: str) -> None: ...
-
-
-Rows = Iterable[Row]

@@ -6,28 +6,26 @@ however often it comes, and "unchanged" is what the log itself says, not what a 
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import BinaryIO
 
-from domain.addresses import normalise
-from domain.consent import check_valid_until, effective_instant
+from domain.addresses import Channel
 from domain.refusals import Refusal
-from ledger import import_contact_point_consents, import_ndjson
 from ledger.assembly import Caller, Tenant
-from ledger.import_rows import Outcome, Report, Row, Totals
-from ledger.record import Capture, Recorded, record_consents
+from ledger.import_formats import Reading, Target, reading
+from ledger.import_outcomes import Done, Resumed, Work, outcomes, refused
+from ledger.import_rows import IMPORT_APPLICATION, LoadedRow, Outcome, Report, Row, RowTold, Totals
+from ledger.load_groups import LoadGroups
+from ledger.record import Capture, record_consents, rehearse_consents
+from ledger.seen_keys import SeenKeys
 
-IMPORTER = Caller("import", frozenset())
-READERS: Mapping[str, Callable[[BinaryIO], Iterator[Row]]] = {
-    import_contact_point_consents.FORMAT: import_contact_point_consents.rows,
-    import_ndjson.FORMAT: import_ndjson.rows,
-}
-_COLUMNS: Mapping[str, Mapping[str, str]] = {
-    import_contact_point_consents.FORMAT: import_contact_point_consents.COLUMN_OF_FIELD
-}
-_BATCH_ROWS = 512
+IMPORTER = Caller(IMPORT_APPLICATION, frozenset())
+NO_TARGET = Target()
+_BATCH_CAPTURES = 512
 _BATCHES_IN_FLIGHT = 2
+_PIECE_BYTES = 64 * 1024
 
 
 async def import_consents(
@@ -37,75 +35,171 @@ async def import_consents(
     format: str,
     report: Report,
     progress: Callable[[Totals], None],
+    target: Target = NO_TARGET,
     dry_run: bool = False,
 ) -> Totals:
-    """Import a file of consents; `report` is told of each row that was not recorded, in the order of the file.
+    """Import a file of consents; `report` is told of each row that was not recorded.
 
-    `dry_run` records nothing and says "recorded" of each row that would be accepted, known or not.
-    Raises FileUnusable, and StoreUnavailable: then what is recorded is recorded, and the same import goes on from there.
+    Raises FileUnusable, Refusal for the target, and StoreUnavailable: then what is recorded is recorded, and the same
+    import goes on from there.
     """
-    totals = Totals()
-    await tenant.latest_catalogue()
-    rows = READERS[format](file)
-    columns = _COLUMNS.get(format, {})
-    in_flight: deque[asyncio.Task[list[tuple[Row, Recorded | Refusal | None]]]] = deque()
-    try:
-        while True:
-            # Reading and parsing a batch takes the time in which the one before it is written.
-            batch = list(islice(rows, _BATCH_ROWS))
-            if batch:
-                in_flight.append(asyncio.create_task(_import_batch(tenant, batch, dry_run=dry_run)))
-                await asyncio.sleep(0)
-            while in_flight and (not batch or len(in_flight) >= _BATCHES_IN_FLIGHT):
-                _count(await in_flight.popleft(), totals, columns, report)
-                progress(totals)
-            if not batch:
-                return totals
-    finally:
-        for task in in_flight:
+
+    def told(row: RowTold) -> None:
+        path = ".".join(row.path)
+        report(row.line, row.outcome, row.code, f"{path}: {row.message}" if path else row.message)
+
+    return await run_import(
+        tenant,
+        IMPORTER,
+        _pieces(file),
+        reading(await tenant.latest_catalogue(), format, target, tenant.ledger.clock),
+        told=told,
+        progress=progress,
+        dry_run=dry_run,
+    )
+
+
+async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
+    while piece := file.read(_PIECE_BYTES):
+        yield piece
+
+
+async def run_import(
+    tenant: Tenant,
+    caller: Caller,
+    pieces: AsyncIterable[bytes],
+    asked: Reading,
+    *,
+    told: Callable[[RowTold], None],
+    progress: Callable[[Totals], None],
+    dry_run: bool = False,
+    recorded_since: int | None = None,
+) -> Totals:
+    """Import what comes in pieces; `told` of each row that was not recorded, in the order of the file, but by address of a load.
+
+    `dry_run` writes nothing, and tells what would become of each row now. What an earlier run recorded from the position
+    `recorded_since` on counts as recorded by this one: so an import that was cut off and resumed is told as one.
+    """
+    with ExitStack() as files:
+        resumed: Resumed | None = None
+        if recorded_since is not None:
+            resumed = Resumed(recorded_since, files.enter_context(SeenKeys()).is_new)
+        rehearsed = files.enter_context(SeenKeys()) if dry_run else None
+        groups = None if asked.load is None else files.enter_context(LoadGroups(len(asked.load.columns)))
+        run = _Run(tenant, caller, asked.columns, told, progress, rehearsed, resumed)
+        try:
+            async for piece in pieces:
+                await run.rows(asked.reader.feed(piece), groups)
+            await run.rows(asked.reader.end(), groups)
+            if groups is not None and asked.load is not None:
+                async for group in groups.groups():
+                    await run.take(Work(group.lines, tuple(asked.load.captures(group)), group.keys))
+            await run.finish()
+        finally:
+            await run.settled()
+        return run.totals
+
+
+class _Run:
+    """One run: what waits to be written, what is being written, and the totals so far."""
+
+    def __init__(
+        self,
+        tenant: Tenant,
+        caller: Caller,
+        columns: Mapping[str, str],
+        told: Callable[[RowTold], None],
+        progress: Callable[[Totals], None],
+        rehearsed: SeenKeys | None,
+        resumed: Resumed | None,
+    ) -> None:
+        self.totals = Totals()
+        self._tenant = tenant
+        self._caller = caller
+        self._columns = columns
+        self._told = told
+        self._progress = progress
+        self._rehearsed = rehearsed
+        self._resumed = resumed
+        self._batch: list[Work | RowTold] = []
+        self._captures = 0
+        # What is rehearsed next must know what was rehearsed before.
+        self._in_flight_max = _BATCHES_IN_FLIGHT if rehearsed is None else 1
+        self._in_flight: deque[asyncio.Task[list[tuple[Work | RowTold, list[Done]]]]] = deque()
+
+    async def rows(self, rows: Iterator[Row], groups: LoadGroups | None) -> None:
+        """Take rows as they are read."""
+        loaded: list[tuple[bytes, int, LoadedRow]] = []
+        for row in rows:
+            content = row.content
+            match content:
+                case Refusal():
+                    await self.take(refused(row.line, content))
+                case LoadedRow():
+                    loaded.append((self._tenant.blind_index(Channel.EMAIL, content.address), row.line, content))
+                    if content.refused is not None:
+                        await self.take(refused(row.line, content.refused))
+                case Capture():
+                    await self.take(Work((row.line,), (content,)))
+        if groups is not None:
+            await groups.add(loaded)
+
+    async def take(self, work: Work | RowTold) -> None:
+        """Take one piece of work; a batch is written while the next is read."""
+        self._batch.append(work)
+        self._captures += len(work.captures) if isinstance(work, Work) else 0
+        if max(self._captures, len(self._batch)) >= _BATCH_CAPTURES:
+            await self._send()
+
+    async def finish(self) -> None:
+        """Write and count what is left."""
+        await self._send()
+        while self._in_flight:
+            await self._count_next()
+
+    async def settled(self) -> None:
+        """Wait for what is being written: it is, whatever happened to the rest."""
+        for task in self._in_flight:
             await asyncio.wait([task])
 
+    async def _send(self) -> None:
+        while len(self._in_flight) >= self._in_flight_max:
+            await self._count_next()
+        batch, self._batch, self._captures = self._batch, [], 0
+        self._in_flight.append(asyncio.create_task(self._write(batch)))
+        await asyncio.sleep(0)
 
-async def _import_batch(
-    tenant: Tenant, batch: list[Row], *, dry_run: bool
-) -> list[tuple[Row, Recorded | Refusal | None]]:
-    captures = [row.capture for row in batch if isinstance(row.capture, Capture)]
-    if dry_run:
-        outcomes = iter([_would_refuse(tenant, capture) for capture in captures])
-    else:
-        outcomes = iter(await record_consents(tenant, IMPORTER, captures))
-    return [(row, row.capture if isinstance(row.capture, Refusal) else next(outcomes)) for row in batch]
+    async def _write(self, batch: list[Work | RowTold]) -> list[tuple[Work | RowTold, list[Done]]]:
+        captures = [capture for work in batch if isinstance(work, Work) for capture in work.captures]
+        done: list[Done] = []
+        for start in range(0, len(captures), _BATCH_CAPTURES):
+            part = captures[start : start + _BATCH_CAPTURES]
+            if self._rehearsed is None:
+                done += await record_consents(self._tenant, self._caller, part)
+            else:
+                done += await rehearse_consents(self._tenant, self._caller, part, self._rehearsed)
+        results = iter(done)
+        return [(work, [next(results) for _ in work.captures] if isinstance(work, Work) else []) for work in batch]
 
+    async def _count_next(self) -> None:
+        for work, done in await self._in_flight.popleft():
+            if isinstance(work, RowTold):
+                self._count(work)
+                continue
+            told, events = outcomes(work, done, self._resumed)
+            self.totals.events += events
+            for row in told:
+                self._count(row)
+        self._progress(self.totals)
 
-def _would_refuse(tenant: Tenant, capture: Capture) -> Refusal | None:
-    try:
-        normalise(capture.channel, capture.address)
-        tenant.catalogue.capture_subject(
-            capture.purpose, capture.topic, value=capture.value, allow_inactive=capture.allow_inactive
-        )
-        effective = effective_instant(capture.effective_at, tenant.ledger.clock())
-        check_valid_until(capture.value, effective, capture.valid_until)
-    except Refusal as refusal:
-        return refusal
-    return None
-
-
-def _count(
-    outcomes: list[tuple[Row, Recorded | Refusal | None]],
-    totals: Totals,
-    columns: Mapping[str, str],
-    report: Report,
-) -> None:
-    for row, outcome in outcomes:
-        totals.rows += 1
-        if isinstance(outcome, Refusal):
-            totals.refused += 1
-            path = ".".join(columns.get(name, name) for name in outcome.path)
-            message = f"{path}: {outcome.message}" if path else outcome.message
-            report(row.line, Outcome.REFUSED, outcome.code, message)
-        elif outcome is not None and outcome.repeated:
-            totals.unchanged += 1
-            report(row.line, Outcome.UNCHANGED, "", "imported before, all columns the same")
-        else:
-            totals.recorded += 1
-            totals.events += 0 if outcome is None else len(outcome.events)
+    def _count(self, row: RowTold) -> None:
+        self.totals.rows += 1
+        match row.outcome:
+            case Outcome.RECORDED:
+                self.totals.recorded += 1
+                return
+            case Outcome.UNCHANGED:
+                self.totals.unchanged += 1
+            case Outcome.REFUSED:
+                self.totals.refused += 1
+        self._told(replace(row, path=tuple(self._columns.get(name, name) for name in row.path)))

@@ -17,10 +17,11 @@ from domain.consent import ActorKind, ConsentSource, ConsentValue, check_valid_u
 from domain.events import CURRENT_VERSIONS, ConsentCaptured, EventType
 from domain.refusals import LimitExceeded, Refusal, RefusalCode
 from domain.text import clean_text
-from eventstore.append import Appended, Command, Draft, IndexColumns, Subject, SubjectErasing
+from eventstore.append import Appended, Command, Draft, IndexColumns, Rehearsal, SeenRecords, Subject, SubjectErasing
 from eventstore.idempotency import IdempotencyConflict, IdempotencyKey
 from eventstore.read import StoredEntry
 from ledger.assembly import Caller, Tenant
+from ledger.existing_consent import ExistingConsent
 from ledger.given_evidence import Evidence, given_evidence, under
 from ledger.idempotency import append, refusal_of, stored_key
 from ledger.opt_ins import opt_in_valid_until
@@ -66,19 +67,36 @@ class Capture:
     dynamics: Mapping[str, Any] | None = None
     dynamics_id: str | None = field(default=None, repr=False)
     allow_inactive: bool = False
+    # The idempotency key stands for this application, whoever records: a file's rows are the same by any way in.
+    key_application: str | None = None
+    # Keys that each stand for a row that the capture is made of; with them, what stands against it is left as it is.
+    row_keys: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """The events that a command led to; `repeated` where its idempotency key had recorded them before."""
+    """The events that a command led to; `repeated` where its idempotency key had recorded them before.
+
+    `existing` is, of a capture with row keys, what it met: rows recorded before, an opt-out that stays.
+    """
 
     events: tuple[StoredEntry, ...]
     repeated: bool
+    existing: ExistingConsent | None = None
 
     @property
     def position(self) -> int | None:
         """The position of the last of them."""
         return self.events[-1].position if self.events else None
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """What a capture would lead to: so many events, or none, since they are there (`repeated`) or for what is `existing`."""
+
+    events: int
+    repeated: bool
+    existing: ExistingConsent | None = None
 
 
 async def record_consent(tenant: Tenant, caller: Caller, capture: Capture) -> Recorded:
@@ -170,6 +188,42 @@ async def opt_out_of_all(
     return _recorded(await append(tenant, command))
 
 
+async def rehearse_consents(
+    tenant: Tenant, caller: Caller, captures: Sequence[Capture], seen: SeenRecords
+) -> list[Rehearsed | Refusal]:
+    """What recording them would lead to, by the same rules; nothing is written. See `eventstore.append.Log.rehearse`.
+
+    Raises StoreUnavailable.
+    """
+    answers: list[Command | Refusal] = []
+    for capture in captures:
+        try:
+            answers.append(_capture_command(tenant, caller, capture))
+        except Refusal as refusal:
+            answers.append(refusal)
+    commands = [answer for answer in answers if isinstance(answer, Command)]
+    outcomes = iter(await tenant.log.rehearse(commands, seen))
+    return [answer if isinstance(answer, Refusal) else _rehearsed(answer, next(outcomes)) for answer in answers]
+
+
+def _rehearsed(command: Command, outcome: Rehearsal | Exception) -> Rehearsed | Refusal:
+    match outcome:
+        case Rehearsal():
+            return Rehearsed(outcome.events, outcome.repeated, _existing(command))
+        case Refusal():
+            return outcome
+        case SubjectErasing():
+            return Refusal(RefusalCode.ERASED, "the address is being erased; what comes of it shows after that", ())
+        case IdempotencyConflict() | EntryTooLarge():
+            return refusal_of(outcome)
+        case _:
+            raise outcome
+
+
+def _existing(command: Command) -> ExistingConsent | None:
+    return command.circumstances if isinstance(command.circumstances, ExistingConsent) else None
+
+
 def _recorded(appended: Appended) -> Recorded:
     return Recorded(appended.entries, appended.repeated)
 
@@ -178,10 +232,11 @@ async def _recorded_or_refused(
     tenant: Tenant, command: Command, answer: asyncio.Future[Appended]
 ) -> Recorded | Refusal:
     try:
-        return _recorded(answer.result())
+        return Recorded(answer.result().entries, answer.result().repeated, _existing(command))
     except SubjectErasing:
         # An erasure was left half done there; that is completed first, and what is recorded begins a new contact point.
-        return _recorded(await append(tenant, command))
+        appended = await append(tenant, command)
+        return Recorded(appended.entries, appended.repeated, _existing(command))
     except Refusal as refusal:
         return refusal
     except (IdempotencyConflict, EntryTooLarge) as error:
@@ -212,10 +267,14 @@ def _capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Comman
     }
     evidence_bytes, notice = given_evidence(capture.evidence, personal, capture.address, subject.address)
 
+    existing = _existing_consent(tenant, caller, capture, subject)
+
     def decide(recorded_at: datetime) -> list[Draft]:
         purpose, topic = tenant.catalogue.capture_subject(
             capture.purpose, capture.topic, value=capture.value, allow_inactive=capture.allow_inactive
         )
+        if existing is not None and (existing.all_known or existing.keeps(purpose, topic, capture.value)):
+            return []
         effective = effective_instant(capture.effective_at, recorded_at)
         check_valid_until(capture.value, effective, capture.valid_until)
         valid_until = capture.valid_until
@@ -248,7 +307,24 @@ def _capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Comman
         return [capture_draft(captured, capture.actor.kind, evidence_bytes, notice)]
 
     return Command(
-        decide=decide, application=caller.application, subject=subject, idempotency=_key(tenant, caller, capture)
+        decide=decide,
+        application=caller.application,
+        subject=subject,
+        idempotency=_key(tenant, caller, capture),
+        circumstances=existing,
+    )
+
+
+def _existing_consent(tenant: Tenant, caller: Caller, capture: Capture, subject: Subject) -> ExistingConsent | None:
+    if not capture.row_keys:
+        return None
+    application = capture.key_application or caller.application
+    keys = [stored_key(tenant, application, key, "importRow", {}) for key in capture.row_keys]
+    return ExistingConsent(
+        parts=tuple(key for key in keys if key is not None),
+        blind_index=subject.blind_index,
+        purpose=capture.purpose,
+        topic=capture.topic,
     )
 
 
@@ -287,7 +363,8 @@ def _key(tenant: Tenant, caller: Caller, capture: Capture) -> IdempotencyKey | N
             evidence.attributes,
         ],
     }
-    return stored_key(tenant, caller.application, capture.idempotency_key, "recordConsent", fields)
+    application = capture.key_application or caller.application
+    return stored_key(tenant, application, capture.idempotency_key, "recordConsent", fields)
 
 
 def capture_draft(

@@ -14,10 +14,13 @@ from schema.schema import build_schema
 from web.authentication import caller_of
 from web.body_limit import BodyLimit
 from web.consent_provider import consent_provider
+from web.exporting import export_routes
 from web.graphiql_page import graphiql_file, graphiql_page
 from web.graphql_endpoint import GraphQLEndpoint
 from web.graphql_limits import Limits
 from web.health import healthz, readyz
+from web.importing import IMPORT_BYTES_MAX, import_routes
+from web.importing import PATH as IMPORT_PATH
 from web.inbound import inbound_routes
 from web.log_events import log_events
 from web.log_tiles import log_checkpoint, log_tile
@@ -32,7 +35,7 @@ from web.structured_log import log_request
 _LIMITS = Limits(known_lists={"ConsentDecision.reasons": 2, "ContactabilityRow.reasons": 2})
 
 
-def create_app(ledger: Ledger) -> Starlette:
+def create_app(ledger: Ledger, *, import_bytes_max: int = IMPORT_BYTES_MAX) -> Starlette:
     """The application on an open ledger."""
     metrics = Metrics()
     graphql = GraphQLEndpoint(executable_schema(), context=_context(ledger), limits=_LIMITS, page=graphiql_page)
@@ -46,6 +49,8 @@ def create_app(ledger: Ledger) -> Starlette:
             Route("/consent-provider", consent_provider, methods=["POST"]),
             Route("/mcp", McpEndpoint(ledger)),
             *inbound_routes(),
+            *import_routes(import_bytes_max),
+            *export_routes(),
             *page_routes(),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
@@ -54,7 +59,7 @@ def create_app(ledger: Ledger) -> Starlette:
         middleware=[
             Middleware(RequestObserver, observers=(log_request, metrics.count)),
             Middleware(SecurityHeaders),
-            Middleware(BodyLimit),
+            Middleware(BodyLimit, streamed=(IMPORT_PATH,)),
         ],
     )
     app.state.ledger = ledger

@@ -1,4 +1,4 @@
-"""Middleware: no request body is read beyond the limit, whatever its Content-Length says."""
+"""Middleware: no request body is read beyond the limit, whatever its Content-Length says, unless its route streams it."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,13 +20,15 @@ class _TooLarge(Exception):
 class BodyLimit:
     """Answers 413 with LIMIT_EXCEEDED, and closes the connection rather than read on."""
 
-    def __init__(self, app: ASGIApp, *, bytes_max: int = BODY_BYTES_MAX) -> None:
+    def __init__(self, app: ASGIApp, *, bytes_max: int = BODY_BYTES_MAX, streamed: tuple[str, ...] = ()) -> None:
+        """`streamed`: how paths begin whose bodies are never held whole; each has a limit of its own."""
         self._app = app
+        self._streamed = streamed
         self._bytes_max = bytes_max
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, its body counted."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or (self._streamed and scope["path"].startswith(self._streamed)):
             await self._app(scope, receive, send)
             return
         read = 0

@@ -28,7 +28,7 @@ async def serve(settings: Settings, listener: socket.socket, *, started: Callabl
         ledger.link_valid_days = settings.link_valid_days
         ledger.webhook_networks = settings.webhook_networks
         config = uvicorn.Config(
-            create_app(ledger),
+            create_app(ledger, import_bytes_max=settings.import_mib_max * 1024 * 1024),
             lifespan="off",
             log_config=None,
             access_log=False,

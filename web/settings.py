@@ -98,6 +98,7 @@ SETTINGS = (
         "",
         _networks,
     ),
+    Setting("import_mib_max", "how long a file may be that comes in by POST /import", "4096", _between(1, 1_048_576)),
     Setting("log_level", f"how much is logged: {', '.join(LEVELS)}", "info", _level),
 )
 
@@ -118,6 +119,7 @@ class Settings:
     link_valid_days: int | None
     checkpoint_targets: Targets | None
     webhook_networks: tuple[Network, ...]
+    import_mib_max: int
     log_level: str
 
     @property

@@ -37,6 +37,13 @@ class Server:
         assert line.startswith("Consentry listening on "), line
         self.url = line.split()[-1]
 
+    def resident_mib_at_most(self) -> float:
+        """The most memory that the process has held so far."""
+        assert self._process is not None
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        [line] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+        return int(line.split()[1]) / 1024
+
     async def kill(self) -> None:
         assert self._process is not None
         self._process.kill()

@@ -147,7 +147,7 @@ async def test_a_dry_run_records_nothing(prepared: Tenant) -> None:
     totals, reported = await run(
         prepared, f"{HEADER}\n{GOOD}\na,b\n{with_cell('msdynmkt_purposeid', NEWS)}\n", dry_run=True
     )
-    assert (totals.recorded, totals.refused, totals.events) == (1, 2, 0)
+    assert (totals.recorded, totals.refused, totals.events) == (1, 2, 1)
     assert [line for line, *_ in reported] == [3, 4]
     assert await history.find_contact_point(prepared, Channel.EMAIL, "ada@example.org") is None
 

@@ -1,0 +1,208 @@
+"""CSV files as they come, whatever they hold: rows from pieces of a file, one reader for every CSV format.
+
+Encoding and delimiter (comma, semicolon, tab) are told from the beginning; columns are found by their names, in any order
+and case. A row that is wrong is refused alone, whatever is wrong with it.
+"""
+
+import csv
+import re
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from domain.refusals import Refusal, RefusalCode
+from ledger.file_encoding import HEAD_BYTES, Decoder
+from ledger.import_rows import FileUnusable, LoadedRow, Row
+from ledger.record import Capture
+
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
+_FIELD_CHARS_MAX = 10_000
+_RECORD_CHARS_MAX = 1_000_000
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# Where a line ends; a last CR may be half of a CRLF. Ends alone: a pattern for whole lines would try each place of an
+# unfinished one anew, which takes the square of its length.
+_LINE_END = re.compile(r"\r\n|\n|\r(?!\Z)")
+_SEPARATOR_LINE = re.compile(r"sep=(.)\s*")
+
+csv.field_size_limit(_RECORD_CHARS_MAX)
+
+ReadRow = Callable[[Mapping[str, str]], Capture | LoadedRow]
+
+
+class _MoreNeeded(Exception):
+    """The lines at hand are used up, and the file goes on."""
+
+
+class _Lines:
+    """Lines for the csv module; `taken` are those of the present record."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[str] = deque()
+        self.taken: list[str] = []
+        self.ended = False
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        if not self.waiting:
+            raise StopIteration if self.ended else _MoreNeeded
+        line = self.waiting.popleft()
+        self.taken.append(line)
+        return line
+
+
+class CsvRows:
+    """Rows of one file. `read` makes what a row says of its cells, by column; it raises Refusal."""
+
+    def __init__(self, required: Sequence[str], read: ReadRow) -> None:
+        self._required = required
+        self._read = read
+        self._head = b""
+        self._decoder: Decoder | None = None
+        self._rest = ""
+        self._skipping = False
+        self._lines = _Lines()
+        self._line = 0
+        self._header: list[str] = []
+        self._records = csv.reader(self._lines)
+
+    def feed(self, data: bytes) -> Iterator[Row]:
+        """See RowReader."""
+        if self._decoder is None:
+            self._head += data
+            if len(self._head) < HEAD_BYTES:
+                return
+            data = self._begin()
+        yield from self._rows(self._decoded(data))
+
+    def end(self) -> Iterator[Row]:
+        """See RowReader."""
+        text = ""
+        if self._decoder is None:
+            self._lines.ended = True
+            text = self._decoded(self._begin())
+        text += "" if self._decoder is None else self._decoder.end()
+        self._lines.ended = True
+        yield from self._rows(text)
+
+    def _begin(self) -> bytes:
+        """Tell the encoding; what was read so far is to be decoded."""
+        if not self._head.strip():
+            raise FileUnusable("the file is empty")
+        self._decoder = Decoder(self._head)
+        head, self._head = self._head, b""
+        return head
+
+    def _decoded(self, data: bytes) -> str:
+        return "" if self._decoder is None else self._decoder.decode(data)
+
+    def _rows(self, text: str) -> Iterator[Row]:
+        self._take(text)
+        if not self._header:
+            self._read_header()
+        lines = self._lines
+        while True:
+            lines.taken.clear()
+            try:
+                cells = next(self._records)
+            except _MoreNeeded:
+                # The record goes on in what comes; it is read again from its beginning then.
+                lines.waiting.extendleft(reversed(lines.taken))
+                return
+            except StopIteration:
+                return
+            except csv.Error as error:
+                line = self._line + 1
+                self._line += len(lines.taken)
+                message = f"the row is no CSV: {error}; nothing up to line {self._line} was read"
+                yield Row(line, _refusal((), message))
+                continue
+            line = self._line + 1
+            self._line += len(lines.taken)
+            if cells:
+                yield Row(line, self._content(cells))
+
+    def _take(self, text: str) -> None:
+        """Cut text into lines. A line beyond all measure is cut short, and so refused; the rest of it is no row of its own."""
+        text = self._rest + text
+        end = 0
+        for found in _LINE_END.finditer(text):
+            start, end = end, found.end()
+            if self._skipping:
+                self._skipping = False
+            else:
+                self._lines.waiting.append(text[start:end])
+        self._rest = text[end:]
+        if self._lines.ended:
+            if self._rest and not self._skipping:
+                self._lines.waiting.append(self._rest)
+            self._rest = ""
+        elif len(self._rest) > _RECORD_CHARS_MAX:
+            if not self._skipping:
+                self._lines.waiting.append(self._rest + "\n")
+            self._skipping = True
+            self._rest = ""
+
+    def _read_header(self) -> None:
+        lines = self._lines.waiting
+        if not lines:
+            raise FileUnusable(f"the first line is no CSV header: it does not end within {HEAD_BYTES} bytes")
+        first = lines.popleft()
+        self._line += 1
+        separator = _SEPARATOR_LINE.fullmatch(first)
+        if separator is not None and lines:
+            # As Excel writes it, for itself.
+            first = lines.popleft()
+            self._line += 1
+        delimiters = [separator[1]] if separator is not None else list(DELIMITERS)
+        headers = {delimiter: _header(first, delimiter) for delimiter in delimiters}
+        delimiter = max(headers, key=lambda one: (len(set(self._required) & set(headers[one])), len(headers[one])))
+        header = headers[delimiter]
+        missing = [name for name in self._required if name not in header]
+        if missing:
+            raise FileUnusable(
+                f"the header lacks the columns {', '.join(missing)}; columns are separated by comma, semicolon or tab"
+            )
+        twice = [name for number, name in enumerate(header) if name in header[:number]]
+        if twice:
+            raise FileUnusable(f"the header names a column twice: {twice[0][:100] or '(one without a name)'}")
+        self._header = header
+        self._records = csv.reader(self._lines, delimiter=delimiter, strict=True)
+
+    def _content(self, cells: Sequence[str]) -> Capture | LoadedRow | Refusal:
+        header = self._header
+        if len(cells) != len(header):
+            return _refusal((), f"the row has {len(cells)} columns, the header {len(header)}")
+        row = dict(zip(header, cells, strict=True))
+        everything = "".join(cells)
+        if len(everything) > _FIELD_CHARS_MAX or "\x00" in everything or _SURROGATE.search(everything):
+            refusal = self._unreadable(row)
+            if refusal is not None:
+                return refusal
+        try:
+            return self._read(row)
+        except Refusal as refusal:
+            return refusal
+
+    def _unreadable(self, row: Mapping[str, str]) -> Refusal | None:
+        encoding = "" if self._decoder is None else self._decoder.name
+        for name, value in row.items():
+            if _SURROGATE.search(value):
+                return _refusal((name,), f"{name} is not {encoding}")
+            if "\x00" in value:
+                return _refusal((name,), f"{name} holds NUL")
+            if len(value) > _FIELD_CHARS_MAX:
+                return _refusal((name,), f"{name} is longer than {_FIELD_CHARS_MAX} characters")
+        return None
+
+
+def _header(line: str, delimiter: str) -> list[str]:
+    try:
+        cells = next(csv.reader([line], delimiter=delimiter, strict=True))
+    except (csv.Error, StopIteration):
+        return []
+    return [name.strip().casefold() for name in cells]
+
+
+def _refusal(path: tuple[str, ...], message: str) -> Refusal:
+    return Refusal(RefusalCode.INVALID, message, path)

@@ -1,0 +1,124 @@
+"""Load consent from contacts and leads ("Bringing consent in" in SEMANTICS.md): flags of people become consent of addresses.
+
+An address is opted in to a purpose only if every row with that address allows it; it counts from the latest `modifiedon`
+among them. An OPTED_OUT that is there is never turned.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+from domain.addresses import Channel, normalise
+from domain.catalogue import Catalogue, Purpose, PurposeType
+from domain.consent import ConsentSource, ConsentValue, effective_instant
+from domain.refusals import Refusal, RefusalCode
+from domain.time import parse_instant
+from ledger.csv_rows import CsvRows
+from ledger.import_contact_point_consents import spelled
+from ledger.import_rows import IMPORT_APPLICATION, LoadedRow
+from ledger.load_groups import AddressGroup
+from ledger.record import Capture
+
+CONTACTS, LEADS = "contacts", "leads"
+ADDRESS, MODIFIED = "emailaddress1", "modifiedon"
+# The columns that a purpose looks at, by its type; each says whether something is NOT allowed.
+_LOOKED_AT: Mapping[PurposeType, tuple[str, ...]] = {
+    PurposeType.COMMERCIAL: ("donotemail", "donotbulkemail"),
+    PurposeType.TRANSACTIONAL: ("donotemail",),
+    PurposeType.TRACKING: ("msgdpr_donottrack",),
+}
+_TYPES: Mapping[str, tuple[PurposeType, ...]] = {
+    CONTACTS: (PurposeType.COMMERCIAL, PurposeType.TRANSACTIONAL, PurposeType.TRACKING),
+    LEADS: (PurposeType.COMMERCIAL, PurposeType.TRANSACTIONAL),
+}
+# Whether a spelling of a column's value allows.
+_ALLOWS: Mapping[str, bool] = {
+    "allow": True,
+    "0": True,
+    "false": True,
+    "no": True,
+    "do not allow": False,
+    "1": False,
+    "true": False,
+    "yes": False,
+}
+
+
+class Load:
+    """One load: the purposes of a profile that it sets, and what it makes of rows."""
+
+    def __init__(
+        self, catalogue: Catalogue, *, format: str, profile: str, purpose: str | None, clock: Callable[[], datetime]
+    ) -> None:
+        """Raises Refusal for the profile and the purpose."""
+        self.purposes = _purposes(catalogue, format, profile, purpose)
+        self.columns = tuple(dict.fromkeys(name for one in self.purposes for name in _LOOKED_AT[one.type]))
+        self._format = format
+        self._clock = clock
+
+    def reader(self) -> CsvRows:
+        """A reader of such a file; only the columns that the purposes look at need be there."""
+        return CsvRows((ADDRESS, *self.columns, MODIFIED), self._read)
+
+    def captures(self, group: AddressGroup) -> list[Capture]:
+        """One capture for each purpose, from the rows of one address."""
+        allows = dict(zip(self.columns, group.allows, strict=True))
+        return [
+            Capture(
+                channel=Channel.EMAIL,
+                address=group.address,
+                purpose=one.key,
+                value=ConsentValue.OPTED_IN
+                if all(allows[name] for name in _LOOKED_AT[one.type])
+                else ConsentValue.OPTED_OUT,
+                effective_at=group.modified_on,
+                source=ConsentSource.LOAD_CONSENT,
+                key_application=IMPORT_APPLICATION,
+                row_keys=tuple(f"{self._format}:{one.key}:{digest.hex()}" for digest in group.digests),
+            )
+            for one in self.purposes
+        ]
+
+    def _read(self, row: Mapping[str, str]) -> LoadedRow:
+        if not row[ADDRESS].strip():
+            raise Refusal(RefusalCode.INVALID_ADDRESS, "the row has no address", (ADDRESS,))
+        try:
+            address = normalise(Channel.EMAIL, row[ADDRESS])
+        except Refusal as refusal:
+            raise Refusal(refusal.code, refusal.message, (ADDRESS,)) from refusal
+        refused: Refusal | None = None
+        allows: list[bool] = []
+        for name in self.columns:
+            allowed = _ALLOWS.get(row[name].strip().casefold())
+            if allowed is None:
+                refused = Refusal(
+                    RefusalCode.INVALID,
+                    "it must say Allow or Do Not Allow, 0 or 1, false or true, No or Yes; "
+                    "what it says counts as not allowed for this address",
+                    (name,),
+                )
+            allows.append(bool(allowed))
+        modified_on: datetime | None = None
+        try:
+            modified_on = effective_instant(parse_instant(row[MODIFIED].strip(), field=MODIFIED), self._clock())
+        except Refusal as refusal:
+            refused = Refusal(refusal.code, refusal.message, (MODIFIED,))
+        digest = hashlib.sha256(spelled(row)).digest()
+        return LoadedRow(address, tuple(allows), modified_on, digest, refused)
+
+
+def _purposes(catalogue: Catalogue, format: str, profile_ref: str, purpose_ref: str | None) -> Sequence[Purpose]:
+    """The purposes that a load sets: all active ones of the profile that it has columns for, or the one that is named."""
+    profile = catalogue.profile(profile_ref)
+    if not profile.active:
+        raise Refusal(RefusalCode.INACTIVE, f"profile {profile.key} is inactive", ("profile",))
+    if purpose_ref is not None:
+        purpose = catalogue.message(profile.key, purpose_ref, None).purpose
+        if purpose.type not in _TYPES[format]:
+            raise Refusal(RefusalCode.INVALID, f"{format} have no column for {purpose.type}", ("purpose",))
+        return [purpose]
+    purposes = [catalogue.purposes[key] for key in profile.purposes]
+    found = [one for one in purposes if one.active and one.type in _TYPES[format]]
+    if not found:
+        raise Refusal(RefusalCode.INACTIVE, f"profile {profile.key} has no active purpose", ("profile",))
+    return found

@@ -1,0 +1,191 @@
+"""What goes out comes in again: into an empty tenant, to the same answers."""
+
+import csv
+import io
+import itertools
+import json
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from domain.addresses import Channel
+from domain.bounces import Bounce
+from domain.catalogue import DoubleOptInMode, EnforcementModel, PurposeType
+from domain.consent import ConsentValue
+from domain.preference_center import PreferenceCenterPatch
+from ledger import exporting
+from ledger.assembly import Caller, Tenant
+from ledger.bounces import record_bounce
+from ledger.catalogue import (
+    create_profile,
+    create_purpose,
+    create_topic,
+    import_catalogue,
+    update_profile,
+    update_purpose,
+    update_topic,
+)
+from ledger.check import Question, check
+from ledger.importing import import_consents
+from ledger.record import Capture, record_consent
+from ledger.tenants import create_tenant
+
+_numbers = itertools.count(1)
+
+
+async def export(tenant: Tenant) -> tuple[str, exporting.Left]:
+    out, left = io.StringIO(newline=""), exporting.Left()
+    writer = csv.writer(out)
+    writer.writerow(exporting.COLUMNS)
+    async for row in exporting.contact_point_consents(tenant, left):
+        writer.writerow(row)
+    return out.getvalue(), left
+
+
+async def empty_with_catalogue_of(tenant: Tenant, caller: Caller) -> Tenant:
+    other = await create_tenant(tenant.ledger, f"copy-{next(_numbers)}", "Copy")
+    await import_catalogue(other, caller, json.loads(json.dumps(await exporting.catalogue(tenant))))
+    return other
+
+
+async def bring_in(tenant: Tenant, content: str) -> None:
+    refused: list[str] = []
+    totals = await import_consents(
+        tenant,
+        io.BytesIO(content.encode()),
+        format="contact-point-consents",
+        report=lambda line, outcome, code, message: refused.append(message),
+        progress=lambda _: None,
+    )
+    assert (refused, totals.recorded) == ([], totals.rows)
+
+
+async def grid(tenant: Tenant, addresses: dict[Channel, list[str]], as_of: datetime | None = None) -> list[object]:
+    """Every decision: each address, for each purpose and topic, with its reasons and the value found."""
+    answers: list[object] = []
+    for channel, asked in addresses.items():
+        for purpose, topic in (
+            ("commercial", None), ("commercial", "newsletter"), ("commercial", "daily-deals"), ("transactional", None),
+        ):  # fmt: skip
+            for start in range(0, len(asked), 5_000):
+                part = asked[start : start + 5_000]
+                question = Question(channel=channel, addresses=part, purpose=purpose, topic=topic, as_of=as_of)
+                answers += [
+                    (
+                        answer.address, purpose, topic, answer.decision.allowed, answer.tracking.allowed,
+                        [(reason.code, reason.value) for reason in answer.decision.reasons],
+                    )
+                    for answer in await check(tenant, question)
+                ]  # fmt: skip
+    return answers
+
+
+async def test_the_messy_export_goes_out_and_comes_in_to_the_same_grid_of_checks(
+    tenant: Tenant, caller: Caller, shared: Callable[[str], Path]
+) -> None:
+    await import_catalogue(tenant, caller, json.loads(shared("data/catalogue.json").read_bytes()))
+    raw = shared("data/contact_point_consents.csv").read_bytes()
+    await import_consents(
+        tenant,
+        io.BytesIO(raw),
+        format="contact-point-consents",
+        report=lambda line, outcome, code, message: None,
+        progress=lambda _: None,
+    )
+    content, left = await export(tenant)
+    assert vars(left) == {"without_code": 0, "with_expiry": 0, "erased": 0, "suppressed": 0}
+    other = await empty_with_catalogue_of(tenant, caller)
+    await bring_in(other, content)
+    rows = list(csv.DictReader(io.StringIO(content)))
+    channels = {"534120000": Channel.EMAIL, "534120001": Channel.SMS}
+    addresses: dict[Channel, set[str]] = {}
+    for row in rows:
+        addresses.setdefault(channels[row["msdynmkt_contactpointtype"]], set()).add(row["msdynmkt_contactpointvalue"])
+    asked = {channel: sorted(found) for channel, found in addresses.items()}
+    assert await grid(other, asked) == await grid(tenant, asked)
+    # What went out a second time is what came in: codes, dates, ids and all.
+    again, _ = await export(other)
+    assert sorted(again.splitlines()) == sorted(content.splitlines())
+    # As of times past: alike where there is one record at each level, since the table knows no history.
+    given = list(csv.DictReader(io.StringIO(raw.decode("utf-8-sig"))))
+    times = Counter(row["msdynmkt_contactpointvalue"].strip().casefold() for row in given)
+    single = {Channel.EMAIL: [one for one in asked[Channel.EMAIL] if times[one] == 1][:1_000]}
+    as_of = datetime(2025, 1, 1, tzinfo=UTC)
+    assert len(single[Channel.EMAIL]) > 500
+    assert await grid(other, single, as_of) == await grid(tenant, single, as_of)
+
+
+async def test_codes_go_out_as_they_came_in(tenant: Tenant, caller: Caller) -> None:
+    header = ",".join(exporting.COLUMNS)
+    rows = [
+        f"9243c7a7-2886-497e-be96-78801188ad{number:02},a{number}@example.org,534120000,534120000,commercial,,"
+        f"{534120000 + number % 3},{534120000 + number % 8},{534119999 + number % 9},why {number},who {number},"
+        f"message {number},2024-01-01T00:00:00.000000Z,2024-0{number % 9 + 1}-01T10:00:00.000000Z,0"
+        for number in range(72)
+    ]
+    await bring_in(tenant, "\n".join([header, *rows]))
+    content, _ = await export(tenant)
+    assert sorted(content.splitlines()[1:]) == sorted(rows)
+
+
+async def test_an_address_that_is_suppressed_goes_out_as_opted_out(tenant: Tenant, caller: Caller) -> None:
+    await record_consent(
+        tenant,
+        caller,
+        Capture(channel=Channel.EMAIL, address="a@example.org", purpose="commercial", value=ConsentValue.OPTED_IN),
+    )
+    await record_bounce(tenant, caller, channel=Channel.EMAIL, address="a@example.org", bounce=Bounce.HARD)
+    content, left = await export(tenant)
+    assert left.suppressed == 1
+    other = await empty_with_catalogue_of(tenant, caller)
+    await bring_in(other, content)
+    [answer] = await check(other, Question(channel=Channel.EMAIL, addresses=["a@example.org"], purpose="commercial"))
+    assert not answer.decision.allowed
+
+
+async def test_the_catalogue_goes_out_and_makes_the_same_one_of_an_empty_tenant(tenant: Tenant, caller: Caller) -> None:
+    guid = "10000000-0000-4000-8000-000000000003"
+    await import_catalogue(tenant, caller, {"purposes": [{"key": "commercial", "guid": guid}]})
+    await update_purpose(
+        tenant, caller, ref="commercial", name="Offers", enforcement=[(Channel.EMAIL, EnforcementModel.RESTRICTIVE)]
+    )
+    await update_profile(
+        tenant,
+        caller,
+        ref="default",
+        company_address="Acme Ltd\n1 Long Lane",
+        double_opt_in=DoubleOptInMode.NEW_CONTACT_POINTS,
+        preference_center=PreferenceCenterPatch(title="Acme", locale="de", brand_color="#ffcc00", show_tracking=True),
+    )
+    await create_profile(tenant, caller, key="brand", name="Brand", external_link="https://example.org/prefs")
+    await create_profile(tenant, caller, key="shop", name="Shop", share_purposes_of="brand")
+    await create_purpose(
+        tenant, caller, key="events", name="Events", type=PurposeType.COMMERCIAL, profiles=["default", "shop"]
+    )
+    await create_topic(tenant, caller, key="fairs", name="Fairs", purpose="events", description="Twice a year")
+    await update_topic(tenant, caller, ref="fairs", active=False)
+    await update_purpose(tenant, caller, ref="brand-transactional", active=False)
+    await update_profile(tenant, caller, ref="brand", active=False)
+    out = json.loads(json.dumps(await exporting.catalogue(tenant)))
+    other = await empty_with_catalogue_of(tenant, caller)
+    assert json.loads(json.dumps(await exporting.catalogue(other))) == out
+    assert {key: set(one.purposes) for key, one in other.catalogue.profiles.items()} == {
+        key: set(one.purposes) for key, one in tenant.catalogue.profiles.items()
+    }
+    # Once more changes nothing.
+    assert (await import_catalogue(other, caller, out)).events == 0
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+async def test_what_is_there_is_left_as_it_is_unless_the_file_says_otherwise(
+    tenant: Tenant, caller: Caller, overwrite: bool
+) -> None:
+    item = {"key": "commercial", "name": "Offers", "enforcement": {"EMAIL": "DISABLED"}}
+    await import_catalogue(tenant, caller, {"purposes": [item], "overwrite": overwrite})
+    held = tenant.catalogue.purposes["commercial"]
+    assert (held.name, held.enforcement[Channel.EMAIL]) == (
+        ("Offers", EnforcementModel.DISABLED) if overwrite else ("Commercial", EnforcementModel.NON_RESTRICTIVE)
+    )
