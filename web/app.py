@@ -6,7 +6,7 @@ from graphql import GraphQLSchema
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 
 from ledger.assembly import Ledger
 from schema.context import RequestContext
@@ -16,9 +16,13 @@ from web.body_limit import BodyLimit
 from web.graphiql_page import graphiql_file, graphiql_page
 from web.graphql_endpoint import GraphQLEndpoint
 from web.graphql_limits import Limits
+from web.graphql_operations import Operations
 from web.health import healthz, readyz
 from web.inbound import inbound_routes
 from web.log_events import log_events
+from web.live.live import Live
+from web.live.sessions import LiveLimits
+from web.live.ws_endpoint import GraphQLWebSocket
 from web.log_tiles import log_checkpoint, log_tile
 from web.metrics import Metrics
 from web.pages.routes import page_routes
@@ -30,13 +34,16 @@ from web.structured_log import log_request
 _LIMITS = Limits(known_lists={"ConsentDecision.reasons": 2, "ContactabilityRow.reasons": 2})
 
 
-def create_app(ledger: Ledger) -> Starlette:
+def create_app(ledger: Ledger, *, live_limits: LiveLimits | None = None) -> Starlette:
     """The application on an open ledger."""
     metrics = Metrics()
-    graphql = GraphQLEndpoint(executable_schema(), context=_context(ledger), limits=_LIMITS, page=graphiql_page)
+    operations = Operations(executable_schema(), _LIMITS)
+    live = Live(ledger, operations, live_limits)
+    graphql = GraphQLEndpoint(operations, context=_context(ledger), page=graphiql_page)
     app = Starlette(
         routes=[
             Route("/graphql", graphql),
+            WebSocketRoute("/graphql", GraphQLWebSocket(live)),
             Route("/graphiql/{name}", graphiql_file),
             Route("/log/{tenant}/checkpoint", log_checkpoint),
             Route("/log/{tenant}/events.ndjson", log_events),
@@ -54,6 +61,7 @@ def create_app(ledger: Ledger) -> Starlette:
         ],
     )
     app.state.ledger = ledger
+    app.state.live = live
     return app
 
 

@@ -57,7 +57,7 @@ def wants_page(accept: str | None) -> bool:
 def graphql_answer(body: dict[str, Any], status: int, media_type: MediaType) -> Response:
     """The answer, as bytes. Its JSON is ASCII, so what a client sent comes back as it was, lone surrogates too."""
     return Response(
-        _encode(body).encode("ascii"), status_code=status, headers={"content-type": f"{media_type}; charset=utf-8"}
+        encoded(body).encode("ascii"), status_code=status, headers={"content-type": f"{media_type}; charset=utf-8"}
     )
 
 
@@ -68,7 +68,7 @@ def status_of_result(body: dict[str, Any], media_type: MediaType) -> int:
     return PARTIAL_SUCCESS if "data" in body else 400
 
 
-_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+encoded = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 
 def _accepted(accept: str) -> dict[str, float]:

@@ -24,7 +24,6 @@ from schema.schema import build_schema as build_ours
 
 TRENDS = "trends"
 UNITS = "business units"
-SUBSCRIPTIONS = "subscriptions"
 
 # Left out until it works: a type, a field ("Type.field"), an input's field, or an argument ("Type.field(argument)").
 LEFT_OUT = {
@@ -41,7 +40,6 @@ LEFT_OUT = {
     "CheckConsentsInput.businessUnit": UNITS,
     "CreateComplianceProfileInput.businessUnit": UNITS,
     "CreatePurposeInput.businessUnit": UNITS,
-    "Subscription": SUBSCRIPTIONS,
 }
 
 
