@@ -7,6 +7,7 @@ It cannot miss or repeat, for the reason that `follow` gives. A database that is
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator
 from itertools import islice
@@ -20,6 +21,7 @@ from eventstore.read import IndexedEntry
 from eventstore.wakeup import Wakeup, wait
 
 _PAGE_ENTRIES = 500
+_log = logging.getLogger("consentry.eventstore.tail")
 # About a second of the fastest log: whoever is further behind than this reads from the store.
 _HELD_ENTRIES_MAX = 10_000
 _HELD_BYTES_MAX = 8 * 1024 * 1024
@@ -112,9 +114,13 @@ class LogTails:
     async def _read_on(self) -> None:
         while True:
             growth = self._wakeup.any_growth()
-            with contextlib.suppress(StoreUnavailable):
+            try:
                 while self._tails and await self._read_once():
                     pass
+            except StoreUnavailable:
+                pass  # tried again in a moment
+            except Exception as error:  # noqa: BLE001 - loudly, and again: who waits here hears nothing until it passes
+                _log.error("reading the ends of the logs failed", exc_info=error)
             await wait(growth)
 
     async def _read_once(self) -> bool:

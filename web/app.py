@@ -22,6 +22,7 @@ from web.inbound import inbound_routes
 from web.log_events import log_events
 from web.live.live import Live
 from web.live.sessions import LiveLimits
+from web.live.sse_endpoint import EventStreams
 from web.live.ws_endpoint import GraphQLWebSocket
 from web.log_tiles import log_checkpoint, log_tile
 from web.metrics import Metrics
@@ -38,11 +39,12 @@ def create_app(ledger: Ledger, *, live_limits: LiveLimits | None = None) -> Star
     """The application on an open ledger."""
     metrics = Metrics()
     operations = Operations(executable_schema(), _LIMITS)
-    live = Live(ledger, operations, live_limits)
+    live = Live(ledger, operations, metrics.live, live_limits)
+    ledger.tails.observe_lag_s = metrics.live.feed_lag_s.observe
     graphql = GraphQLEndpoint(operations, context=_context(ledger), page=graphiql_page)
     app = Starlette(
         routes=[
-            Route("/graphql", graphql),
+            Route("/graphql", EventStreams(graphql, live)),
             WebSocketRoute("/graphql", GraphQLWebSocket(live)),
             Route("/graphiql/{name}", graphiql_file),
             Route("/log/{tenant}/checkpoint", log_checkpoint),

@@ -11,7 +11,7 @@ import uvicorn
 from ledger.assembly import open_ledger
 from web.app import create_app
 from web.background import run_background
-from web.live.connections import HttpConnection, WebSocketConnection
+from web.live.connections import HttpConnection, WebSocketConnection, raise_descriptors
 from web.live.live import Live
 from web.settings import Settings
 
@@ -25,6 +25,7 @@ _PING_EVERY_S = 20.0
 
 async def serve(settings: Settings, listener: socket.socket, *, started: Callable[[], None]) -> None:
     """Answer until SIGTERM or SIGINT; `started` is called once it does. Raises what opening the ledger raises."""
+    raise_descriptors()
     told_to_stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)

@@ -1,9 +1,11 @@
 """The connections below HTTP and WebSocket, where the protocol above them cannot say enough: giving up on a peer.
 
 A peer that reads nothing cannot be told so: whatever is sent waits behind what it did not take, and a close waits, too.
+One that says nothing holds a descriptor; the process keeps some for its database, whatever is connected to it.
 """
 
 import asyncio
+import resource
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -13,6 +15,9 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 _EXTENSION = "consentry.connection"
 _GRACE_S = 5.0
+_SILENT_S = 30.0
+_DESCRIPTORS_KEPT = 128
+_DESCRIPTORS_WANTED = 65_536
 # Beyond this a peer that sends pings and reads nothing gets no more pongs.
 _PONG_BUFFER_BYTES_MAX = 64 * 1024
 
@@ -39,6 +44,18 @@ class HttpConnection(_Known, AutoHTTPProtocol):  # type: ignore[misc, valid-type
     flow: FlowControl
     transport: asyncio.Transport
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection, unless there are as many as the process can hold; end it where it asks for nothing."""
+        super().connection_made(transport)
+        if len(self.connections) > connections_max():
+            self.transport.abort()
+        else:
+            asyncio.get_running_loop().call_later(_SILENT_S, self._end_if_silent)
+
+    def _end_if_silent(self) -> None:
+        if self.scope is None:
+            self.transport.abort()
+
     def last_words(self) -> None:
         """What is sent from now on does not wait for the peer."""
         self.flow.resume_writing()
@@ -62,6 +79,20 @@ class WebSocketConnection(_Known, WebSocketsSansIOProtocol):
         """The peer has not answered: it will not read a closing either."""
         super().keepalive_timeout()
         self.transport.abort()
+
+
+def raise_descriptors() -> None:
+    """Let the process have as many descriptors as it may: each connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS_WANTED if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS_WANTED)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def connections_max() -> int:
+    """How many connections the process can hold, besides what it needs itself."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return (_DESCRIPTORS_WANTED if soft == resource.RLIM_INFINITY else soft) - _DESCRIPTORS_KEPT
 
 
 def last_words(scope: Scope) -> None:

@@ -10,17 +10,21 @@ from web.graphql_request import GraphQLRequest
 from web.live.results import results
 from web.live.sessions import LiveLimits, Session, Sessions
 from web.live.sharing import Sharing
+from web.metrics import LiveMetrics
 
 
 class Live:
     """The open connections of one process."""
 
-    def __init__(self, ledger: Ledger, operations: Operations, limits: LiveLimits | None = None) -> None:
+    def __init__(
+        self, ledger: Ledger, operations: Operations, metrics: LiveMetrics, limits: LiveLimits | None = None
+    ) -> None:
         self.ledger = ledger
         self.limits = limits or LiveLimits()
-        self.sessions = Sessions(ledger, self.limits)
-        self.sharing = Sharing(operations)
-        self._operations = operations
+        self.sessions = Sessions(ledger, self.limits, metrics)
+        self.sharing = Sharing(operations, metrics)
+        self._metrics = metrics
+        self.operations = operations
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -30,7 +34,8 @@ class Live:
 
     def results(self, session: Session, asked: GraphQLRequest) -> AsyncGenerator[str]:
         """What an operation sends back. Raises OperationRefused."""
-        return results(self._operations, self.sharing, session, asked, secrets.token_hex(8))
+        return results(self.operations, self.sharing, session, asked, secrets.token_hex(8))
 
     def count_slow(self) -> None:
         """A connection was too slow."""
+        self._metrics.slow.inc()

@@ -16,6 +16,7 @@ from eventstore.wakeup import wait
 from ledger.api_keys import KeyId, revoked_among
 from ledger.assembly import Ledger
 from web.authentication import Identity
+from web.metrics import LiveMetrics
 
 # Keys are looked at when one changes, of which the store tells; and now and then, for what was not heard.
 _LOOK_S = 5.0
@@ -100,8 +101,9 @@ class Session:
 class Sessions:
     """All sessions of this process."""
 
-    def __init__(self, ledger: Ledger, limits: LiveLimits) -> None:
+    def __init__(self, ledger: Ledger, limits: LiveLimits, metrics: LiveMetrics) -> None:
         self.ledger = ledger
+        self._metrics = metrics
         self.limits = limits
         self.operations_of: Counter[KeyId] = Counter()
         self._of_key: dict[KeyId, set[Session]] = {}
@@ -115,10 +117,12 @@ class Sessions:
         if self._connections >= self.limits.connections:
             raise TooManyOpen("connections of this server", self.limits.connections)
         self._connections += 1
+        self._metrics.connections.inc()
         try:
             yield
         finally:
             self._connections -= 1
+            self._metrics.connections.dec()
 
     @contextlib.contextmanager
     def stranger(self) -> Generator[None]:

@@ -31,6 +31,7 @@ from schema.context import RequestContext
 from schema.feed import ConsentEventStream
 from web.graphql_operations import Operations, Runnable
 from web.graphql_response import encoded
+from web.metrics import LiveMetrics
 
 _START_ARGUMENTS = ("after", "afterPosition")
 _MOMENT_S = 1.0
@@ -60,10 +61,10 @@ class Batch:
 class Sharing:
     """The groups of one process."""
 
-    def __init__(self, operations: Operations) -> None:
+    def __init__(self, operations: Operations, metrics: LiveMetrics) -> None:
         self._operations = operations
+        self._metrics = metrics
         self._groups: dict[Hashable, _Group] = {}
-        self.subscribers = 0
 
     async def payloads(
         self, runnable: Runnable, stream: ConsentEventStream, request_id: str
@@ -88,11 +89,11 @@ class Sharing:
         if group is None:
             group = self._groups[key] = _Group(self._operations, runnable, stream, request_id)
         group.subscribers += 1
-        self.subscribers += 1
+        self._metrics.subscribers.inc()
         try:
             yield group
         finally:
-            self.subscribers -= 1
+            self._metrics.subscribers.dec()
             group.subscribers -= 1
             if not group.subscribers:
                 del self._groups[key]
