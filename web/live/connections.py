@@ -41,7 +41,9 @@ class _Known:
 class HttpConnection(_Known, AutoHTTPProtocol):  # type: ignore[misc, valid-type]
     """A connection that speaks HTTP, by whichever of uvicorn's implementations there is."""
 
+    connections: set[Any]
     flow: FlowControl
+    scope: Scope | None
     transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -23,7 +23,7 @@ class Live:
         self.limits = limits or LiveLimits()
         self.sessions = Sessions(ledger, self.limits, metrics)
         self.sharing = Sharing(operations, metrics)
-        self._metrics = metrics
+        self.metrics = metrics
         self.operations = operations
 
     @contextlib.asynccontextmanager
@@ -38,4 +38,4 @@ class Live:
 
     def count_slow(self) -> None:
         """A connection was too slow."""
-        self._metrics.slow.inc()
+        self.metrics.slow.inc()
