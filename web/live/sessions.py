@@ -106,7 +106,7 @@ class Sessions:
         self._metrics = metrics
         self.limits = limits
         self.operations_of: Counter[KeyId] = Counter()
-        self._of_key: dict[KeyId, set[Session]] = {}
+        self.of_key: dict[KeyId, set[Session]] = {}
         self._connections = 0
         self._strangers = 0
         self._stopping = False
@@ -138,7 +138,7 @@ class Sessions:
     @contextlib.contextmanager
     def session(self, identity: Identity) -> Generator[Session]:
         """The connection is this key's for as long as the context lasts. Raises TooManyOpen."""
-        of_key = self._of_key.setdefault(identity.key, set())
+        of_key = self.of_key.setdefault(identity.key, set())
         if len(of_key) >= self.limits.connections_per_key:
             raise TooManyOpen("connections of one API key", self.limits.connections_per_key)
         session = Session(self, identity)
@@ -150,12 +150,12 @@ class Sessions:
         finally:
             of_key.discard(session)
             if not of_key:
-                self._of_key.pop(identity.key, None)
+                self.of_key.pop(identity.key, None)
 
     def stop(self) -> None:
         """The server stops: end them all, and those to come."""
         self._stopping = True
-        for of_key in self._of_key.values():
+        for of_key in self.of_key.values():
             for session in of_key:
                 session.end(Ending.STOPPING)
 
@@ -172,7 +172,7 @@ class Sessions:
     async def _watch_keys(self) -> None:
         while True:
             change = self.ledger.wakeup.keys_change()
-            keys = list(self._of_key)
+            keys = list(self.of_key)
             if keys:
                 try:
                     revoked = await revoked_among(self.ledger, keys)
@@ -181,6 +181,6 @@ class Sessions:
                     continue
                 for key in revoked:
                     _log.info("streams of a revoked key ended", extra={"fields": {"key_id": key.key_id}})
-                    for session in self._of_key.get(key, ()):
+                    for session in self.of_key.get(key, ()):
                         session.end(Ending.REVOKED)
             await wait(change, _LOOK_S)
