@@ -35,8 +35,8 @@ from web.structured_log import log_request
 _LIMITS = Limits(known_lists={"ConsentDecision.reasons": 2, "ContactabilityRow.reasons": 2})
 
 
-def create_app(ledger: Ledger, *, live_limits: LiveLimits | None = None) -> Starlette:
-    """The application on an open ledger."""
+def create_app(ledger: Ledger, *, live_limits: LiveLimits | None = None, alone: bool = True) -> Starlette:
+    """The application on an open ledger; `alone` where no other process answers at the same address."""
     metrics = Metrics()
     operations = Operations(executable_schema(), _LIMITS)
     live = Live(ledger, operations, metrics.live, live_limits)
@@ -44,7 +44,7 @@ def create_app(ledger: Ledger, *, live_limits: LiveLimits | None = None) -> Star
     graphql = GraphQLEndpoint(operations, context=_context(ledger), page=graphiql_page)
     app = Starlette(
         routes=[
-            Route("/graphql", EventStreams(graphql, live)),
+            Route("/graphql", EventStreams(graphql, live, alone=alone)),
             WebSocketRoute("/graphql", GraphQLWebSocket(live)),
             Route("/graphiql/{name}", graphiql_file),
             Route("/log/{tenant}/checkpoint", log_checkpoint),

@@ -32,7 +32,7 @@ async def serve(settings: Settings, listener: socket.socket, *, started: Callabl
     async with open_ledger(settings.ledger) as ledger:
         ledger.public_url = settings.public_url or _own_url(listener)
         ledger.link_valid_days = settings.link_valid_days
-        app = create_app(ledger)
+        app = create_app(ledger, alone=settings.workers == 1)
         live: Live = app.state.live
         config = uvicorn.Config(
             app,

@@ -30,6 +30,10 @@ from web.request_observer import request_record
 
 _TOKEN_HEADER = "x-graphql-event-stream-token"  # noqa: S105 - a header's name
 _ID_CHARS_MAX = 200
+_NOT_ALONE = (
+    "a single connection for many operations is not served here, where several workers answer: open a connection for"
+    " each operation, or a WebSocket"
+)
 
 
 @dataclass(slots=True)
@@ -46,9 +50,10 @@ class _Reservation:
 class EventStreams:
     """The ASGI application around the one for GraphQL over HTTP."""
 
-    def __init__(self, app: ASGIApp, live: Live) -> None:
+    def __init__(self, app: ASGIApp, live: Live, *, alone: bool = True) -> None:
         self._app = app
         self._live = live
+        self._alone = alone
         self._reservations: dict[str, _Reservation] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,7 +82,11 @@ class EventStreams:
 
     async def _answer(self, request: Request, token: str | None, send: Send, *, events: bool) -> Response | None:
         if request.method == "PUT":
-            return self._reserve(await self._identity(request))
+            identity = await self._identity(request)
+            if not self._alone:
+                # The requests of one client would reach different workers, and the stream is held by one of them.
+                raise NotServed(501, error_entry("BAD_USER_INPUT", _NOT_ALONE))
+            return self._reserve(identity)
         if token is None:
             if request.method == "DELETE":
                 raise _not_found()
