@@ -201,13 +201,13 @@ def backward_statement(
 
 
 async def forward_indexed(connection: Connected, tenant: int, *, after: int, limit: int) -> list[IndexedEntry]:
-    """Up to `limit` entries with a position greater than `after`, oldest first, each with its columns."""
+    """The `limit` entries that follow position `after`, or as many as there are, oldest first, each with its columns."""
     rows = await connection.fetch(
         "SELECT entry, leaf_hash, channel, purpose, topic, value, source FROM log_entries"
-        " WHERE tenant = $1 AND position > $2 ORDER BY position LIMIT $3",
+        " WHERE tenant = $1 AND position > $2 AND position <= $3 ORDER BY position",
         tenant,
         after,
-        limit,
+        after + limit,
     )
     return [IndexedEntry(stored(row[0], row[1]), *row[2:]) for row in rows]
 

@@ -22,7 +22,7 @@ from eventstore.database import StoreUnavailable
 from eventstore.read import EntryFilter, StoredEntry
 from eventstore.tail import TenantTail
 from ledger.assembly import Tenant
-from ledger.history import EventFilter, entry_filter, cursor_position
+from ledger.history import EventFilter, cursor_position, entry_filter
 
 _AGAIN_S = 0.5
 # How far one statement looks for events that pass: so that no statement runs long, and feeds that began apart meet again.

@@ -19,11 +19,11 @@ from web.graphql_limits import Limits
 from web.graphql_operations import Operations
 from web.health import healthz, readyz
 from web.inbound import inbound_routes
-from web.log_events import log_events
 from web.live.live import Live
 from web.live.sessions import LiveLimits
 from web.live.sse_endpoint import EventStreams
 from web.live.ws_endpoint import GraphQLWebSocket
+from web.log_events import log_events
 from web.log_tiles import log_checkpoint, log_tile
 from web.metrics import Metrics
 from web.pages.routes import page_routes

@@ -18,8 +18,9 @@ from ledger.assembly import Ledger
 from web.authentication import Identity
 from web.metrics import LiveMetrics
 
-# Keys are looked at when one changes, of which the store tells; and now and then, for what was not heard.
-_LOOK_S = 5.0
+# Keys are looked at when one changes, of which the store tells; and twice a second, for what was not heard, and for a key
+# that was revoked between being proven and having its session.
+_LOOK_S = 0.5
 _AGAIN_S = 0.2
 _log = logging.getLogger("consentry.web.live")
 
