@@ -48,12 +48,12 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def running(ledger: Ledger, limits: LiveLimits | None = None, **options: Any) -> AsyncIterator[Running]:
-    app = create_app(ledger, live_limits=limits)
+async def running(ledger: Ledger, limits: LiveLimits | None = None, *, alone: bool = True) -> AsyncIterator[Running]:
+    app = create_app(ledger, live_limits=limits, alone=alone)
     live: Live = app.state.live
     config = uvicorn.Config(
         app, port=0, lifespan="off", log_config=None, http=HttpConnection, ws=WebSocketConnection,
-        ws_max_size=256 * 1024, ws_per_message_deflate=False, timeout_graceful_shutdown=5, **options,
+        ws_max_size=256 * 1024, ws_per_message_deflate=False, timeout_graceful_shutdown=5,
     )  # fmt: skip
     server = uvicorn.Server(config)
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign] - pytest keeps its own

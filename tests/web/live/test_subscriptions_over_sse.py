@@ -184,3 +184,13 @@ async def test_a_revoked_key_and_a_server_that_stops_end_streams_with_their_reas
                 assert await stream.event() == ("complete", {"id": "1"} if single else None)
                 with pytest.raises(StopAsyncIteration):
                     await stream.event()
+
+
+async def test_several_workers_refuse_a_single_connection_rather_than_losing_it_now_and_then(
+    ledger: Ledger, key: str
+) -> None:
+    async with running(ledger, alone=False) as served, httpx.AsyncClient(base_url=served.url) as client:
+        headers = {"authorization": f"Bearer {key}"}
+        refused = await client.put("/graphql", headers=headers)
+        assert refused.status_code == 501
+        assert "open a connection for each operation" in refused.json()["errors"][0]["message"]

@@ -1,12 +1,16 @@
 """consentEvents over graphql-transport-ws on a real socket: what comes, in which order, and how it ends."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
-from following import Running, Socket, capture
+import asyncpg
+import httpx
+from following import Running, Socket, capture, running
 
+from eventstore.database import StoreUnavailable
 from ledger.api_keys import create_key, key_id, revoke_key
-from ledger.assembly import Tenant
+from ledger.assembly import Ledger, Tenant
 
 Connect = Callable[..., Socket]
 
@@ -68,3 +72,50 @@ async def test_a_revoked_key_ends_its_streams_and_no_others(served: Running, soc
         assert (code, reason) == (4403, "the API key was revoked")
         await capture(tenant, 1)
         assert await kept.positions(1) == [7]
+
+
+async def test_a_server_that_stops_closes_with_1012_and_the_cursor_goes_on_elsewhere(
+    ledger: Ledger, tenant: Tenant, key: str
+) -> None:
+    async with running(ledger) as first:
+        async with Socket(first.websocket_url, key) as client:
+            await client.subscribe(afterPosition=4)
+            cursor = (await client.edges(1))[0]["cursor"]
+            first.live.sessions.stop()
+            assert (await client.closed())[0] == 1012
+        async with running(ledger) as second, Socket(second.websocket_url, key) as client:
+            await client.subscribe(after=cursor)
+            assert await client.positions(1) == [6]
+
+
+async def test_a_stream_stays_open_while_the_database_throws_everybody_out(
+    socket: Connect, tenant: Tenant, key: str
+) -> None:
+    async with socket(key) as client:
+        await client.subscribe(afterPosition=5)
+        assert await client.positions(1) == [6]
+        owner = await asyncpg.connect(**tenant.ledger.address.owner)
+        await owner.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        )
+        await owner.close()
+        recorded = None
+        while recorded is None:
+            with contextlib.suppress(StoreUnavailable):
+                recorded = await capture(tenant, 1)
+        assert await client.positions(1) == [7]
+
+
+async def test_what_is_open_is_measured(served: Running, socket: Connect, tenant: Tenant, key: str) -> None:
+    async with socket(key) as client, httpx.AsyncClient(base_url=served.url) as asking:
+        await client.subscribe()
+        await client.subscribe("2", afterPosition=5)
+        assert await client.positions(1, "2") == [6]
+        await capture(tenant, 1)
+        await client.hear()
+        text = (await asking.get("/metrics")).text
+    assert "consentry_live_connections 1.0" in text
+    assert "consentry_live_subscribers 2.0" in text
+    assert "consentry_live_slow_consumers_ended_total 0.0" in text
+    assert "consentry_feed_lag_seconds_count 1.0" in text
