@@ -31,11 +31,10 @@ _PAGE_BYTES_MAX = 512 * 1024
 
 
 class FeedState(StrEnum):
-    """Where a feed reads from."""
+    """Where a feed reads from; one that has ended reads no more, and so has none."""
 
     CATCHING_UP = "catching up"
     LIVE = "live"
-    ENDED = "ended"
 
 
 @dataclass(frozen=True, slots=True)
