@@ -87,8 +87,39 @@ class EntryFilter:
         )
         return text, [value for _, value in used]
 
+    def passes(self, indexed: "IndexedEntry") -> bool:
+        """What `conditions` asks of a row, asked of an entry that is in memory with its columns."""
+        entry = indexed.stored.entry
+        return (
+            (self.types is None or entry.type in self.types)
+            and (self.channel is None or indexed.channel == self.channel)
+            and (self.purpose is None or indexed.purpose == self.purpose)
+            and (self.purposes is None or indexed.purpose in self.purposes)
+            and (self.topic is None or indexed.topic == self.topic)
+            and (self.values is None or indexed.value in self.values)
+            and (self.sources is None or indexed.source in self.sources)
+            and (self.application is None or entry.application == self.application)
+            and (self.stream is None or entry.stream == self.stream)
+            and (self.recorded_from is None or entry.recorded_at >= self.recorded_from)
+            and (self.recorded_to is None or entry.recorded_at <= self.recorded_to)
+            and (self.from_position is None or entry.position >= self.from_position)
+            and (self.to_position is None or entry.position <= self.to_position)
+        )
+
 
 EVERYTHING = EntryFilter()
+
+
+class IndexedEntry(NamedTuple):
+    """An entry with those of its columns that a filter asks for and that the log itself cannot read in its data."""
+
+    stored: StoredEntry
+    channel: str | None
+    purpose: str | None
+    topic: str | None
+    value: str | None
+    source: str | None
+
 
 # Greater than any position: "no bound" as a number stays an index condition, where `$2 IS NULL OR` would not.
 _BEYOND = 2**63 - 1
@@ -186,6 +217,24 @@ async def raw_forward(
         limit,
     )
     return [(row[0], row[1]) for row in rows]
+
+
+async def forward_indexed(connection: Connected, tenant: int, *, after: int, limit: int) -> list[IndexedEntry]:
+    """The `limit` entries that follow position `after`, or as many as there are, oldest first, each with its columns."""
+    rows = await connection.fetch(
+        "SELECT entry, leaf_hash, channel, purpose, topic, value, source FROM log_entries"
+        " WHERE tenant = $1 AND position > $2 AND position <= $3 ORDER BY position",
+        tenant,
+        after,
+        after + limit,
+    )
+    return [IndexedEntry(stored(row[0], row[1]), *row[2:]) for row in rows]
+
+
+async def sizes(connection: Connected, tenants: Sequence[int]) -> dict[int, int]:
+    """How many entries each tenant's log has; one statement for any number of them."""
+    rows = await connection.fetch("SELECT tenant, size FROM log_heads WHERE tenant = ANY($1::int[])", list(tenants))
+    return {row[0]: row[1] for row in rows}
 
 
 async def backward(

@@ -35,6 +35,7 @@ class Wakeup:
         self._keys_changed = keys_changed
         self._grown: dict[int, asyncio.Event] = {}
         self._any_grown = asyncio.Event()
+        self._keys_change = asyncio.Event()
         self._heard_at = float("-inf")
         self._task: asyncio.Task[None] | None = None
 
@@ -62,23 +63,36 @@ class Wakeup:
         return event
 
     def any_growth(self) -> asyncio.Event:
-        """The same for the log of any tenant."""
+        """The same for whichever tenant's log grows first."""
         if self._any_grown.is_set():
             self._any_grown = asyncio.Event()
         return self._any_grown
 
+    def keys_change(self) -> asyncio.Event:
+        """Set when some API key has changed, or may have, from now on."""
+        return self._keys_change
+
+    def _tell_keys_changed(self) -> None:
+        self._keys_changed()
+        self._keys_change.set()
+        self._keys_change = asyncio.Event()
+
+    def _tell_any_grown(self) -> None:
+        self._any_grown.set()
+        self._any_grown = asyncio.Event()
+
     def _heard(self, _connection: object, _pid: int, channel: str, payload: object) -> None:
         if channel == KEYS_CHANNEL:
-            self._keys_changed()
+            self._tell_keys_changed()
             return
+        self._tell_any_grown()
         tenant, _, _ = str(payload).partition(":")
-        self._any_grown.set()
         event = self._grown.pop(int(tenant), None)
         if event is not None:
             event.set()
 
     def _wake_all(self) -> None:
-        self._any_grown.set()
+        self._tell_any_grown()
         for event in self._grown.values():
             event.set()
         self._grown.clear()
@@ -86,7 +100,7 @@ class Wakeup:
     async def _listen(self) -> None:
         while True:
             # Whatever happened while nobody listened: ask anew.
-            self._keys_changed()
+            self._tell_keys_changed()
             with contextlib.suppress(
                 asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError
             ):
@@ -94,7 +108,7 @@ class Wakeup:
                 try:
                     await connection.add_listener(LOG_CHANNEL, self._heard)
                     await connection.add_listener(KEYS_CHANNEL, self._heard)
-                    self._keys_changed()
+                    self._tell_keys_changed()
                     self._wake_all()
                     while True:
                         asked_at = asyncio.get_running_loop().time()

@@ -7,9 +7,10 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from domain.refusals import Refusal, RefusalCode
 from domain.text import clean_key
@@ -131,6 +132,34 @@ async def authenticate(ledger: Ledger, secret: str) -> tuple[Tenant, Caller] | N
         identity = TenantOfUnit(tenant, row[3]), caller_of_unit(row[0], row[2], row[3])
     keep(secret, identity)
     return identity
+
+
+class KeyId(NamedTuple):
+    """Which key: no secret."""
+
+    tenant: int
+    key_id: str
+
+
+def key_id(secret: str) -> KeyId:
+    """The key whose secret this is, which was proven."""
+    form = _FORM.fullmatch(secret)
+    if form is None:
+        raise ValueError("no API key")
+    return KeyId(int(form[1]), form[2])
+
+
+async def revoked_among(ledger: Ledger, keys: Collection[KeyId]) -> set[KeyId]:
+    """Those of the keys that are valid no more; one statement for any number of them. Raises StoreUnavailable."""
+    async with ledger.connection() as connection:
+        rows = await connection.fetch(
+            "SELECT k.tenant, k.key_id FROM unnest($1::int[], $2::text[]) AS asked (tenant, key_id)"
+            " CROSS JOIN LATERAL (SELECT tenant, key_id FROM api_keys k WHERE k.tenant = asked.tenant"
+            "  AND k.key_id = asked.key_id AND k.revoked_at IS NULL OFFSET 0) AS k",
+            [key.tenant for key in keys],
+            [key.key_id for key in keys],
+        )
+    return set(keys) - {KeyId(row[0], row[1]) for row in rows}
 
 
 async def applications(tenant: Tenant, keys: Sequence[str]) -> dict[str, ApplicationRow]:

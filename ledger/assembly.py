@@ -22,6 +22,7 @@ from eventstore.personal.keyring import MASTER_KEY_FILE, Keyring, KeyUnusable, l
 from eventstore.personal.vault import Connected
 from eventstore.read import EntryFilter, Head, StoredEntry
 from eventstore.signing_keys import SIGNING_KEYS_FOLDER, SigningKeys
+from eventstore.tail import LogTails
 from eventstore.wakeup import Wakeup, wait
 from ledger.check_queue import CheckQueue
 from ledger.existing_consent import read_existing_consent
@@ -35,6 +36,7 @@ from projections.inline import InlineCurrentConsent
 WAIT_FOR_POSITION_S = 5.0
 DEFAULT_PUBLIC_URL = "http://127.0.0.1:8080"
 _POOL_CONNECTIONS_MAX = 10
+_FEED_READERS = 2
 _CONNECT_TIMEOUT_S = 10.0
 
 
@@ -196,6 +198,9 @@ class Ledger:
         self.webhook_networks: tuple[Network, ...] = ()
         self.proven_keys = KeyCache[tuple[Tenant, Caller]]()
         self.wakeup = Wakeup(address.service, keys_changed=self.proven_keys.forget)
+        self.tails = LogTails(pool, self.wakeup)
+        # Feeds that catch up read from the store two at a time: whoever records and checks has the other connections.
+        self.feed_reading = asyncio.Semaphore(_FEED_READERS)
         self._tenants: dict[int, Tenant] = {}
 
     @contextlib.asynccontextmanager
@@ -287,7 +292,7 @@ async def ledger_on(
             signing_keys_dir=signing_keys_dir or key_file.parent / SIGNING_KEYS_FOLDER,
             log_host=log_host,
         )
-        async with ledger.wakeup.running():
+        async with ledger.wakeup.running(), ledger.tails.running():
             try:
                 yield ledger
             finally:

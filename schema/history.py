@@ -212,9 +212,8 @@ def asked_page(
     before: str | None,
 ) -> PageAsked:
     """A page of events as the ledger takes it."""
-    wanted = given(filter)
     return PageAsked(
-        EventFilter() if wanted is None else _filter(context, wanted),
+        event_filter(context, filter),
         given(first),
         given(after),
         given(last),
@@ -222,7 +221,11 @@ def asked_page(
     )
 
 
-def _filter(context: RequestContext, asked: ConsentEventFilter) -> EventFilter:
+def event_filter(context: RequestContext, filter: ConsentEventFilter | None) -> EventFilter:
+    """A filter as the ledger takes it; everything passes the one that was left out."""
+    asked = given(filter)
+    if asked is None:
+        return EventFilter()
     tenant = context.tenant.id
     types, values, sources = given(asked.types), given(asked.values), given(asked.sources)
     purpose, topic, application_ref = given(asked.purpose), given(asked.topic), given(asked.application)

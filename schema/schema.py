@@ -13,6 +13,7 @@ from schema.check import CheckQuery
 from schema.contact_points import ContactPointQuery
 from schema.double_opt_in import DoubleOptInMutation
 from schema.erase import EraseMutation
+from schema.feed import FeedSubscription
 from schema.finding_nodes import NodeQuery
 from schema.history import HistoryQuery
 from schema.page_previews import PagePreviewQuery
@@ -60,6 +61,11 @@ class Mutation(
     pass
 
 
+@strawberry.type(description="What happens, as it happens.")
+class Subscription(FeedSubscription):
+    pass
+
+
 class Schema(strawberry.Schema):
     """A schema whose errors are left to whoever runs it: they may quote what a client sent, so they are not logged."""
 
@@ -69,4 +75,6 @@ class Schema(strawberry.Schema):
 
 def build_schema() -> Schema:
     """The schema. Building it takes a while: once a process."""
-    return Schema(query=Query, mutation=Mutation, config=StrawberryConfig(scalar_map=SCALARS))
+    return Schema(
+        query=Query, mutation=Mutation, subscription=Subscription, config=StrawberryConfig(scalar_map=SCALARS)
+    )

@@ -6,7 +6,7 @@ from graphql import GraphQLSchema
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 
 from ledger.assembly import Ledger
 from schema.context import RequestContext
@@ -18,10 +18,15 @@ from web.exporting import export_routes
 from web.graphiql_page import graphiql_file, graphiql_page
 from web.graphql_endpoint import GraphQLEndpoint
 from web.graphql_limits import Limits
+from web.graphql_operations import Operations
 from web.health import healthz, readyz
 from web.importing import IMPORT_BYTES_MAX, import_routes
 from web.importing import PATH as IMPORT_PATH
 from web.inbound import inbound_routes
+from web.live.live import Live
+from web.live.sessions import LiveLimits
+from web.live.sse_endpoint import EventStreams
+from web.live.ws_endpoint import GraphQLWebSocket
 from web.log_events import log_events
 from web.log_tiles import log_checkpoint, log_tile
 from web.mcp_endpoint import McpEndpoint
@@ -35,13 +40,23 @@ from web.structured_log import log_request
 _LIMITS = Limits(known_lists={"ConsentDecision.reasons": 2, "ContactabilityRow.reasons": 2})
 
 
-def create_app(ledger: Ledger, *, import_bytes_max: int = IMPORT_BYTES_MAX) -> Starlette:
-    """The application on an open ledger."""
+def create_app(
+    ledger: Ledger,
+    *,
+    import_bytes_max: int = IMPORT_BYTES_MAX,
+    live_limits: LiveLimits | None = None,
+    alone: bool = True,
+) -> Starlette:
+    """The application on an open ledger; `alone` where no other process answers at the same address."""
     metrics = Metrics()
-    graphql = GraphQLEndpoint(executable_schema(), context=_context(ledger), limits=_LIMITS, page=graphiql_page)
+    operations = Operations(executable_schema(), _LIMITS)
+    live = Live(ledger, operations, metrics.live, live_limits)
+    ledger.tails.observe_lag_s = metrics.live.feed_lag_s.observe
+    graphql = GraphQLEndpoint(operations, context=_context(ledger), page=graphiql_page)
     app = Starlette(
         routes=[
-            Route("/graphql", graphql),
+            Route("/graphql", EventStreams(graphql, live, alone=alone)),
+            WebSocketRoute("/graphql", GraphQLWebSocket(live)),
             Route("/graphiql/{name}", graphiql_file),
             Route("/log/{tenant}/checkpoint", log_checkpoint),
             Route("/log/{tenant}/events.ndjson", log_events),
@@ -63,6 +78,7 @@ def create_app(ledger: Ledger, *, import_bytes_max: int = IMPORT_BYTES_MAX) -> S
         ],
     )
     app.state.ledger = ledger
+    app.state.live = live
     return app
 
 

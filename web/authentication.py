@@ -1,11 +1,13 @@
 """Who asks: the API key in `Authorization: Bearer KEY`. Knows HTTP's words for it; the keys are the ledger's."""
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from starlette.requests import Request
 
 from eventstore.database import StoreUnavailable
-from ledger.api_keys import authenticate
+from ledger.api_keys import KeyId, authenticate, key_id
 from ledger.assembly import Caller, Ledger, Tenant
 from web.graphql_endpoint import NotServed
 from web.refusals import error_entry
@@ -16,25 +18,38 @@ _MISSING = "say who asks: Authorization: Bearer KEY, with an API key"
 _UNKNOWN = "the API key is not valid"
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who asks, and with which key."""
+
+    tenant: Tenant
+    caller: Caller
+    key: KeyId
+
+
 async def caller_of(request: Request, ledger: Ledger) -> tuple[Tenant, Caller]:
     """The tenant and the caller of a request. Raises NotServed: 401, or 503 where the store cannot say."""
-    given = request.headers.getlist("authorization")
+    identity = await identity_of(request.headers.getlist("authorization"), ledger)
+    record = request_record(request.scope)
+    record.tenant, record.application = identity.tenant.key, identity.caller.application
+    return identity.tenant, identity.caller
+
+
+async def identity_of(given: Sequence[str], ledger: Ledger) -> Identity:
+    """Who shows these values of Authorization; one is right. Raises NotServed: 401, or 503 where the store cannot say."""
     if not given:
         raise _refused(_MISSING, "Bearer")
     form = _BEARER.fullmatch(given[0].strip()) if len(given) == 1 else None
     if form is None:
         raise _refused(_MISSING, 'Bearer error="invalid_request"')
     try:
-        identity = await authenticate(ledger, form[1])
+        proven = await authenticate(ledger, form[1])
     except StoreUnavailable:
         error = error_entry("UNAVAILABLE", "the store does not answer; nothing can be said now, ask again")
         raise NotServed(503, error, {"retry-after": "1"}) from None
-    if identity is None:
+    if proven is None:
         raise _refused(_UNKNOWN, 'Bearer error="invalid_token"')
-    tenant, caller = identity
-    record = request_record(request.scope)
-    record.tenant, record.application = tenant.key, caller.application
-    return identity
+    return Identity(*proven, key_id(form[1]))
 
 
 def _refused(message: str, challenge: str) -> NotServed:

@@ -1,36 +1,28 @@
 """GraphQL over HTTP: one request in, one answer out. Knows no schema of its own and no caller; both are given.
 
 Obeys the GraphQL-over-HTTP specification (September 2026): POST with application/json, GET for queries alone,
-answers as application/graphql-response+json or application/json. Subscriptions are not served here.
+answers as application/graphql-response+json or application/json. Subscriptions are served by `web.live`.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from graphql import (
-    ExecutionResult,
-    GraphQLSchema,
-    OperationDefinitionNode,
-    OperationType,
-    Undefined,
-    execute,
-    is_input_type,
-    type_from_ast,
-)
-from graphql.utilities import validate_input_value
+from graphql import OperationType
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from web.graphql_documents import DocumentRefused, Documents, PreparedDocument, PreparedOperation
-from web.graphql_limits import LimitReached, Limits
+from web.graphql_operations import OperationRefused, Operations
 from web.graphql_request import GraphQLRequest, MalformedRequest, request_of_body, request_of_query_string
 from web.graphql_response import MediaType, graphql_answer, negotiate, status_of_result, wants_page
-from web.refusals import document_error, error_entry, exception_entry, field_error, limit_error
+from web.refusals import error_entry, exception_entry
 from web.request_observer import request_record
 
 _METHODS = ("GET", "HEAD", "POST")
-_INPUT_ERRORS_MAX = 10
+_NO_SUBSCRIPTION = (
+    "a subscription is not answered over plain HTTP: open a WebSocket (graphql-transport-ws), or say"
+    " Accept: text/event-stream (graphql-sse)"
+)
 
 ContextFactory = Callable[[Request], Awaitable[object]]
 
@@ -53,16 +45,14 @@ class GraphQLEndpoint:
 
     def __init__(
         self,
-        schema: GraphQLSchema,
+        operations: Operations,
         *,
         context: ContextFactory,
-        limits: Limits | None = None,
         page: Callable[[], Response] | None = None,
     ) -> None:
-        self._schema = schema
+        self._operations = operations
         self._context = context
         self._page = page
-        self._documents = Documents(schema, limits or Limits())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -94,13 +84,11 @@ class GraphQLEndpoint:
                 405, error_entry("BAD_USER_INPUT", "a request is a POST, or a GET"), {"allow": ", ".join(_METHODS)}
             )
         context = await self._context(request)
-        asked = await _read(request)
+        asked = await read_request(request)
         try:
             body = await self._run(asked, context, request)
-        except LimitReached as reached:
-            body = {"errors": [limit_error(reached)]}
-        except DocumentRefused as refused:
-            body = {"errors": [document_error(error, refused.code) for error in refused.errors]}
+        except OperationRefused as refused:
+            body = {"errors": refused.errors}
         except NotServed:
             raise
         except Exception as error:  # noqa: BLE001 - the last stop: whatever it is, the client gets an id and the log the rest
@@ -116,45 +104,19 @@ class GraphQLEndpoint:
         return graphql_answer(body, status_of_result(body, media_type), media_type)
 
     async def _run(self, asked: GraphQLRequest, context: object, request: Request) -> dict[str, Any]:
-        document = self._documents.prepared(asked.query)
-        operation = document.operation(asked.operation_name)
-        if operation is None:
-            return {"errors": [_no_operation(document, asked.operation_name)]}
-        if operation.kind is OperationType.SUBSCRIPTION:
-            return {"errors": [error_entry("BAD_USER_INPUT", "subscriptions are not answered over plain HTTP")]}
-        if request.method != "POST" and operation.kind is not OperationType.QUERY:
+        runnable = self._operations.runnable(asked)
+        if runnable.kind is OperationType.SUBSCRIPTION:
+            return {"errors": [error_entry("BAD_USER_INPUT", _NO_SUBSCRIPTION)]}
+        if request.method != "POST" and runnable.kind is not OperationType.QUERY:
             raise NotServed(405, error_entry("BAD_USER_INPUT", "a mutation is a POST"), {"allow": "POST"})
-        operation.price.check(asked.variables)
         record = request_record(request.scope)
-        record.operation = operation.kind.value
-        record.fields = operation.fields
-        result = await self._execute(document, asked, context)
-        return self._body(result, operation, asked, record.request_id)
-
-    async def _execute(self, document: PreparedDocument, asked: GraphQLRequest, context: object) -> ExecutionResult:
-        result = execute(
-            self._schema,
-            document.node,
-            context_value=context,
-            variable_values=asked.variables,
-            operation_name=asked.operation_name,
-            max_coercion_errors=_INPUT_ERRORS_MAX,
-        )
-        return result if isinstance(result, ExecutionResult) else await result
-
-    def _body(
-        self, result: ExecutionResult, operation: PreparedOperation, asked: GraphQLRequest, request_id: str
-    ) -> dict[str, Any]:
-        if not result.errors:
-            return {"data": result.data}
-        started = result.data is not None or any(error.path is not None for error in result.errors)
-        if not started:
-            wrong = _wrong_variables(self._schema, operation.node, asked.variables)
-            return {"errors": wrong or [document_error(error, "BAD_USER_INPUT") for error in result.errors]}
-        return {"errors": [field_error(error, request_id) for error in result.errors], "data": result.data}
+        record.operation = runnable.kind.value
+        record.fields = runnable.operation.fields
+        return await self._operations.answer(runnable, context, record.request_id)
 
 
-async def _read(request: Request) -> GraphQLRequest:
+async def read_request(request: Request) -> GraphQLRequest:
+    """The GraphQL request that an HTTP request holds. Raises MalformedRequest."""
     if request.method != "POST":
         return request_of_query_string(request.scope["query_string"])
     return request_of_body(_header(request, "content-type"), _header(request, "content-encoding"), await request.body())
@@ -163,37 +125,6 @@ async def _read(request: Request) -> GraphQLRequest:
 def _header(request: Request, name: str) -> str | None:
     values = request.headers.getlist(name)
     return ", ".join(values) if values else None
-
-
-def _no_operation(document: PreparedDocument, name: str | None) -> dict[str, Any]:
-    names = [known for known in document.operations if known is not None]
-    if name is None:
-        message = "say in operationName which of the operations to run" if names else "the document has no operation"
-    else:
-        message = "the document has no operation of this name"
-    return error_entry("BAD_USER_INPUT", message, path=["operationName"])
-
-
-def _wrong_variables(
-    schema: GraphQLSchema, operation: OperationDefinitionNode, variables: dict[str, Any]
-) -> list[dict[str, Any]]:
-    """What is wrong with the variables, each with the path of the value: the executor's own errors have no path."""
-    found: list[dict[str, Any]] = []
-    for definition in operation.variable_definitions or ():
-        name = definition.variable.name.value
-        if name not in variables and definition.default_value is not None:
-            continue
-        type_ = type_from_ast(schema, definition.type)
-        if not is_input_type(type_):
-            continue
-
-        def add(error: Exception, path: Sequence[str | int], name: str = name) -> None:
-            if len(found) < _INPUT_ERRORS_MAX:
-                where = [name, *(str(step) for step in path)]
-                found.append(error_entry("BAD_USER_INPUT", f"Variable ${'.'.join(where)}: {error}", path=where))
-
-        validate_input_value(variables.get(name, Undefined), type_, add)
-    return found
 
 
 def _nothing_but_unavailable(body: dict[str, Any]) -> bool:

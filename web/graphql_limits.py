@@ -14,6 +14,7 @@ from graphql import (
     FragmentSpreadNode,
     InlineFragmentNode,
     OperationDefinitionNode,
+    OperationType,
     SelectionNode,
     SelectionSetNode,
 )
@@ -36,12 +37,18 @@ class Limits:
     aliases: int = 200
     directives: int = 200
     cost: int = 500_000
+    # Of a subscription, which is answered as often as something happens.
+    event_cost: int = 5_000
     page_default: int = 50
     page_max: int = 1_000
     list_max: int = 10_000
     plain_list: int = 10
     # Lists that are known to be shorter than `plain_list`, as "Type.field".
     known_lists: dict[str, int] = field(default_factory=dict)
+
+    def cost_limit(self, kind: OperationType) -> tuple[str, int]:
+        """The name of the limit for what an operation of this kind costs, and the limit."""
+        return ("cost of an event", self.event_cost) if kind is OperationType.SUBSCRIPTION else ("cost", self.cost)
 
 
 class LimitReached(Exception):

@@ -63,6 +63,7 @@ class Price:
         limits: Limits,
     ) -> None:
         self._limits = limits
+        self._limit = limits.cost_limit(operation.operation)
         self._schema = schema
         self._fragments = fragments
         self._measured_fragments: dict[str, _Measured] = {}
@@ -74,11 +75,13 @@ class Price:
         root = schema.get_root_type(operation.operation)
         self._root = self._group(root, operation.selection_set)
 
-    def check(self, variables: Mapping[str, Any]) -> None:
-        """Raises LimitReached where the answer would cost too much."""
+    def check(self, variables: Mapping[str, Any]) -> int:
+        """What the answer costs; of a subscription, each of its events. Raises LimitReached where that is too much."""
         given = self._cost(self._root, None, variables, {})
-        if given > self._limits.cost:
-            raise LimitReached("cost", self._limits.cost, given)
+        limit, allowed = self._limit
+        if given > allowed:
+            raise LimitReached(limit, allowed, given)
+        return given
 
     def _group(self, parent: GraphQLNamedType | None, selections: SelectionSetNode | None) -> _Measured:
         children = [self._measure(parent, selection) for selection in selections.selections] if selections else []

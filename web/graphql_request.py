@@ -5,6 +5,7 @@ Obeys "Request" of the GraphQL-over-HTTP specification (September 2026). Knows H
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
@@ -45,6 +46,16 @@ def request_of_body(content_type: str | None, content_encoding: str | None, body
     return _request(_object(_parsed(text, "the body"), "the body"))
 
 
+def request_of_object(given: Mapping[str, Any]) -> GraphQLRequest:
+    """The request that is part of a larger JSON text, read already. Raises MalformedRequest."""
+    return _request(given)
+
+
+def parsed_strictly(text: str, name: str) -> object:
+    """The JSON that a text is, each member named once, each number finite. Raises MalformedRequest."""
+    return _parsed(text, name)
+
+
 def request_of_query_string(query_string: bytes) -> GraphQLRequest:
     """The request of a GET. Raises MalformedRequest."""
     try:
@@ -83,7 +94,7 @@ def _check_media_type(content_type: str | None) -> None:
             raise MalformedRequest(415, "the body of a POST is UTF-8")
 
 
-def _request(given: dict[str, Any]) -> GraphQLRequest:
+def _request(given: Mapping[str, Any]) -> GraphQLRequest:
     query = given.get("query")
     if not isinstance(query, str):
         raise MalformedRequest(400, "query is a GraphQL document, as a string, and has to be given", "query")
@@ -98,7 +109,7 @@ def _request(given: dict[str, Any]) -> GraphQLRequest:
     )
 
 
-def _optional_object(given: dict[str, Any], name: str) -> dict[str, Any]:
+def _optional_object(given: Mapping[str, Any], name: str) -> dict[str, Any]:
     value = given.get(name)
     return {} if value is None else _object(value, name)
 

@@ -54,10 +54,20 @@ def wants_page(accept: str | None) -> bool:
     return html > 0 and all(ranges.get(media_type.value, 0.0) < html for media_type in MediaType)
 
 
+@lru_cache(maxsize=256)
+def wants_events(accept: str | None) -> bool:
+    """Whether the client asks for a stream of events: it names that, and no JSON as much."""
+    if accept is None:
+        return False
+    ranges = _accepted(accept)
+    events = ranges.get("text/event-stream", 0.0)
+    return events > 0 and all(ranges.get(media_type.value, 0.0) < events for media_type in MediaType)
+
+
 def graphql_answer(body: dict[str, Any], status: int, media_type: MediaType) -> Response:
     """The answer, as bytes. Its JSON is ASCII, so what a client sent comes back as it was, lone surrogates too."""
     return Response(
-        _encode(body).encode("ascii"), status_code=status, headers={"content-type": f"{media_type}; charset=utf-8"}
+        encoded(body).encode("ascii"), status_code=status, headers={"content-type": f"{media_type}; charset=utf-8"}
     )
 
 
@@ -68,7 +78,7 @@ def status_of_result(body: dict[str, Any], media_type: MediaType) -> int:
     return PARTIAL_SUCCESS if "data" in body else 400
 
 
-_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+encoded = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 
 def _accepted(accept: str) -> dict[str, float]:

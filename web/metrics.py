@@ -21,6 +21,33 @@ SHARED_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
+class LiveMetrics:
+    """What is measured of connections that stay open."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.connections = Gauge(
+            "consentry_live_connections",
+            "WebSockets and event streams that are open",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.subscribers = Gauge(
+            "consentry_live_subscribers",
+            "Subscriptions to events that run",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.slow = Counter(
+            "consentry_live_slow_consumers_ended", "Connections ended because they took nothing", registry=registry
+        )
+        self.feed_lag_s = Histogram(
+            "consentry_feed_lag_seconds",
+            "From when an event was recorded until it was read for its subscribers",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+
+
 class Metrics:
     """The counters of this process."""
 
@@ -42,6 +69,8 @@ class Metrics:
             registry=self._registry,
         )
 
+        self.live = LiveMetrics(self._registry)
+
     def count(self, record: RequestRecord) -> None:
         """Take account of an answered request."""
         self._requests.labels(record.route, record.method, str(record.status)).inc()
@@ -60,6 +89,11 @@ class Metrics:
     async def endpoint(self, request: Request) -> Response:
         """`/metrics`."""
         return Response(await self.text(request.app.state.ledger), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+def forget_worker(process_id: int) -> None:
+    """A worker has ended: what it had open is open no more. What it counted stays."""
+    multiprocess.mark_process_dead(process_id)
 
 
 async def _store_gauges(ledger: Ledger) -> CollectorRegistry:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from web.metrics import SHARED_FOLDER_VARIABLE
+from web.metrics import SHARED_FOLDER_VARIABLE, forget_worker
 from web.server_process import serve
 from web.settings import Settings
 from web.structured_log import configure_logging
@@ -89,6 +89,8 @@ def _start(settings: Settings, listener: socket.socket) -> _Worker:
 def _replace(ended: _Worker, settings: Settings, listener: socket.socket) -> _Worker:
     _log.error("worker ended", extra={"fields": {"exit_code": ended.process.exitcode}})
     ended.pipe.close()
+    if ended.process.pid is not None:
+        forget_worker(ended.process.pid)
     time.sleep(_REPLACE_PAUSE_S)
     return _start(settings, listener)
 

@@ -24,27 +24,8 @@ from domain.opt_in_rules import RequiredEvidence
 from domain.presets import PresetKey
 from schema.schema import build_schema as build_ours
 
-TRENDS = "trends"
-UNITS = "business units"
-SUBSCRIPTIONS = "subscriptions"
-
 # Left out until it works: a type, a field ("Type.field"), an input's field, or an argument ("Type.field(argument)").
-LEFT_OUT = {
-    "ConsentTrendDay": TRENDS,
-    "Query.consentTrend": TRENDS,
-    "BusinessUnit": UNITS,
-    "BusinessUnitPayload": UNITS,
-    "Query.businessUnits": UNITS,
-    "Mutation.createBusinessUnit": UNITS,
-    "ComplianceProfile.businessUnit": UNITS,
-    "Purpose.businessUnit": UNITS,
-    "Consent.businessUnit": UNITS,
-    "CheckConsentInput.businessUnit": UNITS,
-    "CheckConsentsInput.businessUnit": UNITS,
-    "CreateComplianceProfileInput.businessUnit": UNITS,
-    "CreatePurposeInput.businessUnit": UNITS,
-    "Subscription": SUBSCRIPTIONS,
-}
+LEFT_OUT: dict[str, str] = {}
 
 
 # What we have beyond the contract: a type, with all that it has, or one name alone.

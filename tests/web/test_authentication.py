@@ -15,6 +15,8 @@ from ledger.assembly import Caller, Ledger, Tenant
 from web import authentication
 from web.authentication import caller_of
 from web.graphql_endpoint import GraphQLEndpoint
+from web.graphql_limits import Limits
+from web.graphql_operations import Operations
 
 QUERY = {"query": "{ hello }"}
 
@@ -24,7 +26,8 @@ async def guarded(ledger: Ledger) -> AsyncIterator[AsyncClient]:
     async def context(request: Request) -> object:
         return await caller_of(request, ledger)
 
-    async with asking(Starlette(routes=[Route("/graphql", GraphQLEndpoint(toy_schema(), context=context))])) as client:
+    endpoint = GraphQLEndpoint(Operations(toy_schema(), Limits()), context=context)
+    async with asking(Starlette(routes=[Route("/graphql", endpoint)])) as client:
         yield client
 
 

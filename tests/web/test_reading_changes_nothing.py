@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 from toy import asking
 
 from domain.addresses import Channel
@@ -49,6 +49,8 @@ async def test_no_route_changes_anything_when_it_is_read(ledger: Ledger, tenant:
     read_paths: set[str] = set()
     async with asking(app) as client:
         for route in app.routes:
+            if isinstance(route, WebSocketRoute):
+                continue  # has no methods; the same path is asked as a Route
             assert isinstance(route, Route)
             for token in given:
                 path = re.sub(r"\{tenant\}", tenant.key, route.path)

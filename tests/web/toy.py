@@ -15,6 +15,7 @@ from web.body_limit import BodyLimit
 from web.graphiql_page import graphiql_file, graphiql_page
 from web.graphql_endpoint import GraphQLEndpoint
 from web.graphql_limits import Limits
+from web.graphql_operations import Operations
 from web.request_observer import RequestObserver
 from web.security_headers import SecurityHeaders
 from web.structured_log import log_request
@@ -100,7 +101,7 @@ async def anyone(_request: Request) -> object:
 
 
 def toy_app(*, limits: Limits | None = None, body_bytes_max: int = 1_000_000) -> Starlette:
-    endpoint = GraphQLEndpoint(toy_schema(), context=anyone, limits=limits, page=graphiql_page)
+    endpoint = GraphQLEndpoint(Operations(toy_schema(), limits or Limits()), context=anyone, page=graphiql_page)
     return Starlette(
         routes=[Route("/graphql", endpoint), Route("/graphiql/{name}", graphiql_file)],
         middleware=[

@@ -1,0 +1,142 @@
+"""Who asks for the same shares the work: an event is read, executed and encoded once, and what was erased is not kept."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+
+import pytest
+from following import APPLICATION, Socket, capture
+
+from domain.addresses import Channel
+from eventstore import read
+from eventstore.database import StoreUnavailable
+from ledger import history
+from ledger.api_keys import create_key
+from ledger.assembly import Tenant
+from ledger.erasure import erase_contact_point
+from web.live import sharing
+
+Connect = Callable[..., Socket]
+ADDRESSES = """subscription($after: Long) { consentEvents(afterPosition: $after) {
+    cursor node { position contactPoint { address } } } }"""
+
+
+@pytest.fixture
+def executed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many events each execution was of."""
+    counts: list[int] = []
+    genuine = sharing._Group._executed
+
+    async def counting(self: sharing._Group, events: list[history.StoredEntry]) -> object:
+        counts.extend(event.position for event in events)
+        return await genuine(self, events)
+
+    monkeypatch.setattr(sharing._Group, "_executed", counting)
+    return counts
+
+
+@pytest.fixture
+async def many(socket: Connect, tenant: Tenant) -> AsyncIterator[list[Socket]]:
+    async with AsyncExitStack() as stack:
+        # Keys differ, their scopes do not.
+        yield [
+            await stack.enter_async_context(socket(await create_key(tenant, f"a{number}", ["read"])))
+            for number in range(10)
+        ]
+
+
+async def test_an_event_is_executed_once_for_all_who_ask_for_the_same(
+    many: list[Socket], tenant: Tenant, executed: list[int]
+) -> None:
+    for number, client in enumerate(many):
+        # They start apart, and go on together.
+        await client.subscribe(afterPosition=number % 7)
+    for number, client in enumerate(many):
+        await client.positions(6 - number % 7)
+    executed.clear()
+    recorded: list[int] = []
+    for number in range(5):
+        recorded.append(await capture(tenant, number))
+        for client in many:
+            assert await client.positions(1) == [recorded[-1]]
+    assert executed == recorded
+
+
+async def test_another_filter_document_or_scope_is_work_of_its_own(
+    socket: Connect, tenant: Tenant, executed: list[int]
+) -> None:
+    plain, personal = await create_key(tenant, "a", ["read"]), await create_key(tenant, "a", ["read", "read:personal"])
+    await capture(tenant, 1)
+    async with socket(plain) as one, socket(personal) as two:
+        await one.subscribe("same", query=ADDRESSES, after=6)
+        assert (await one.edges(1, "same"))[0]["node"]["contactPoint"]["address"] is None
+        await two.subscribe("other scope", query=ADDRESSES, after=6)
+        assert (await two.edges(1, "other scope"))[0]["node"]["contactPoint"]["address"] == "a1@example.org"
+        await one.subscribe("other filter", afterPosition=6, filter={"values": ["OPTED_OUT"]})
+        await one.edges(1, "other filter")
+        assert executed == [7, 7, 7]
+
+
+async def test_what_was_erased_is_not_sent_from_what_was_kept(
+    socket: Connect, tenant: Tenant, executed: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "_MOMENT_S", 1000)
+    key = await create_key(tenant, "a", ["read", "read:personal"])
+    await capture(tenant, 1)
+    async with socket(key) as first, socket(key) as second, socket(key) as third:
+        await first.subscribe(query=ADDRESSES, after=6)
+        assert (await first.edges(1))[0]["node"]["contactPoint"]["address"] == "a1@example.org"
+        await second.subscribe(query=ADDRESSES, after=6)
+        assert (await second.edges(1))[0]["node"]["contactPoint"]["address"] == "a1@example.org"
+        assert executed == [7], "the second got what was kept"
+        await erase_contact_point(tenant, APPLICATION, channel=Channel.EMAIL, address="a1@example.org", reason="DSAR")
+        await first.edges(2)
+        await third.subscribe(query=ADDRESSES, after=6)
+        assert [edge["node"]["contactPoint"]["address"] for edge in await third.edges(3)] == [None, None, None]
+
+
+async def test_a_store_that_is_away_while_an_event_is_answered_delays_it_and_loses_nothing(
+    socket: Connect, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genuine, failures = history.contact_points_by_id, [StoreUnavailable("away")] * 2
+
+    async def failing(*args: object) -> object:
+        if failures:
+            raise failures.pop()
+        return await genuine(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(history, "contact_points_by_id", failing)
+    monkeypatch.setattr(sharing, "_AGAIN_S", 0)
+    await capture(tenant, 1)
+    async with socket(await create_key(tenant, "a", ["read"])) as client:
+        await client.subscribe(query=ADDRESSES, after=6)
+        assert (await client.edges(1))[0]["node"]["position"] == 7
+    assert not failures
+
+
+async def test_an_event_is_read_from_the_store_once_however_many_follow(
+    many: list[Socket], tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[int] = []
+    genuine = read.forward_indexed
+
+    async def counting(*args: object, **options: object) -> object:
+        found = await genuine(*args, **options)  # type: ignore[arg-type]
+        reads.extend(indexed.stored.position for indexed in found)
+        return found
+
+    async def none(*_args: object, **_options: object) -> object:
+        raise AssertionError("nobody is behind")
+
+    for number, client in enumerate(many):
+        await client.subscribe(filter={"toPosition": 1000 + number})
+        await client.subscribe("also", afterPosition=6)
+    while tenant.ledger.tails._tails.get(tenant.id) is None or tenant.ledger.tails._tails[tenant.id].watchers < 11:
+        await asyncio.sleep(0.01)
+    monkeypatch.setattr(read, "forward_indexed", counting)
+    monkeypatch.setattr(read, "forward", none)
+    recorded = [await capture(tenant, number) for number in range(3)]
+    for client in many:
+        heard = [(await client.hear())["payload"]["data"]["consentEvents"]["node"]["position"] for _ in range(6)]
+        assert sorted(heard) == sorted(recorded * 2)
+    assert reads == recorded

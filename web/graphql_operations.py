@@ -1,0 +1,153 @@
+"""GraphQL operations, whatever carries them: made ready within the limits, and run. Knows no transport and no caller.
+
+Every transport runs its operations here, so the same limits and prices hold on all of them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import (
+    ExecutionResult,
+    Executor,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    Undefined,
+    create_source_event_stream,
+    execute,
+    is_input_type,
+    type_from_ast,
+)
+from graphql.utilities import validate_input_value
+
+from web.graphql_documents import DocumentRefused, Documents, PreparedDocument, PreparedOperation
+from web.graphql_limits import LimitReached, Limits
+from web.graphql_request import GraphQLRequest
+from web.refusals import document_error, error_entry, field_error, limit_error
+
+_INPUT_ERRORS_MAX = 10
+
+
+class OperationRefused(Exception):
+    """Nothing of the operation was executed: the entries of `errors` that say why."""
+
+    def __init__(self, errors: list[dict[str, Any]]) -> None:
+        super().__init__(errors[0]["message"])
+        self.errors = errors
+
+
+@dataclass(frozen=True, slots=True)
+class Runnable:
+    """An operation that may be run: within the limits, with these variables."""
+
+    asked: GraphQLRequest
+    document: PreparedDocument
+    operation: PreparedOperation
+    cost: int
+
+    @property
+    def kind(self) -> OperationType:
+        """Query, mutation or subscription."""
+        return self.operation.kind
+
+
+class Operations:
+    """The operations of one schema."""
+
+    def __init__(self, schema: GraphQLSchema, limits: Limits) -> None:
+        self.schema = schema
+        self._documents = Documents(schema, limits)
+
+    def runnable(self, asked: GraphQLRequest) -> Runnable:
+        """The operation that is asked for, made ready. Raises OperationRefused."""
+        try:
+            document = self._documents.prepared(asked.query)
+            operation = document.operation(asked.operation_name)
+            if operation is None:
+                raise OperationRefused([_no_operation(document, asked.operation_name)])
+            cost = operation.price.check(asked.variables)
+        except LimitReached as reached:
+            raise OperationRefused([limit_error(reached)]) from None
+        except DocumentRefused as refused:
+            raise OperationRefused([document_error(error, refused.code) for error in refused.errors]) from None
+        return Runnable(asked, document, operation, cost)
+
+    async def answer(self, runnable: Runnable, context: object, request_id: str) -> dict[str, Any]:
+        """Run a query or mutation; the answer, with what its fields refused among its errors."""
+        asked = runnable.asked
+        result = execute(
+            self.schema,
+            runnable.document.node,
+            context_value=context,
+            variable_values=asked.variables,
+            operation_name=asked.operation_name,
+            max_coercion_errors=_INPUT_ERRORS_MAX,
+        )
+        return self.body(result if isinstance(result, ExecutionResult) else await result, runnable, request_id)
+
+    def executor(self, runnable: Runnable, context: object) -> Executor:
+        """What executes a subscription's events, in this context. Raises OperationRefused for variables that are wrong."""
+        asked = runnable.asked
+        executor = Executor.build(
+            self.schema,
+            runnable.document.node,
+            context_value=context,
+            raw_variable_values=asked.variables,
+            operation_name=asked.operation_name,
+            max_coercion_errors=_INPUT_ERRORS_MAX,
+        )
+        if isinstance(executor, list):
+            refused = self.body(ExecutionResult(None, errors=executor), runnable, "")
+            raise OperationRefused(refused["errors"])
+        return executor
+
+    async def source(self, runnable: Runnable, context: object, request_id: str) -> object:
+        """What the subscription's field gives to read events from. Raises OperationRefused."""
+        source: Any = create_source_event_stream(self.executor(runnable, context))
+        if not isinstance(source, ExecutionResult) and hasattr(source, "__await__"):
+            source = await source
+        if isinstance(source, ExecutionResult):
+            raise OperationRefused(self.body(source, runnable, request_id)["errors"])
+        return source
+
+    def body(self, result: ExecutionResult, runnable: Runnable, request_id: str) -> dict[str, Any]:
+        """A result as it is answered."""
+        if not result.errors:
+            return {"data": result.data}
+        started = result.data is not None or any(error.path is not None for error in result.errors)
+        if not started:
+            wrong = _wrong_variables(self.schema, runnable.operation.node, runnable.asked.variables)
+            return {"errors": wrong or [document_error(error, "BAD_USER_INPUT") for error in result.errors]}
+        return {"errors": [field_error(error, request_id) for error in result.errors], "data": result.data}
+
+
+def _no_operation(document: PreparedDocument, name: str | None) -> dict[str, Any]:
+    names = [known for known in document.operations if known is not None]
+    if name is None:
+        message = "say in operationName which of the operations to run" if names else "the document has no operation"
+    else:
+        message = "the document has no operation of this name"
+    return error_entry("BAD_USER_INPUT", message, path=["operationName"])
+
+
+def _wrong_variables(
+    schema: GraphQLSchema, operation: OperationDefinitionNode, variables: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """What is wrong with the variables, each with the path of the value: the executor's own errors have no path."""
+    found: list[dict[str, Any]] = []
+    for definition in operation.variable_definitions or ():
+        name = definition.variable.name.value
+        if name not in variables and definition.default_value is not None:
+            continue
+        type_ = type_from_ast(schema, definition.type)
+        if not is_input_type(type_):
+            continue
+
+        def add(error: Exception, path: Sequence[str | int], name: str = name) -> None:
+            if len(found) < _INPUT_ERRORS_MAX:
+                where = [name, *(str(step) for step in path)]
+                found.append(error_entry("BAD_USER_INPUT", f"Variable ${'.'.join(where)}: {error}", path=where))
+
+        validate_input_value(variables.get(name, Undefined), type_, add)
+    return found

@@ -1,0 +1,41 @@
+"""What an operation sends back, one payload after the other, whatever transport carries it."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import cast
+
+from graphql import OperationType
+
+from schema.context import RequestContext
+from schema.feed import ConsentEventStream
+from web.graphql_limits import LimitReached
+from web.graphql_operations import OperationRefused, Operations
+from web.graphql_request import GraphQLRequest
+from web.graphql_response import encoded
+from web.live.sessions import Session, TooManyOpen
+from web.live.sharing import Sharing
+from web.refusals import exception_entry, limit_error
+
+
+async def results(
+    operations: Operations, sharing: Sharing, session: Session, asked: GraphQLRequest, request_id: str
+) -> AsyncGenerator[str]:
+    """Each payload as JSON. Raises OperationRefused before the first one, where nothing of it is executed."""
+    try:
+        with session.operation():
+            runnable = operations.runnable(asked)
+            identity = session.identity
+            context = RequestContext(identity.tenant, identity.caller)
+            if runnable.kind is not OperationType.SUBSCRIPTION:
+                yield encoded(await operations.answer(runnable, context, request_id))
+                return
+            stream = cast("ConsentEventStream", await operations.source(runnable, context, request_id))
+            async with aclosing(sharing.payloads(runnable, stream, request_id)) as payloads:
+                async for payload in payloads:
+                    yield payload.text
+    except OperationRefused:
+        raise
+    except TooManyOpen as too_many:
+        raise OperationRefused([limit_error(LimitReached(too_many.limit, too_many.allowed, None))]) from None
+    except Exception as error:  # noqa: BLE001 - the last stop: whatever it is, the client gets an id and the log the rest
+        raise OperationRefused([exception_entry(error, request_id)]) from error

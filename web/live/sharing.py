@@ -1,0 +1,226 @@
+"""Subscriptions that ask for the same share what is made of an event: executed and encoded once, sent to each.
+
+The same means: one tenant, one document and operation, the same variables (but those that only say where to start), and the
+same scopes. Who asks for what follows the same position waits for the same batch; who comes a moment later is given it as it
+is. A moment is short, since an event shows things that change and that can be erased: after it the event is made anew.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncGenerator, Generator, Hashable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from graphql import (
+    ExecutionResult,
+    FieldNode,
+    OperationDefinitionNode,
+    VariableNode,
+    Visitor,
+    execute_subscription_event,
+    visit,
+)
+
+from domain.events import EventType
+from eventstore.database import StoreUnavailable
+from ledger.assembly import Caller
+from ledger.feed import Feed
+from ledger.history import StoredEntry
+from schema.context import RequestContext
+from schema.feed import ConsentEventStream
+from web.graphql_operations import Operations, Runnable
+from web.graphql_response import encoded
+from web.metrics import LiveMetrics
+
+_START_ARGUMENTS = ("after", "afterPosition")
+_MOMENT_S = 1.0
+_BATCH_EVENTS_MAX = 100
+_BATCH_COST_MAX = 10_000
+_AGAIN_S = 0.5
+
+
+class Payload(NamedTuple):
+    """The answer for one event, as JSON; without data it is the last one, since going on would skip the event."""
+
+    position: int
+    text: str
+    is_last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What follows a position: the payloads, and up to where there are no others."""
+
+    payloads: tuple[Payload, ...]
+    received: int
+    # The tail's size when it was begun: what was erased after that, it may still show.
+    made_at_size: int
+
+
+class Sharing:
+    """The groups of one process."""
+
+    def __init__(self, operations: Operations, metrics: LiveMetrics) -> None:
+        self._operations = operations
+        self._metrics = metrics
+        self._groups: dict[Hashable, _Group] = {}
+
+    async def payloads(
+        self, runnable: Runnable, stream: ConsentEventStream, request_id: str
+    ) -> AsyncGenerator[Payload]:
+        """The payloads of one subscriber, as it asks for them; for ever, unless one is the last."""
+        with self._joined(runnable, stream, request_id) as group:
+            position = stream.start.after
+            while True:
+                batch = await group.after(position)
+                for payload in batch.payloads:
+                    if payload.position > position:
+                        yield payload
+                    if payload.is_last:
+                        return
+                position = max(position, batch.received)
+
+    @contextlib.contextmanager
+    def _joined(self, runnable: Runnable, stream: ConsentEventStream, request_id: str) -> Generator["_Group"]:
+        start = stream.start
+        key = (start.tenant.id, stream.context.caller.scopes, *_what_is_asked(runnable))
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = _Group(self._operations, runnable, stream, request_id)
+        group.subscribers += 1
+        self._metrics.subscribers.inc()
+        try:
+            yield group
+        finally:
+            self._metrics.subscribers.dec()
+            group.subscribers -= 1
+            if not group.subscribers:
+                del self._groups[key]
+                group.close()
+
+
+class _Group:
+    """Subscribers that ask for the same."""
+
+    def __init__(self, operations: Operations, runnable: Runnable, stream: ConsentEventStream, request_id: str) -> None:
+        self.subscribers = 0
+        self._operations = operations
+        self._runnable = runnable
+        self._stream = stream
+        self._tenant = stream.start.tenant
+        # Of who asks only the scopes are the same for all.
+        self._caller = Caller(None, stream.context.caller.scopes)
+        self._request_id = request_id
+        self._closing = contextlib.ExitStack()
+        start = stream.start
+        self._tail = self._closing.enter_context(start.tenant.ledger.tails.watching(start.tenant.id, start.size))
+        self._feed = Feed(start, self._tail)
+        self._events_max = max(1, min(_BATCH_EVENTS_MAX, _BATCH_COST_MAX // max(1, runnable.cost)))
+        # By the position that they follow.
+        self._making: dict[int, asyncio.Task[Batch]] = {}
+        self._made: dict[int, Batch] = {}
+
+    def close(self) -> None:
+        """The last subscriber has left."""
+        for task in self._making.values():
+            task.cancel()
+        self._closing.close()
+
+    async def after(self, position: int) -> Batch:
+        """What follows `position`, made once for all who ask at about the same time."""
+        made = self._made.get(position)
+        if made is not None and made.made_at_size > self._tail.last_of_type.get(_ERASURE, -1):
+            return made
+        making = self._making.get(position)
+        if making is None:
+            making = self._making[position] = asyncio.create_task(self._make(position), name="feed-batch")
+        # Who leaves stops waiting; the others go on.
+        return await asyncio.shield(making)
+
+    async def _make(self, position: int) -> Batch:
+        this = self._making[position]
+        try:
+            while True:
+                page = await self._feed.after(position, self._events_max)
+                if page.events:
+                    break
+                # Nothing passed. Who asks from there on waits for the same batch; if another makes it already, so do we.
+                del self._making[position]
+                position = page.received
+                other = self._making.setdefault(position, this)
+                if other is not this:
+                    return await asyncio.shield(other)
+            made_at_size = self._tail.size
+            batch = Batch(await self._payloads(page.events), page.received, made_at_size)
+            self._made[position] = batch
+            asyncio.get_running_loop().call_later(_MOMENT_S, self._forget, position, batch)
+            return batch
+        finally:
+            if self._making.get(position) is this:
+                del self._making[position]
+
+    def _forget(self, position: int, batch: Batch) -> None:
+        if self._made.get(position) is batch:
+            del self._made[position]
+
+    async def _payloads(self, events: Sequence[StoredEntry]) -> tuple[Payload, ...]:
+        results = await self._executed(events)
+        while any(_is_unavailable(result) for result in results):
+            # Sent as it is, the event would count as seen, and what it says would be missing.
+            await asyncio.sleep(_AGAIN_S)
+            results = await self._executed(events)
+        payloads: list[Payload] = []
+        for event, result in zip(events, results, strict=True):
+            body = self._operations.body(result, self._runnable, self._request_id)
+            payloads.append(Payload(event.position, encoded(body), body.get("data") is None))
+        return tuple(payloads)
+
+    async def _executed(self, events: Sequence[StoredEntry]) -> list[ExecutionResult]:
+        # One context for all: what several of them need is loaded at once.
+        context = RequestContext(self._tenant, self._caller)
+        executor = self._operations.executor(self._runnable, context)
+
+        async def executed(event: StoredEntry) -> ExecutionResult:
+            result = execute_subscription_event(executor.build_per_event_executor(self._stream.edge(context, event)))
+            return result if isinstance(result, ExecutionResult) else await result
+
+        return await asyncio.gather(*map(executed, events))
+
+
+_ERASURE = EventType.CONTACT_POINT_ERASURE_REQUESTED.value
+
+
+def _is_unavailable(result: ExecutionResult) -> bool:
+    return any(isinstance(error.original_error, StoreUnavailable) for error in result.errors or ())
+
+
+def _what_is_asked(runnable: Runnable) -> tuple[str, str | None, str]:
+    """Document, operation and variables, without those that only say where to start."""
+    start_only = _start_variables(runnable.operation.node)
+    counts: dict[str, int] = {}
+
+    class Counter(Visitor):
+        def enter_variable_definition(self, *_args: object) -> object:
+            return self.SKIP
+
+        def enter_variable(self, node: VariableNode, *_args: object) -> None:
+            counts[node.name.value] = counts.get(node.name.value, 0) + 1
+
+    visit(runnable.document.node, Counter())
+    variables = {
+        name: value
+        for name, value in runnable.asked.variables.items()
+        if not (name in start_only and counts.get(name) == 1)
+    }
+    return runnable.asked.query, runnable.asked.operation_name, json.dumps(variables, sort_keys=True)
+
+
+def _start_variables(operation: OperationDefinitionNode) -> set[str]:
+    return {
+        argument.value.name.value
+        for selection in operation.selection_set.selections
+        if isinstance(selection, FieldNode)
+        for argument in selection.arguments or ()
+        if argument.name.value in _START_ARGUMENTS and isinstance(argument.value, VariableNode)
+    }

@@ -1,0 +1,217 @@
+"""graphql-sse at /graphql, both modes of its protocol; every other request goes on to GraphQL over HTTP.
+
+Obeys PROTOCOL.md of graphql-sse. Distinct connections: a request that accepts text/event-stream before JSON is answered by a
+stream of its own operation. Single connection: PUT reserves a stream and answers its token; GET with the token, which may
+stand in the URL since EventSource sends no headers, opens it; POST (or GET) with the token runs an operation that the stream
+answers; DELETE ends one. The token says which stream, the API key who asks: only the GET may do without the key.
+"""
+
+import asyncio
+import contextlib
+import secrets
+from dataclasses import dataclass, field
+
+from graphql import OperationType
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from web.authentication import Identity, identity_of
+from web.graphql_endpoint import NotServed, read_request
+from web.graphql_limits import LimitReached
+from web.graphql_operations import OperationRefused
+from web.graphql_request import GraphQLRequest, MalformedRequest
+from web.graphql_response import MediaType, graphql_answer, negotiate, status_of_result, wants_events
+from web.live.live import Live
+from web.live.sessions import Ending, Session, TooManyOpen
+from web.live.sse_stream import EventStream, OperationId
+from web.refusals import error_entry, limit_error
+from web.request_observer import request_record
+
+_TOKEN_HEADER = "x-graphql-event-stream-token"  # noqa: S105 - a header's name
+_ID_CHARS_MAX = 200
+_NOT_ALONE = (
+    "a single connection for many operations is not served here, where several workers answer: open a connection for"
+    " each operation, or a WebSocket"
+)
+
+
+@dataclass(slots=True)
+class _Reservation:
+    """A stream that was reserved, and may be open."""
+
+    token: str
+    session: Session
+    held: contextlib.ExitStack
+    stream: "asyncio.Future[EventStream]"
+    operations: dict[OperationId, asyncio.Task[None]] = field(default_factory=dict)
+
+
+class EventStreams:
+    """The ASGI application around the one for GraphQL over HTTP."""
+
+    def __init__(self, app: ASGIApp, live: Live, *, alone: bool = True) -> None:
+        self._app = app
+        self._live = live
+        self._alone = alone
+        self._reservations: dict[str, _Reservation] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        request = Request(scope, receive)
+        token = request.headers.get(_TOKEN_HEADER) or request.query_params.get("token")
+        events = wants_events(request.headers.get("accept"))
+        if request.method not in ("PUT", "DELETE") and token is None and not events:
+            await self._app(scope, receive, send)
+            return
+        try:
+            response = await self._answer(request, token, send, events=events)
+        except NotServed as refused:
+            response = graphql_answer({"errors": [refused.error]}, refused.status, MediaType.JSON)
+            response.headers.update(refused.headers)
+        except MalformedRequest as malformed:
+            path = {"path": list(malformed.path)} if malformed.path else {}
+            error = error_entry("BAD_USER_INPUT", malformed.message, **path)
+            response = graphql_answer({"errors": [error]}, malformed.status, MediaType.JSON)
+        except TooManyOpen as too_many:
+            error = limit_error(LimitReached(too_many.limit, too_many.allowed, None))
+            response = graphql_answer({"errors": [error]}, 429, MediaType.JSON)
+            response.headers["retry-after"] = "5"
+        if response is not None:
+            await response(scope, receive, send)
+
+    async def _answer(self, request: Request, token: str | None, send: Send, *, events: bool) -> Response | None:
+        if request.method == "PUT":
+            identity = await self._identity(request)
+            if not self._alone:
+                # The requests of one client would reach different workers, and the stream is held by one of them.
+                raise NotServed(501, error_entry("BAD_USER_INPUT", _NOT_ALONE))
+            return self._reserve(identity)
+        if token is None:
+            if request.method == "DELETE":
+                raise _not_found()
+            await self._distinct(request, send)
+            return None
+        reservation = self._reservations.get(token)
+        if events:
+            # The token was handed to who showed the key, and opens this stream only.
+            identity = await self._identity(request) if "authorization" in request.headers else None
+            if reservation is None or (identity is not None and identity.key != reservation.session.identity.key):
+                raise _not_found()
+            await self._open(reservation, request, send)
+            return None
+        identity = await self._identity(request)
+        if reservation is None or identity.key != reservation.session.identity.key:
+            raise _not_found()
+        if request.method == "DELETE":
+            return await self._stop(reservation, request)
+        return await self._start(reservation, request)
+
+    async def _identity(self, request: Request) -> Identity:
+        identity = await identity_of(request.headers.getlist("authorization"), self._live.ledger)
+        record = request_record(request.scope)
+        record.tenant, record.application = identity.tenant.key, identity.caller.application
+        return identity
+
+    async def _distinct(self, request: Request, send: Send) -> None:
+        identity = await self._identity(request)
+        asked = await self._asked(request)
+        with self._live.sessions.connection(), self._live.sessions.session(identity) as session:
+            stream = EventStream(self._live, session, request.scope, request.receive, send)
+            await stream.start()
+            running = asyncio.create_task(stream.run(asked, None), name="stream-operation")
+            ending: Ending | None = None
+            try:
+                ending = await stream.until_over(running)
+            finally:
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+            await stream.end(ending, [None])
+
+    def _reserve(self, identity: Identity) -> Response:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._live.sessions.connection())
+            session = stack.enter_context(self._live.sessions.session(identity))
+            token = secrets.token_urlsafe(32)
+            loop = asyncio.get_running_loop()
+            reservation = _Reservation(token, session, stack.pop_all(), loop.create_future())
+        self._reservations[token] = reservation
+        loop.call_later(self._live.limits.introduction_s, self._expire, reservation)
+        return PlainTextResponse(token, status_code=201)
+
+    def _expire(self, reservation: _Reservation) -> None:
+        if not reservation.stream.done():
+            reservation.stream.cancel()
+            self._release(reservation)
+
+    def _release(self, reservation: _Reservation) -> None:
+        del self._reservations[reservation.token]
+        for task in reservation.operations.values():
+            task.cancel()
+        reservation.held.close()
+
+    async def _open(self, reservation: _Reservation, request: Request, send: Send) -> None:
+        if reservation.stream.done():
+            raise NotServed(409, error_entry("CONFLICT", "the stream of this token is open already"))
+        stream = EventStream(self._live, reservation.session, request.scope, request.receive, send)
+        reservation.stream.set_result(stream)
+        ending: Ending | None = None
+        try:
+            await stream.start()
+            ending = await stream.until_over(None)
+        finally:
+            operation_ids = list(reservation.operations)
+            self._release(reservation)
+            await asyncio.gather(*reservation.operations.values(), return_exceptions=True)
+        await stream.end(ending, operation_ids)
+
+    async def _start(self, reservation: _Reservation, request: Request) -> Response:
+        asked = await self._asked(request)
+        operation_id = asked.extensions.get("operationId")
+        if not isinstance(operation_id, str) or not 0 < len(operation_id) <= _ID_CHARS_MAX:
+            message = (
+                f"extensions.operationId is text of 1 to {_ID_CHARS_MAX} characters, by which the stream's answers go"
+            )
+            raise MalformedRequest(400, message, "extensions", "operationId")
+        if operation_id in reservation.operations:
+            raise NotServed(409, error_entry("CONFLICT", "an operation with this operationId runs already"))
+        try:
+            self._live.operations.runnable(asked)
+        except OperationRefused as refused:
+            media_type = negotiate(request.headers.get("accept")) or MediaType.JSON
+            body = {"errors": refused.errors}
+            return graphql_answer(body, status_of_result(body, media_type), media_type)
+        task = asyncio.create_task(self._run(reservation, asked, operation_id), name="stream-operation")
+        reservation.operations[operation_id] = task
+        return Response(status_code=202)
+
+    async def _run(self, reservation: _Reservation, asked: GraphQLRequest, operation_id: str) -> None:
+        stream = await asyncio.shield(reservation.stream)
+        await stream.run(asked, operation_id)
+        reservation.operations.pop(operation_id, None)
+
+    async def _stop(self, reservation: _Reservation, request: Request) -> Response:
+        operation_id = request.query_params.get("operationId")
+        if not operation_id:
+            raise MalformedRequest(400, "say in the URL's operationId which operation to end", "operationId")
+        task = reservation.operations.pop(operation_id, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        return Response(status_code=200)
+
+    async def _asked(self, request: Request) -> GraphQLRequest:
+        asked = await read_request(request)
+        if request.method != "POST":
+            if request.method not in ("GET", "HEAD"):
+                raise NotServed(
+                    405, error_entry("BAD_USER_INPUT", "a request is a POST, or a GET"), {"allow": "GET, POST"}
+                )
+            with contextlib.suppress(OperationRefused):
+                if self._live.operations.runnable(asked).kind is OperationType.MUTATION:
+                    raise NotServed(405, error_entry("BAD_USER_INPUT", "a mutation is a POST"), {"allow": "POST"})
+        return asked
+
+
+def _not_found() -> NotServed:
+    return NotServed(404, error_entry("NOT_FOUND", "there is no stream of this token: reserve one with PUT"))
