@@ -36,6 +36,7 @@ def seen_from(catalogue: Catalogue, unit: str) -> Catalogue:
         profiles=profiles,
         purposes=purposes,
         topics=topics,
+        agents={key: agent for key, agent in catalogue.agents.items() if agent.message.profile in profiles},
         purpose_guids={guid: key for guid, key in catalogue.purpose_guids.items() if key in purposes},
         topic_guids={guid: key for guid, key in catalogue.topic_guids.items() if key in topics},
     )

@@ -74,6 +74,19 @@ async def test_the_catalogue_lists_its_own_and_what_is_shared_with_its_profiles(
     ]  # fmt: skip
 
 
+async def test_it_sees_the_agents_that_send_for_its_profiles(company: Company) -> None:
+    made = await company.whole.data(
+        """mutation {
+          a: createAgent(input: {key: "seller", name: "S", profile: "sales", purpose: "sales-commercial"}) { errors { code } }
+          b: createAgent(input: {key: "tokyo-seller", name: "T", profile: "tokyo", purpose: "tokyo-commercial"}) {
+            errors { code } }
+        }"""
+    )
+    assert made == {"a": {"errors": []}, "b": {"errors": []}}
+    assert await company.emea.data("{ agents { key } }") == {"agents": [{"key": "seller"}]}
+    assert len((await company.whole.data("{ agents { key } }"))["agents"]) == 2
+
+
 @pytest.mark.parametrize(
     "document",
     [
@@ -257,7 +270,7 @@ NARROWED = {
     "complianceProfiles", "purpose", "topic", "businessUnits", "consentEvents", "recordConsent", "recordConsents",
     "optOutOfAll", "requestDoubleOptIn", "createComplianceProfile", "updateComplianceProfile", "createPurpose",
     "updatePurpose", "addPurposeToProfile", "createTopic", "updateTopic", "createBusinessUnit",
-    "compliancePresets", "applyCompliancePreset",
+    "compliancePresets", "applyCompliancePreset", "agents",
 }  # fmt: skip
 REFUSED = {
     "checkpoint": "{ checkpoint { note } }",
@@ -267,6 +280,18 @@ REFUSED = {
     "preferenceCenterPreview": "{ preferenceCenterPreview }",
     "confirmDoubleOptIn": 'mutation { confirmDoubleOptIn(token: "x") { errors { code } } }',
     "eraseContactPoint": 'mutation { eraseContactPoint(input: {address: "ada@example.org", reason: "x"}) { errors { code } } }',
+    "consentTrend": '{ consentTrend(from: "2026-01-01T00:00:00Z", to: "2026-01-02T00:00:00Z") { day } }',
+    "checkAgentConsent": '{ checkAgentConsent(agent: "x", address: "ada@example.org") { allowed } }',
+    "createAgent": 'mutation { createAgent(input: {key: "x", name: "X", purpose: "commercial"}) { errors { code } } }',
+    "updateAgent": 'mutation { updateAgent(input: {ref: "x", name: "X"}) { errors { code } } }',
+    "webhooks": "{ webhooks { id } }",
+    "webhookDeliveries": '{ webhookDeliveries(webhook: "x") { nodes { state } } }',
+    "createWebhook": 'mutation { createWebhook(input: {url: "https://example.org/"}) { errors { code } } }',
+    "updateWebhook": 'mutation { updateWebhook(input: {webhook: "x"}) { errors { code } } }',
+    "rotateWebhookSecret": 'mutation { rotateWebhookSecret(webhook: "x") { errors { code } } }',
+    "redeliverWebhook": 'mutation { redeliverWebhook(webhook: "x", fromPosition: 1) { errors { code } } }',
+    "deleteWebhook": 'mutation { deleteWebhook(webhook: "x") { errors { code } } }',
+    "acknowledge": "mutation { acknowledge(position: 1) { errors { code } } }",
     "updateTenant": "mutation { updateTenant(unitScoping: false) { errors { code } } }",
 }
 
