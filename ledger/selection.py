@@ -1,25 +1,40 @@
 """Selecting by consent: whom one will reach for a purpose or topic, and who has opted in, out, or neither.
 
 Must say of each contact point what a check says of it now; a test holds the two together. Expired consent is NOT_SET here
-too. Memory is constant: pages follow the order of contact point ids.
+too. Pages follow the order in which contact points came up; memory is constant.
+
+The bits of `projections.selection` answer for nearly everyone, all in one snapshot. The few that they cannot tell of are
+looked at one by one ("aside"): those where something happened that the bits do not take account of yet, those whose consent
+expired since, and those whose address a suppression names.
 """
 
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 from domain.addresses import Channel
-from domain.catalogue import Catalogue, MessageSubject, PurposeType
+from domain.catalogue import EnforcementModel, MessageSubject, PurposeType
 from domain.consent import ConsentValue
 from domain.decision import ALLOWS, Contactability, contactability
-from domain.refusals import Refusal, RefusalCode
+from domain.refusals import NotYetAvailable, Refusal, RefusalCode
 from eventstore import read
-from ledger.assembly import Tenant
-from ledger.pages import Page, cursor, page_size, place_of
-from projections import contact_points
+from eventstore.personal.vault import Connected
+from ledger.assembly import WAIT_FOR_POSITION_S, Tenant
+from ledger.pages import Page, cursor, no_cursor, page_size, place_of
+from projections import selection as bits
+from projections.checkpoints import followed_to
 from projections.contact_points import ContactPoint
+from projections.selection_masks import LevelAsked, Masks, Passing
 
-SELECTED = "contact-point"
+SELECTED = "contact-points"
+_ASIDE_MAX = 20_000
+_LOOKED_AT_ONCE = 1_000
+_CATCH_UP_POLL_S = 0.1
+_POSITION_DIGITS_MAX = 18
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,19 +83,22 @@ _SUPPRESSED_TOPIC = _SUPPRESSED.format(
     covered_by_type="false", level="jsonb_build_object('purpose', $3::text, 'topic', $4::text)", topic="$4"
 )
 
-# Whoever is bound to business units sees the contact points at which there is consent of these.
-_OF_UNITS = """
-      AND ($13::text[] IS NULL OR EXISTS (
-          SELECT FROM current_consent u
-          WHERE u.tenant = s.tenant AND u.contact_point = s.contact_point AND u.unit = ANY($13::text[])))
-"""
-
+# selected: of the contact points asked, those that pass.
 _SELECTED = (
-    " FROM vault_subjects s"
+    """
+    SELECT s.contact_point, s.channel, s.created_at, s.first_position
+    FROM unnest($13::bigint[]) AS asked (position)
+    CROSS JOIN LATERAL (
+        SELECT e.stream FROM log_entries e WHERE e.tenant = $1 AND e.position = asked.position LIMIT 1
+    ) AS began
+    CROSS JOIN LATERAL (
+        SELECT v.* FROM vault_subjects v WHERE v.tenant = $1 AND v.contact_point = began.stream LIMIT 1
+    ) AS s
+"""
     + _LEVEL.format(topic="''", name="by_purpose")
     + _LEVEL.format(topic="$4", name="by_topic")
     + """
-    WHERE s.tenant = $1 AND s.channel = $2 AND NOT s.erasing
+    WHERE s.channel = $2 AND NOT s.erasing
       AND ($9::boolean IS NULL OR $9 = (
           coalesce(by_purpose.value, 'NOT_SET') = ANY($11::text[])
           AND ($4 = '' OR coalesce(by_topic.value, 'NOT_SET') = ANY($11::text[]))
@@ -92,70 +110,257 @@ _SELECTED = (
     + _SUPPRESSED_TOPIC
     + """)))
       AND ($10::text IS NULL OR $10 = coalesce(CASE WHEN $4 = '' THEN by_purpose.value ELSE by_topic.value END, 'NOT_SET'))
+    ORDER BY s.first_position
 """
-    + _OF_UNITS
 )
 
-# page and count of a selection; its parameters are those of `_parameters`.
-_PAGE = (
-    "SELECT s.contact_point, s.channel, s.created_at, s.first_position"
-    + _SELECTED
-    + " AND ($14::uuid IS NULL OR s.contact_point > $14) ORDER BY s.contact_point LIMIT $15"
-)
-_COUNT = "SELECT count(*)" + _SELECTED
+# at_positions: the contact points that began at these positions.
+_AT_POSITIONS = """
+SELECT s.contact_point, s.channel, s.created_at, s.first_position
+FROM unnest($2::bigint[]) AS asked (position)
+CROSS JOIN LATERAL (
+    SELECT e.stream FROM log_entries e WHERE e.tenant = $1 AND e.position = asked.position LIMIT 1
+) AS began
+CROSS JOIN LATERAL (
+    SELECT v.* FROM vault_subjects v WHERE v.tenant = $1 AND v.contact_point = began.stream LIMIT 1
+) AS s
+ORDER BY s.first_position
+"""
+
+# moved: where the contact points began at which something happened after $2, or whose consent expired between $3 and $4
+# at this purpose. A contact point that is erased is still a bit that may be set.
+_MOVED = """
+SELECT DISTINCT began.first_position
+FROM (
+    SELECT e.stream AS contact_point FROM log_entries e
+    WHERE e.tenant = $1 AND e.position > $2
+    UNION
+    SELECT c.contact_point FROM current_consent c
+    WHERE c.tenant = $1 AND c.valid_until > $3 AND c.valid_until <= $4 AND c.purpose = $5
+) AS moved
+CROSS JOIN LATERAL (
+    SELECT s.first_position FROM vault_subjects s WHERE s.tenant = $1 AND s.contact_point = moved.contact_point
+    UNION ALL
+    SELECT g.first_position FROM erasures g WHERE g.tenant = $1 AND g.contact_point = moved.contact_point
+) AS began
+ORDER BY 1 LIMIT $6
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A selection as it is asked of one snapshot."""
+
+    tenant: Tenant
+    connection: Connected
+    subject: MessageSubject
+    selection: Selection
+    unit_scoping: bool
+    now: datetime
+    aside: tuple[int, ...]
+
+    @property
+    def masks(self) -> Masks:
+        """The bits that it is about."""
+        purpose, topic, profile = self.subject.purpose, self.subject.topic, self.subject.profile
+        units = list(dict.fromkeys((purpose.unit, profile.unit)))
+        levels = [(purpose.key, "")] if topic is None else [(purpose.key, ""), (purpose.key, topic.key)]
+        return Masks(
+            self.tenant.id,
+            self.selection.channel,
+            [LevelAsked(level, units, other_units=not self.unit_scoping) for level in levels],
+        )
+
+    def passing(self, model: EnforcementModel, *, sending: bool | None) -> Passing:
+        """Who passes under an enforcement model."""
+        return Passing(
+            sending=None if sending is None else frozenset(value for value in ConsentValue if ALLOWS[model, value]),
+            negated=sending is False,
+            value=self.selection.value,
+        )
+
+    async def look_at(
+        self, positions: Sequence[int], model: EnforcementModel, *, sending: bool | None
+    ) -> list[ContactPoint]:
+        """Of the contact points that began at these positions, those that pass, looked at one by one."""
+        topic = self.subject.topic
+        rows = await self.connection.fetch(
+            _SELECTED,
+            self.tenant.id,
+            self.selection.channel,
+            self.subject.purpose.key,
+            "" if topic is None else topic.key,
+            self.subject.purpose.unit,
+            self.subject.profile.unit,
+            self.now,
+            self.unit_scoping,
+            sending,
+            self.selection.value,
+            [value for value in ConsentValue if ALLOWS[model, value]],
+            _COVERED_BY.get(self.subject.purpose.type, ""),
+            list(positions),
+        )
+        return _contact_points(rows)
+
+    async def apart(self, masks: Masks, *, after: int = -1, until: int | None = None) -> AsyncIterator[list[int]]:
+        """All whom the bits cannot tell of, in order, so many at once as are looked at in one statement."""
+        aside = frozenset(self.aside)
+        while True:
+            unsure = await masks.positions(
+                self.connection,
+                f"present.bits & ({masks.unsure})",
+                after=after,
+                limit=_LOOKED_AT_ONCE,
+                without=aside,
+            )
+            moved = [position for position in self.aside if position > after]
+            batch = sorted((*unsure, *moved))[:_LOOKED_AT_ONCE]
+            within = [position for position in batch if until is None or position <= until]
+            if within:
+                yield within
+            if len(within) < _LOOKED_AT_ONCE:
+                return
+            after = within[-1]
 
 
 async def select(
     tenant: Tenant, selection: Selection, *, first: int | None = None, after: str | None = None
 ) -> Page[ContactPoint]:
-    """A page of contact points, in the order of their ids.
+    """A page of contact points, in the order in which they came up.
 
-    Raises Refusal (unknown, inactive or foreign profile, purpose, topic; a cursor that is none), LimitExceeded.
+    Raises Refusal (unknown, inactive or foreign profile, purpose, topic; a cursor that is none), LimitExceeded, and
+    NotYetAvailable while the bits are too far behind the log to be set right.
     """
     size = page_size("first", first)
-    after_id = None if after is None else _contact_point(place_of(tenant, SELECTED, after, field="after"))
-    async with tenant.ledger.connection() as connection:
-        head = await read.head(connection, tenant.id)
-        await tenant.refresh_catalogue(head.catalogue_position, connection)
-        now = max(tenant.ledger.clock(), head.recorded_at)
-        parameters = _parameters(tenant, tenant.catalogue, selection, now)
-        rows = await connection.fetch(_PAGE, *parameters, after_id, size + 1)
-    found = [contact_points.ContactPoint(row[0], Channel(row[1]), row[2], row[3]) for row in rows[:size]]
+    after_position = -1 if after is None else _position(place_of(tenant, SELECTED, after, field="after"))
+    async with _asked(tenant, selection) as asked:
+        found = await _page(asked, after=after_position, limit=size + 1)
 
     async def total_count() -> int:
-        async with tenant.ledger.connection() as connection:
-            number: int = await connection.fetchval(_COUNT, *parameters)
-            return number
+        async with _asked(tenant, selection) as again:
+            return await _count(again)
 
-    items = [(cursor(tenant, SELECTED, str(point.id)), point) for point in found]
-    return Page(items, len(rows) > size, after_id is not None, total_count)
-
-
-def _contact_point(place: str) -> UUID:
-    try:
-        return UUID(place)
-    except ValueError as error:
-        raise Refusal(RefusalCode.INVALID, "after is not a cursor that this list gave out", ("after",)) from error
+    items = [(cursor(tenant, SELECTED, str(point.first_position)), point) for point in found[:size]]
+    return Page(items, len(found) > size, after is not None, total_count)
 
 
-def _parameters(tenant: Tenant, catalogue: Catalogue, selection: Selection, now: object) -> list[Any]:
-    subject = catalogue.message(selection.profile, selection.purpose, selection.topic)
-    enforcement = subject.purpose.enforcement[selection.channel]
-    return [
+@dataclass(frozen=True, slots=True)
+class EnforcementPreview:
+    """What another enforcement model would change: how many contact points one would send to no more, and to how many anew.
+
+    `position` is that of the last event taken account of; `profiles` share the purpose, and so the change.
+    """
+
+    to_block: int
+    to_send: int
+    profiles: tuple[str, ...]
+    position: int
+
+
+async def preview_enforcement(
+    tenant: Tenant, *, purpose: str, channel: Channel, model: EnforcementModel
+) -> EnforcementPreview:
+    """How many would turn from send to block and back if the purpose had this model on this channel.
+
+    Nothing is changed. Raises Refusal NOT_FOUND (purpose), NotYetAvailable.
+    """
+    catalogue = await tenant.latest_catalogue()
+    held = catalogue.purpose(purpose)
+    sharing = catalogue.profiles_of(held.key)
+    selection = Selection(channel=channel, profile=sharing[0].key, purpose=held.key)
+    async with _asked(tenant, selection, subject=MessageSubject(sharing[0], held, None)) as asked:
+        masks, present = asked.masks, held.enforcement[channel]
+        before = masks.passing(asked.passing(present, sending=True))
+        after = masks.passing(asked.passing(model, sending=True))
+        to_block = await masks.count(asked.connection, f"({before}) & ~({after})", asked.aside)
+        to_send = await masks.count(asked.connection, f"({after}) & ~({before})", asked.aside)
+        async for positions in asked.apart(masks):
+            sent = {point.id for point in await asked.look_at(positions, present, sending=True)}
+            would = {point.id for point in await asked.look_at(positions, model, sending=True)}
+            to_block += len(sent - would)
+            to_send += len(would - sent)
+        size = (await read.head(asked.connection, tenant.id)).size
+    return EnforcementPreview(to_block, to_send, tuple(profile.key for profile in sharing), size - 1)
+
+
+@asynccontextmanager
+async def _asked(
+    tenant: Tenant, selection: Selection, *, subject: MessageSubject | None = None
+) -> AsyncIterator[_Asked]:
+    """One snapshot, with all that the bits do not say in it set aside. Raises NotYetAvailable where that is too much."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + WAIT_FOR_POSITION_S
+    while True:
+        async with (
+            tenant.ledger.connection() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            head = await read.head(connection, tenant.id)
+            await tenant.refresh_catalogue(head.catalogue_position, connection)
+            named = subject or tenant.catalogue.message(selection.profile, selection.purpose, selection.topic)
+            now = max(tenant.ledger.clock(), head.recorded_at)
+            aside = await _moved(connection, tenant, named.purpose.key, head.size, now)
+            if aside is not None:
+                yield _Asked(tenant, connection, named, selection, tenant.catalogue.unit_scoping, now, aside)
+                return
+        if loop.time() >= until:
+            raise NotYetAvailable(head.size - 1)
+        await asyncio.sleep(_CATCH_UP_POLL_S)
+
+
+async def _moved(
+    connection: Connected, tenant: Tenant, purpose: str, size: int, now: datetime
+) -> tuple[int, ...] | None:
+    """Where the contact points began that the bits do not tell right of; None where there are too many of them."""
+    followed = await followed_to(connection, tenant.id, bits.NAME)
+    if size - 1 - followed > _ASIDE_MAX:
+        return None
+    expired_to = await bits.expired_to(connection, tenant.id) or _LONG_AGO
+    rows = await connection.fetch(
+        _MOVED,
         tenant.id,
-        selection.channel,
-        subject.purpose.key,
-        "" if subject.topic is None else subject.topic.key,
-        subject.purpose.unit,
-        subject.profile.unit,
-        now,
-        catalogue.unit_scoping,
-        _wants_sending(subject, selection.contactability),
-        selection.value,
-        [value for value in ConsentValue if ALLOWS[enforcement, value]],
-        _COVERED_BY.get(subject.purpose.type, ""),
-        tenant.own_units,
-    ]
+        followed,
+        min(expired_to, now),
+        max(expired_to, now),
+        purpose,
+        _ASIDE_MAX + 1,
+    )
+    return None if len(rows) > _ASIDE_MAX else tuple(row[0] for row in rows)
+
+
+async def _page(asked: _Asked, *, after: int, limit: int) -> list[ContactPoint]:
+    sending = _wants_sending(asked.subject, asked.selection.contactability)
+    model = asked.subject.purpose.enforcement[asked.selection.channel]
+    masks = asked.masks
+    mask = masks.passing(asked.passing(model, sending=sending))
+    told = await masks.positions(asked.connection, mask, after=after, limit=limit, without=frozenset(asked.aside))
+    found = _contact_points(await asked.connection.fetch(_AT_POSITIONS, asked.tenant.id, told))
+    apart: list[ContactPoint] = []
+    async for positions in asked.apart(masks, after=after, until=told[-1] if len(told) == limit else None):
+        apart += await asked.look_at(positions, model, sending=sending)
+        if len(apart) >= limit:
+            break
+    return sorted((*found, *apart), key=lambda point: point.first_position)[:limit]
+
+
+async def _count(asked: _Asked) -> int:
+    sending = _wants_sending(asked.subject, asked.selection.contactability)
+    model = asked.subject.purpose.enforcement[asked.selection.channel]
+    masks = asked.masks
+    number = await masks.count(asked.connection, masks.passing(asked.passing(model, sending=sending)), asked.aside)
+    async for positions in asked.apart(masks):
+        number += len(await asked.look_at(positions, model, sending=sending))
+    return number
+
+
+def _contact_points(rows: Sequence[Any]) -> list[ContactPoint]:
+    return [ContactPoint(row[0], Channel(row[1]), row[2], row[3]) for row in rows]
+
+
+def _position(place: str) -> int:
+    if not (place.isascii() and place.isdigit() and len(place) <= _POSITION_DIGITS_MAX):
+        raise no_cursor("after")
+    return int(place)
 
 
 # Which member of a suppression covers every purpose of a type.
