@@ -208,7 +208,7 @@ class _Asked:
         while True:
             unsure = await masks.positions(
                 self.connection,
-                f"present.bits & ({masks.unsure})",
+                masks.unsure,
                 after=after,
                 limit=_LOOKED_AT_ONCE,
                 without=aside,
@@ -272,8 +272,8 @@ async def preview_enforcement(
         masks, present = asked.masks, held.enforcement[channel]
         before = masks.passing(asked.passing(present, sending=True))
         after = masks.passing(asked.passing(model, sending=True))
-        to_block = await masks.count(asked.connection, f"({before}) & ~({after})", asked.aside)
-        to_send = await masks.count(asked.connection, f"({after}) & ~({before})", asked.aside)
+        to_block = await masks.count(asked.connection, before.without(after), asked.aside)
+        to_send = await masks.count(asked.connection, after.without(before), asked.aside)
         async for positions in asked.apart(masks):
             sent = {point.id for point in await asked.look_at(positions, present, sending=True)}
             would = {point.id for point in await asked.look_at(positions, model, sending=True)}

@@ -79,7 +79,7 @@ class _Change:
 
 
 @dataclass(slots=True)
-class _Touched:
+class Touched:
     """At which levels something happened at a contact point; everywhere where it is being erased."""
 
     levels: set[LevelKey] = field(default_factory=set[LevelKey])
@@ -109,7 +109,7 @@ def positions_in(chunk: int, bits: asyncpg.BitString) -> list[int]:
 
 async def apply(connection: Connected, tenant: int, entries: Iterable[Entry]) -> None:
     """Take account of entries, in the caller's transaction; one writer a tenant at a time."""
-    touched: dict[UUID, _Touched] = defaultdict(_Touched)
+    touched: dict[UUID, Touched] = defaultdict(Touched)
     for entry in entries:
         if entry.type not in CONTACT_POINT_TYPES:
             continue
@@ -119,7 +119,7 @@ async def apply(connection: Connected, tenant: int, entries: Iterable[Entry]) ->
             at.levels.add((data["purpose"], data.get("topic") or ""))
         elif entry.type in _ERASING:
             at.everywhere = True
-    await _settle(connection, tenant, touched)
+    await settle(connection, tenant, touched)
 
 
 async def expire(connection: Connected, tenant: int, now: datetime) -> bool:
@@ -128,10 +128,10 @@ async def expire(connection: Connected, tenant: int, now: datetime) -> bool:
     rows = await connection.fetch(_EXPIRED, tenant, since, now, _EXPIRED_MAX)
     until = now if len(rows) < _EXPIRED_MAX else rows[-1][3]
     await connection.execute(_MOVE_EXPIRY, tenant, until)
-    touched: dict[UUID, _Touched] = defaultdict(_Touched)
+    touched: dict[UUID, Touched] = defaultdict(Touched)
     for contact_point, purpose, topic, _ in rows:
         touched[contact_point].levels.add((purpose, topic))
-    await _settle(connection, tenant, touched)
+    await settle(connection, tenant, touched)
     return len(rows) < _EXPIRED_MAX
 
 
@@ -203,7 +203,7 @@ ON CONFLICT (tenant, channel, purpose, topic, unit, kind, chunk) DO UPDATE SET b
 """
 
 
-async def _settle(connection: Connected, tenant: int, touched: Mapping[UUID, _Touched]) -> None:
+async def settle(connection: Connected, tenant: int, touched: Mapping[UUID, Touched]) -> None:
     """Make the bits of these contact points, at the levels that were touched, say what the inline read models say."""
     if not touched:
         return

@@ -2,6 +2,9 @@
 
 A question is a `Mask`: SQL over bit(8192) made of constants, with the keys that it is about as parameters. Contact points
 that the bits alone cannot tell of (`unsure`) are left out of a mask and told apart: the caller looks at each of them.
+
+Where a mask holds nobody who is not in one kind of bits, only chunks that have that kind are looked at: who looks for one
+contact point of a million reads one chunk.
 """
 
 from collections.abc import Sequence
@@ -13,6 +16,8 @@ from eventstore.personal.vault import Connected
 from projections.selection import CHUNK_BITS, Kind, LevelKey, positions_in
 
 _NONE = f"repeat('0', {CHUNK_BITS})::bit({CHUNK_BITS})"
+_CHUNKS_MAX = 64
+_OPT_IN_ONLY = frozenset((ConsentValue.OPTED_IN,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,18 @@ class LevelAsked:
     key: LevelKey
     units: Sequence[str]
     other_units: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """Bits as an expression of SQL; `within` is the kind of bits, by its alias, outside of which there are none."""
+
+    bits: str
+    within: str | None = None
+
+    def without(self, other: "Mask") -> "Mask":
+        """Who is in this one and not in the other."""
+        return Mask(f"({self.bits}) & ~({other.bits})", self.within)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +59,29 @@ class Masks:
 
     def __init__(self, tenant: int, channel: str, levels: Sequence[LevelAsked]) -> None:
         self._arguments: list[Any] = [tenant, channel]
-        self._joins: list[str] = []
+        # By alias, in the order of joining: how it is joined, and, for one kind of bits, which rows it is.
+        self._joins: dict[str, str] = {}
+        self._conditions: dict[str, str] = {}
         self._levels = [self._level(level) for level in levels]
         self._bounced = self._join("", "", "", Kind.BOUNCED)
         returned = self._join("", "", "", Kind.RETURNED)
-        self.unsure = " | ".join([returned, *(unsure for _, _, unsure in self._levels if unsure)])
+        others = [unsure for _, _, unsure in self._levels if unsure]
+        self._unsure = " | ".join([returned, *others])
+        self.unsure = Mask(f"present.bits & ({self._unsure})", None if others else self._alias_of(returned))
 
-    def passing(self, passing: Passing) -> str:
-        """The mask of the contact points that pass, without those that are unsure."""
-        parts = ["present.bits", f"~({self.unsure})"]
+    def passing(self, passing: Passing) -> Mask:
+        """The contact points that pass, without those that are unsure."""
+        parts = ["present.bits", f"~({self._unsure})"]
+        opted_in, opted_out, _ = self._levels[-1]
+        within = None
+        if passing.sending == _OPT_IN_ONLY and not passing.negated:
+            within = self._alias_of(opted_in)
+        elif passing.value in (ConsentValue.OPTED_IN, ConsentValue.OPTED_OUT):
+            within = self._alias_of(opted_in if passing.value is ConsentValue.OPTED_IN else opted_out)
         if passing.sending is not None:
             sends = self._sends(passing.sending)
             parts.append(f"~({sends})" if passing.negated else f"({sends})")
         if passing.value is not None:
-            opted_in, opted_out, _ = self._levels[-1]
             parts.append(
                 {
                     ConsentValue.OPTED_IN: f"({opted_in})",
@@ -63,7 +89,7 @@ class Masks:
                     ConsentValue.NOT_SET: f"~({opted_in} | {opted_out})",
                 }[passing.value]
             )
-        return " & ".join(parts)
+        return Mask(" & ".join(parts), within)
 
     def _sends(self, sending: frozenset[ConsentValue]) -> str:
         parts = [f"~{self._bounced}"]
@@ -76,11 +102,11 @@ class Masks:
                 parts.append(f"~({opted_out})")
         return " & ".join(parts)
 
-    async def count(self, connection: Connected, mask: str, without: Sequence[int]) -> int:
+    async def count(self, connection: Connected, mask: Mask, without: Sequence[int]) -> int:
         """How many contact points a mask holds, those at the positions `without` left aside."""
         number = len(self._arguments) + 1
         statement = (
-            f"WITH masks AS MATERIALIZED (SELECT present.chunk, {mask} AS bits {self._from()})"
+            f"WITH masks AS MATERIALIZED (SELECT present.chunk, {mask.bits} AS bits {self._from(mask)})"
             " SELECT (SELECT coalesce(sum(bit_count(bits)), 0) FROM masks)"
             f" - (SELECT count(*) FROM unnest(${number}::bigint[]) AS aside (position)"
             f" JOIN masks ON masks.chunk = position / {CHUNK_BITS}"
@@ -89,12 +115,12 @@ class Masks:
         return int(await connection.fetchval(statement, *self._arguments, list(without)))
 
     async def positions(
-        self, connection: Connected, mask: str, *, after: int, limit: int, without: frozenset[int] = frozenset()
+        self, connection: Connected, mask: Mask, *, after: int, limit: int, without: frozenset[int] = frozenset()
     ) -> list[int]:
         """The first `limit` positions greater than `after` that a mask holds, in order."""
         first = len(self._arguments) + 1
         statement = (
-            f"SELECT chunk, bits FROM (SELECT present.chunk, {mask} AS bits {self._from()}"
+            f"SELECT chunk, bits FROM (SELECT present.chunk, {mask.bits} AS bits {self._from(mask)}"
             f" AND present.chunk >= ${first} ORDER BY present.chunk OFFSET 0) AS masks"
             f" WHERE bit_count(bits) > 0 LIMIT ${first + 1}"
         )
@@ -113,13 +139,23 @@ class Masks:
                 break
         return found
 
-    def _from(self) -> str:
-        return (
-            "FROM selection_bits AS present"
-            + "".join(self._joins)
-            + " WHERE present.tenant = $1 AND present.channel = $2 AND present.purpose = '' AND present.topic = ''"
+    def _from(self, mask: Mask) -> str:
+        present = (
+            "present.tenant = $1 AND present.channel = $2 AND present.purpose = '' AND present.topic = ''"
             f" AND present.unit = '' AND present.kind = '{Kind.PRESENT}'"
         )
+        if mask.within is None:
+            return f"FROM selection_bits AS present{''.join(self._joins.values())} WHERE {present}"
+        others = "".join(join for alias, join in self._joins.items() if alias != mask.within)
+        condition = self._conditions[mask.within]
+        return (
+            f"FROM selection_bits AS {mask.within} CROSS JOIN LATERAL (SELECT present.* FROM selection_bits AS present"
+            f" WHERE {present} AND present.chunk = {mask.within}.chunk LIMIT 1) AS present{others} WHERE {condition}"
+        )
+
+    def _alias_of(self, expression: str) -> str | None:
+        """The alias that an expression is the plain bits of."""
+        return next((alias for alias in self._conditions if expression == _bits_of(alias)), None)
 
     def _parameter(self, value: str) -> str:
         if value not in self._arguments[2:]:
@@ -129,12 +165,13 @@ class Masks:
     def _join(self, purpose: str, topic: str, unit: str, kind: Kind) -> str:
         """Join one kind of bits; the expression of its chunk."""
         alias = f"b{len(self._joins)}"
-        self._joins.append(
-            f" LEFT JOIN selection_bits AS {alias} ON {alias}.tenant = $1 AND {alias}.channel = $2"
-            f" AND {alias}.purpose = {self._parameter(purpose)} AND {alias}.topic = {self._parameter(topic)}"
-            f" AND {alias}.unit = {self._parameter(unit)} AND {alias}.kind = '{kind}' AND {alias}.chunk = present.chunk"
+        condition = self._conditions[alias] = (
+            f"{alias}.tenant = $1 AND {alias}.channel = $2 AND {alias}.purpose = {self._parameter(purpose)}"
+            f" AND {alias}.topic = {self._parameter(topic)} AND {alias}.unit = {self._parameter(unit)}"
+            f" AND {alias}.kind = '{kind}'"
         )
-        return f"coalesce({alias}.bits, {_NONE})"
+        self._joins[alias] = f" LEFT JOIN selection_bits AS {alias} ON {condition} AND {alias}.chunk = present.chunk"
+        return _bits_of(alias)
 
     def _level(self, level: LevelAsked) -> tuple[str, str, str]:
         """(opted in, opted out, unsure) at a level: the first unit that has a record wins."""
@@ -153,13 +190,14 @@ class Masks:
         if not level.other_units:
             return opted_in, opted_out, ""
         alias = f"b{len(self._joins)}"
-        self._joins.append(
+        self._joins[alias] = (
             f" LEFT JOIN LATERAL (SELECT bit_or(o.bits) AS bits FROM selection_bits o WHERE o.tenant = $1"
             f" AND o.channel = $2 AND o.purpose = {self._parameter(level.key[0])}"
             f" AND o.topic = {self._parameter(level.key[1])} AND o.chunk = present.chunk"
             f" AND o.unit NOT IN ({', '.join(self._parameter(unit) for unit in level.units)})) AS {alias} ON true"
         )
-        return opted_in, opted_out, f"(coalesce({alias}.bits, {_NONE}) & ~({seen}))"
+        return opted_in, opted_out, f"({_bits_of(alias)} & ~({seen}))"
 
 
-_CHUNKS_MAX = 64
+def _bits_of(alias: str) -> str:
+    return f"coalesce({alias}.bits, {_NONE})"

@@ -21,6 +21,7 @@ from schema.presets import PresetMutation, PresetQuery
 from schema.proofs import ProofQuery
 from schema.record import RecordMutation
 from schema.scalars import SCALARS
+from schema.selection import SelectionQuery
 from schema.trends import TrendQuery
 from schema.viewer import ViewerQuery
 from schema.webhook_changes import WebhookMutation
@@ -31,6 +32,7 @@ from schema.webhooks import WebhookQuery
 class Query(
     CheckQuery,
     ContactPointQuery,
+    SelectionQuery,
     CatalogueQuery,
     PagePreviewQuery,
     PresetQuery,

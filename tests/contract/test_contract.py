@@ -87,6 +87,16 @@ ADDED = {
     "AcknowledgePayload",
     "Acknowledgement",
     "AcknowledgedBy",
+    # "how many would turn from send to block and back, before it is done"
+    "EnforcementPreview",
+    "EnforcementPreview.position",
+    "EnforcementPreview.profiles",
+    "EnforcementPreview.toBlock",
+    "EnforcementPreview.toSend",
+    "Query.previewEnforcement",
+    "Query.previewEnforcement(channel)",
+    "Query.previewEnforcement(model)",
+    "Query.previewEnforcement(purpose)",
 }
 
 

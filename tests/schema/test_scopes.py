@@ -24,6 +24,7 @@ NEEDS = {
         "{ consentEvents { nodes { id } } }",
         "{ webhooks { id } }",
         f"mutation {{ acknowledge(position: 1) {ERRORS} }}",
+        '{ previewEnforcement(purpose: "commercial", channel: EMAIL, model: DISABLED) { toBlock } }',
     ],
     "write": [
         f"mutation {{ recordConsent(input: {{{CONSENT}, value: OPTED_IN}}) {ERRORS} }}",
