@@ -16,7 +16,8 @@ from benchmarks.figures import Figures
 from domain.addresses import Channel
 from domain.catalogue import EnforcementModel
 from domain.decision import Contactability
-from ledger.assembly import LedgerConfig, Tenant, open_ledger
+from ledger import catalogue
+from ledger.assembly import Caller, LedgerConfig, Tenant, open_ledger
 from ledger.selection import Selection, preview_enforcement, select
 from ledger.tenants import create_tenant
 from projections import selection as bits
@@ -51,6 +52,7 @@ async def run(data_dir: Path, figures: Figures) -> None:
     """Measure both sizes, alternating."""
     async with open_ledger(LedgerConfig(data_dir=data_dir)) as ledger:
         tenants: dict[int, Tenant] = {}
+        rate = 0.0
         for size in SIZES:
             tenants[size] = await create_tenant(ledger, f"selecting-{size}", "Selecting")
             rate = await _populate(tenants[size], size)
@@ -76,9 +78,6 @@ async def run(data_dir: Path, figures: Figures) -> None:
 
 
 async def _populate(tenant: Tenant, size: int) -> float:
-    from ledger import catalogue
-    from ledger.assembly import Caller
-
     caller = Caller("benchmark", frozenset())
     await catalogue.create_topic(tenant, caller, key="news", name="News", purpose="commercial")
     await catalogue.update_purpose(

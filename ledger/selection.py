@@ -9,7 +9,7 @@ expired since, and those whose address a suppression names.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -286,7 +286,7 @@ async def preview_enforcement(
 @asynccontextmanager
 async def _asked(
     tenant: Tenant, selection: Selection, *, subject: MessageSubject | None = None
-) -> AsyncIterator[_Asked]:
+) -> AsyncGenerator[_Asked]:
     """One snapshot, with all that the bits do not say in it set aside. Raises NotYetAvailable where that is too much."""
     loop = asyncio.get_running_loop()
     until = loop.time() + WAIT_FOR_POSITION_S
