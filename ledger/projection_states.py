@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from ledger.assembly import Ledger
-from projections.known import PROJECTIONS
+from projections.inline import INLINE
+from projections.known import FOLLOWERS
 
 # One statement, so positions and heads are of one snapshot and no lag is negative.
 _STATES = """
@@ -50,8 +51,8 @@ class ParkedEvent:
 
 async def projection_states(ledger: Ledger, tenant: str | None = None) -> list[ProjectionState]:
     """Every projection of one tenant or of all. Raises StoreUnavailable."""
-    names = list(PROJECTIONS)
-    inline = [projection.inline for projection in PROJECTIONS.values()]
+    names = [known.name for known in (*INLINE, *FOLLOWERS)]
+    inline = [True] * len(INLINE) + [False] * len(FOLLOWERS)
     async with ledger.connection() as connection:
         rows = await connection.fetch(_STATES, names, inline, tenant)
     return [ProjectionState(*row) for row in rows]
@@ -92,7 +93,7 @@ GROUP BY p.projection, p.number ORDER BY p.number
 
 async def follower_totals(ledger: Ledger) -> list[FollowerTotals]:
     """Every follower, for metrics. Raises StoreUnavailable."""
-    names = [projection.name for projection in PROJECTIONS.values() if not projection.inline]
+    names = [follower.name for follower in FOLLOWERS]
     async with ledger.connection() as connection:
         rows = await connection.fetch(_TOTALS, names)
     return [FollowerTotals(*row) for row in rows]

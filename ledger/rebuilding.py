@@ -7,6 +7,8 @@ from domain.refusals import Refusal, RefusalCode
 from ledger.assembly import Ledger, Tenant
 from projections.known import PROJECTIONS
 from projections.rebuild import Progress, Rebuilt, rebuild
+from projections.selection import NAME as SELECTION
+from projections.selection_rebuild import rebuild_selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +22,12 @@ class RebuiltProjection:
 
 def projections_named(name: str | None) -> Sequence[str]:
     """The projection with this name, or all. Raises Refusal NOT_FOUND."""
+    known = [*PROJECTIONS, SELECTION]
     if name is None:
-        return list(PROJECTIONS)
-    if name not in PROJECTIONS:
+        return known
+    if name not in known:
         raise Refusal(
-            RefusalCode.NOT_FOUND, f"there is no projection {name}; there are {', '.join(PROJECTIONS)}", ("projection",)
+            RefusalCode.NOT_FOUND, f"there is no projection {name}; there are {', '.join(known)}", ("projection",)
         )
     return [name]
 
@@ -44,13 +47,16 @@ async def rebuild_projections(
     """
     for name in names:
         for tenant in tenants:
-            rebuilt = await rebuild(
-                ledger.pool,
-                ledger.address.owner,
-                tenant.id,
-                PROJECTIONS[name],
-                accept=accept,
-                restart=restart,
-                progress=progress,
-            )
+            if name == SELECTION:
+                rebuilt = await rebuild_selection(ledger.pool, tenant.id, accept=accept, progress=progress)
+            else:
+                rebuilt = await rebuild(
+                    ledger.pool,
+                    ledger.address.owner,
+                    tenant.id,
+                    PROJECTIONS[name],
+                    accept=accept,
+                    restart=restart,
+                    progress=progress,
+                )
             yield RebuiltProjection(tenant.key, name, rebuilt)

@@ -83,7 +83,8 @@ _SUPPRESSED_TOPIC = _SUPPRESSED.format(
     covered_by_type="false", level="jsonb_build_object('purpose', $3::text, 'topic', $4::text)", topic="$4"
 )
 
-# selected: of the contact points asked, those that pass.
+# selected: of the contact points asked, those that pass. Whoever is bound to business units sees the contact points at which
+# there is consent of these.
 _SELECTED = (
     """
     SELECT s.contact_point, s.channel, s.created_at, s.first_position
@@ -109,6 +110,9 @@ _SELECTED = (
     + " AND ($4 = '' OR NOT "
     + _SUPPRESSED_TOPIC
     + """)))
+      AND ($14::text[] IS NULL OR EXISTS (
+          SELECT FROM current_consent u
+          WHERE u.tenant = s.tenant AND u.contact_point = s.contact_point AND u.unit = ANY($14::text[])))
       AND ($10::text IS NULL OR $10 = coalesce(CASE WHEN $4 = '' THEN by_purpose.value ELSE by_topic.value END, 'NOT_SET'))
     ORDER BY s.first_position
 """
@@ -162,13 +166,14 @@ class _Asked:
     @property
     def masks(self) -> Masks:
         """The bits that it is about."""
-        purpose, topic, profile = self.subject.purpose, self.subject.topic, self.subject.profile
-        units = list(dict.fromkeys((purpose.unit, profile.unit)))
+        purpose, topic = self.subject.purpose, self.subject.topic
+        units = list(dict.fromkeys((purpose.unit, self.subject.unit)))
         levels = [(purpose.key, "")] if topic is None else [(purpose.key, ""), (purpose.key, topic.key)]
         return Masks(
             self.tenant.id,
             self.selection.channel,
             [LevelAsked(level, units, other_units=not self.unit_scoping) for level in levels],
+            seen=_seen_levels(self.tenant),
         )
 
     def passing(self, model: EnforcementModel, *, sending: bool | None) -> Passing:
@@ -191,7 +196,7 @@ class _Asked:
             self.subject.purpose.key,
             "" if topic is None else topic.key,
             self.subject.purpose.unit,
-            self.subject.profile.unit,
+            self.subject.unit,
             self.now,
             self.unit_scoping,
             sending,
@@ -199,6 +204,7 @@ class _Asked:
             [value for value in ConsentValue if ALLOWS[model, value]],
             _COVERED_BY.get(self.subject.purpose.type, ""),
             list(positions),
+            self.tenant.own_units,
         )
         return _contact_points(rows)
 
@@ -351,6 +357,20 @@ async def _count(asked: _Asked) -> int:
     async for positions in asked.apart(masks):
         number += len(await asked.look_at(positions, model, sending=sending))
     return number
+
+
+def _seen_levels(tenant: Tenant) -> list[tuple[str, str, str]] | None:
+    """Where there may be consent of the units that whoever asks is bound to: (purpose, topic, unit); None: it sees all."""
+    units = tenant.own_units
+    if units is None:
+        return None
+    catalogue = tenant.catalogue
+    return [
+        (purpose.key, topic, purpose.unit)
+        for purpose in catalogue.purposes.values()
+        if purpose.unit in units
+        for topic in ("", *(topic.key for topic in catalogue.topics_of(purpose.key)))
+    ]
 
 
 def _contact_points(rows: Sequence[Any]) -> list[ContactPoint]:

@@ -25,7 +25,7 @@ from eventstore.database import StoreUnavailable, store_errors
 from eventstore.personal.vault import Connected
 from projections.happened import read_all
 from projections.lease import Lease, LeaseLost
-from projections.projection import Projection
+from projections.projection import Follower
 
 STEP_ENTRIES = 500
 _log = logging.getLogger("consentry.projections.follower")
@@ -51,12 +51,12 @@ class Stopped(Exception):
         self.reason = reason
 
 
-def lease_name(projection: Projection) -> str:
+def lease_name(projection: Follower) -> str:
     """The lease under which one worker at a time keeps the projection."""
     return f"projection {projection.name}"
 
 
-async def step(pool: asyncpg.Pool, lease: Lease, projection: Projection, *, entries_max: int = STEP_ENTRIES) -> int:
+async def step(pool: asyncpg.Pool, lease: Lease, projection: Follower, *, entries_max: int = STEP_ENTRIES) -> int:
     """Take account of up to `entries_max` more entries; how many it were, 0 where nothing more is there.
 
     Raises LeaseLost, Stopped, StoreUnavailable.
@@ -73,36 +73,27 @@ async def step(pool: asyncpg.Pool, lease: Lease, projection: Projection, *, entr
             limit = max(1, limit // 2)
 
 
-async def locked_checkpoint(connection: Connected, tenant: int, projection: Projection) -> int:
+async def locked_checkpoint(connection: Connected, tenant: int, projection: Follower) -> int:
     """The position of the follower's last step, which makes no other until this transaction ends."""
     await connection.execute(_MAKE_CHECKPOINT, tenant, projection.name)
     position: int = await connection.fetchval(_LOCK_CHECKPOINT, tenant, projection.name)
     return position
 
 
-def effect(projection: Projection, *, table: str) -> str:
-    """The statement that takes account of entries in `table`, for the tenant $1, with the fold's parameters after it."""
-    return f"WITH moved AS (SELECT $1::int AS tenant){projection.numbered(2, table=table)} SELECT 1"
-
-
-async def _advance(pool: asyncpg.Pool, lease: Lease, projection: Projection, limit: int) -> int:
+async def _advance(pool: asyncpg.Pool, lease: Lease, projection: Follower, limit: int) -> int:
     with store_errors():
         async with pool.acquire() as connection, connection.transaction():
             await lease.prove(connection)
             position = await locked_checkpoint(connection, lease.tenant, projection)
             page = await read.raw_forward(connection, lease.tenant, after=position, limit=limit)
             if page:
-                await connection.execute(
-                    effect(projection, table=projection.name),
-                    lease.tenant,
-                    *projection.fold(read_all([raw for _, raw in page])),
-                )
+                await projection.take(connection, lease.tenant, read_all([raw for _, raw in page]))
                 await connection.execute(_MOVE_CHECKPOINT, lease.tenant, projection.name, page[-1][0], None)
     # Durable now: effect and checkpoint. A process that ends here has lost nothing but the knowledge of it.
     return len(page)
 
 
-async def _poisoned(pool: asyncpg.Pool, lease: Lease, projection: Projection, error: Exception) -> int:
+async def _poisoned(pool: asyncpg.Pool, lease: Lease, projection: Follower, error: Exception) -> int:
     """Park the next event, or stop before it."""
     reason = reason_of(error)
     parks = projection.may_leave_out and _is_the_events_fault(error)
@@ -149,6 +140,6 @@ WHERE head.size - 1 > coalesce(reached.position, -1)
 """
 
 
-async def behind(connection: Connected, projection: Projection) -> Sequence[int]:
+async def behind(connection: Connected, projection: Follower) -> Sequence[int]:
     """The tenants where the follower has something to do."""
     return [row[0] for row in await connection.fetch(_BEHIND, projection.name)]

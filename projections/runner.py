@@ -16,7 +16,7 @@ from eventstore.wakeup import Wakeup, wait
 from projections.follower import STEP_ENTRIES, Stopped, behind, lease_name, step
 from projections.known import FOLLOWERS
 from projections.lease import DURATION_S, LeaseLost, held
-from projections.projection import Projection
+from projections.projection import Follower
 
 # Few, since each takes a connection of the process's pool from those who ask.
 _AT_ONCE = 2
@@ -36,7 +36,7 @@ class Runner:
         self,
         pool: asyncpg.Pool,
         wakeup: Wakeup,
-        projections: Sequence[Projection] = FOLLOWERS,
+        projections: Sequence[Follower] = FOLLOWERS,
         *,
         lease_s: float = DURATION_S,
         step_entries: int = STEP_ENTRIES,
@@ -86,7 +86,7 @@ class Runner:
                 self._works[place] = work
                 work.add_done_callback(lambda _, place=place: (self._works.pop(place, None), again.set()))
 
-    async def _work(self, projection: Projection, tenant: int) -> None:
+    async def _work(self, projection: Follower, tenant: int) -> None:
         """Bring one follower level with one tenant's log, if no other worker is at it."""
         place = (projection.name, tenant)
         pause_s = 0.0

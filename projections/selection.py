@@ -16,7 +16,7 @@ number of times, in any state of these at least as late as the entry. A reader c
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -29,7 +29,7 @@ from domain.consent import ConsentValue
 from domain.events import CONTACT_POINT_TYPES, EventType
 from domain.upcasting import upcast
 from eventstore.personal.vault import Connected
-from tlog.entry import Entry
+from projections.happened import Happened
 
 CHUNK_BITS = 8192
 _CHUNK_BYTES = CHUNK_BITS // 8
@@ -56,10 +56,11 @@ _OF_VALUE: Mapping[str, Kind] = {
     ConsentValue.OPTED_OUT: Kind.OPTED_OUT,
     ConsentValue.NOT_SET: Kind.NOT_SET,
 }
+LEVEL_KINDS = tuple(_OF_VALUE.values())
 _ERASING = frozenset((EventType.CONTACT_POINT_ERASURE_REQUESTED, EventType.CONTACT_POINT_ERASED))
 
 
-class _Row(NamedTuple):
+class BitsKey(NamedTuple):
     """One row of selection_bits, by its key."""
 
     channel: str
@@ -71,7 +72,7 @@ class _Row(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Change:
+class Change:
     """Which bits of a row are to be set, and which cleared."""
 
     set: int = 0
@@ -107,19 +108,28 @@ def positions_in(chunk: int, bits: asyncpg.BitString) -> list[int]:
     return found
 
 
-async def apply(connection: Connected, tenant: int, entries: Iterable[Entry]) -> None:
-    """Take account of entries, in the caller's transaction; one writer a tenant at a time."""
-    touched: dict[UUID, Touched] = defaultdict(Touched)
-    for entry in entries:
-        if entry.type not in CONTACT_POINT_TYPES:
-            continue
-        at = touched[entry.stream]
-        if entry.type == EventType.CONSENT_CAPTURED:
-            data = upcast(entry.type, entry.version, entry.data)
-            at.levels.add((data["purpose"], data.get("topic") or ""))
-        elif entry.type in _ERASING:
-            at.everywhere = True
-    await settle(connection, tenant, touched)
+class SelectionBits:
+    """The follower that keeps the bits. Whom one may write to rests on them: it goes on without no event."""
+
+    name = NAME
+    may_leave_out = False
+
+    async def take(self, connection: Connected, tenant: int, entries: Sequence[Happened]) -> None:
+        """Take account of entries, in the caller's transaction; one writer a tenant at a time."""
+        touched: dict[UUID, Touched] = defaultdict(Touched)
+        for entry in entries:
+            if entry.type not in CONTACT_POINT_TYPES:
+                continue
+            at = touched[UUID(str(entry.stream))]
+            if entry.type == EventType.CONSENT_CAPTURED:
+                data = upcast(entry.type, entry.version, entry.data)
+                at.levels.add((data["purpose"], data.get("topic") or ""))
+            elif entry.type in _ERASING:
+                at.everywhere = True
+        await settle(connection, tenant, touched)
+
+
+SELECTION = SelectionBits()
 
 
 async def expire(connection: Connected, tenant: int, now: datetime) -> bool:
@@ -141,11 +151,6 @@ async def expired_to(connection: Connected, tenant: int) -> datetime | None:
         "SELECT expired_to FROM selection_expiry WHERE tenant = $1", tenant
     )
     return instant
-
-
-async def clear(connection: Connected, tenant: int) -> None:
-    """Forget a tenant's bits: they are built again from its first entry."""
-    await connection.execute("DELETE FROM selection_bits WHERE tenant = $1", tenant)
 
 
 # expired: what expired after $2, up to $3; all that expired at the last of these instants comes along.
@@ -205,18 +210,22 @@ ON CONFLICT (tenant, channel, purpose, topic, unit, kind, chunk) DO UPDATE SET b
 
 async def settle(connection: Connected, tenant: int, touched: Mapping[UUID, Touched]) -> None:
     """Make the bits of these contact points, at the levels that were touched, say what the inline read models say."""
-    if not touched:
-        return
-    ids = list(touched)
-    changes: dict[_Row, _Change] = defaultdict(_Change)
+    if touched:
+        await _write(connection, tenant, await said_of(connection, tenant, touched))
 
-    def say(row: _Row, position: int, *, holds: bool) -> None:
+
+async def said_of(connection: Connected, tenant: int, touched: Mapping[UUID, Touched]) -> Mapping[BitsKey, Change]:
+    """What the inline read models say of these contact points, as bits to set and to clear."""
+    changes: dict[BitsKey, Change] = defaultdict(Change)
+
+    def say(row: BitsKey, position: int, *, holds: bool) -> None:
         change = changes[row]
         if holds:
             change.set |= mask_of(position)
         else:
             change.clear |= mask_of(position)
 
+    ids = list(touched)
     places: dict[UUID, tuple[str, int, bool]] = {}
     for contact_point, channel, position, present, bounced, returned in await connection.fetch(
         _CONTACT_POINTS, tenant, ids
@@ -224,7 +233,7 @@ async def settle(connection: Connected, tenant: int, touched: Mapping[UUID, Touc
         places[contact_point] = (channel, position, present)
         whole = ((Kind.PRESENT, present), (Kind.BOUNCED, present and bounced), (Kind.RETURNED, present and returned))
         for kind, holds in whole:
-            say(_Row(channel, "", "", "", kind, chunk_of(position)), position, holds=holds)
+            say(BitsKey(channel, "", "", "", kind, chunk_of(position)), position, holds=holds)
     expired_by = await expired_to(connection, tenant)
     for contact_point, purpose, topic, unit, value, valid_until in await connection.fetch(_RECORDS, tenant, ids):
         at = touched[contact_point]
@@ -233,28 +242,36 @@ async def settle(connection: Connected, tenant: int, touched: Mapping[UUID, Touc
         channel, position, present = places[contact_point]
         expired = valid_until is not None and expired_by is not None and valid_until <= expired_by
         counts = Kind.NOT_SET if expired else _OF_VALUE[value]
-        for kind in _OF_VALUE.values():
-            row = _Row(channel, purpose, topic, unit, kind, chunk_of(position))
+        for kind in LEVEL_KINDS:
+            row = BitsKey(channel, purpose, topic, unit, kind, chunk_of(position))
             say(row, position, holds=present and kind is counts)
-    await _write(connection, tenant, changes)
+    return changes
 
 
-async def _write(connection: Connected, tenant: int, changes: Mapping[_Row, _Change]) -> None:
-    rows = list(changes)
-    held = dict[int, int]()
+async def held_bits(connection: Connected, tenant: int, rows: Sequence[BitsKey]) -> list[int]:
+    """The bits of these rows, as numbers; 0 of one that is not there."""
+    held = [0] * len(rows)
     for number, bits in await connection.fetch(_HELD_BITS, tenant, *_columns(rows)):
         held[number - 1] = int.from_bytes(bits.bytes, "big")
-    written: list[_Row] = []
-    texts: list[asyncpg.BitString] = []
-    for number, row in enumerate(rows):
-        before = held.get(number, 0)
+    return held
+
+
+async def write_bits(connection: Connected, tenant: int, rows: Mapping[BitsKey, int]) -> None:
+    """Write these rows whole."""
+    if rows:
+        texts = [asyncpg.BitString.frombytes(bits.to_bytes(_CHUNK_BYTES, "big"), CHUNK_BITS) for bits in rows.values()]
+        await connection.execute(_WRITE_BITS, tenant, *_columns(list(rows)), texts)
+
+
+async def _write(connection: Connected, tenant: int, changes: Mapping[BitsKey, Change]) -> None:
+    rows = list(changes)
+    written: dict[BitsKey, int] = {}
+    for row, before in zip(rows, await held_bits(connection, tenant, rows), strict=True):
         after = before & ~changes[row].clear | changes[row].set
         if after != before:
-            written.append(row)
-            texts.append(asyncpg.BitString.frombytes(after.to_bytes(_CHUNK_BYTES, "big"), CHUNK_BITS))
-    if written:
-        await connection.execute(_WRITE_BITS, tenant, *_columns(written), texts)
+            written[row] = after
+    await write_bits(connection, tenant, written)
 
 
-def _columns(rows: Sequence[_Row]) -> list[list[object]]:
+def _columns(rows: Sequence[BitsKey]) -> list[list[object]]:
     return [list(column) for column in zip(*rows, strict=True)]

@@ -13,7 +13,7 @@ from typing import Any
 
 from domain.consent import ConsentValue
 from eventstore.personal.vault import Connected
-from projections.selection import CHUNK_BITS, Kind, LevelKey, positions_in
+from projections.selection import CHUNK_BITS, LEVEL_KINDS, Kind, LevelKey, positions_in
 
 _NONE = f"repeat('0', {CHUNK_BITS})::bit({CHUNK_BITS})"
 _CHUNKS_MAX = 64
@@ -57,7 +57,15 @@ class Passing:
 class Masks:
     """The tables that a question joins, and the masks over them. One for one statement."""
 
-    def __init__(self, tenant: int, channel: str, levels: Sequence[LevelAsked]) -> None:
+    def __init__(
+        self,
+        tenant: int,
+        channel: str,
+        levels: Sequence[LevelAsked],
+        *,
+        seen: Sequence[tuple[str, str, str]] | None = None,
+    ) -> None:
+        """`seen`: only contact points with a record at one of these (purpose, topic, unit); None is everyone."""
         self._arguments: list[Any] = [tenant, channel]
         # By alias, in the order of joining: how it is joined, and, for one kind of bits, which rows it is.
         self._joins: dict[str, str] = {}
@@ -67,11 +75,12 @@ class Masks:
         returned = self._join("", "", "", Kind.RETURNED)
         others = [unsure for _, _, unsure in self._levels if unsure]
         self._unsure = " | ".join([returned, *others])
-        self.unsure = Mask(f"present.bits & ({self._unsure})", None if others else self._alias_of(returned))
+        self._present = "present.bits" if seen is None else f"present.bits & {self._any_record(seen)}"
+        self.unsure = Mask(f"{self._present} & ({self._unsure})", None if others else self._alias_of(returned))
 
     def passing(self, passing: Passing) -> Mask:
         """The contact points that pass, without those that are unsure."""
-        parts = ["present.bits", f"~({self._unsure})"]
+        parts = [self._present, f"~({self._unsure})"]
         opted_in, opted_out, _ = self._levels[-1]
         within = None
         if passing.sending == _OPT_IN_ONLY and not passing.negated:
@@ -156,6 +165,21 @@ class Masks:
     def _alias_of(self, expression: str) -> str | None:
         """The alias that an expression is the plain bits of."""
         return next((alias for alias in self._conditions if expression == _bits_of(alias)), None)
+
+    def _any_record(self, seen: Sequence[tuple[str, str, str]]) -> str:
+        alias = f"b{len(self._joins)}"
+        first = len(self._arguments) + 1
+        # Not among the texts that `_parameter` finds again.
+        self._arguments += [list(column) for column in zip(*seen, strict=True)] or [[], [], []]
+        kinds = ", ".join(f"'{kind}'" for kind in LEVEL_KINDS)
+        self._joins[alias] = (
+            f" LEFT JOIN LATERAL (SELECT bit_or(o.bits) AS bits"
+            f" FROM unnest(${first}::text[], ${first + 1}::text[], ${first + 2}::text[]) AS level (purpose, topic, unit)"
+            f" CROSS JOIN LATERAL (SELECT s.bits FROM selection_bits s WHERE s.tenant = $1 AND s.channel = $2"
+            f" AND s.purpose = level.purpose AND s.topic = level.topic AND s.unit = level.unit"
+            f" AND s.kind IN ({kinds}) AND s.chunk = present.chunk OFFSET 0) AS o) AS {alias} ON true"
+        )
+        return _bits_of(alias)
 
     def _parameter(self, value: str) -> str:
         if value not in self._arguments[2:]:

@@ -1,5 +1,5 @@
-"""What a server does besides answering: publishes checkpoints, delivers webhooks, completes erasures left half done, and follows
-the log for the projections that are kept behind it.
+"""What a server does besides answering: publishes checkpoints, delivers webhooks, completes erasures left half done, and keeps
+what follows the log, and what expires by itself, up to date.
 
 Every worker does all of it: each step is safe to repeat, and no worker has to be the first among them.
 """
@@ -7,17 +7,19 @@ Every worker does all of it: each step is safe to repeat, and no worker has to b
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from ledger.assembly import Ledger
 from ledger.erasure_completion import complete_pending_if_it_can
 from ledger.publishing import Publisher
+from ledger.selection_expiry import expire_selections
 from ledger.webhook_worker import WebhookWorker
 from projections.runner import Runner
 from schema.webhook_payload import compose
 from web.settings import Settings
 
 ERASURES_EVERY_S = 5.0
+EXPIRY_EVERY_S = 30.0
 _log = logging.getLogger("consentry.web.background")
 
 
@@ -26,7 +28,16 @@ async def run_background(ledger: Ledger, settings: Settings) -> AsyncGenerator[N
     """Run all of it from now until the end of the context."""
     async with contextlib.AsyncExitStack() as stack:
         stop = asyncio.Event()
-        tasks = [asyncio.create_task(_complete_erasures(ledger, stop), name="complete-erasures")]
+        tasks = [
+            asyncio.create_task(
+                _repeat("completing erasures", complete_pending_if_it_can, ledger, stop, every_s=ERASURES_EVERY_S),
+                name="complete-erasures",
+            ),
+            asyncio.create_task(
+                _repeat("moving on what expired", expire_selections, ledger, stop, every_s=EXPIRY_EVERY_S),
+                name="expire-selections",
+            ),
+        ]
         tasks.append(asyncio.create_task(Runner(ledger.pool, ledger.wakeup).run(), name="follow"))
         webhooks = WebhookWorker(ledger, compose)
         tasks.append(asyncio.create_task(webhooks.run(stop), name="deliver-webhooks"))
@@ -43,11 +54,14 @@ async def run_background(ledger: Ledger, settings: Settings) -> AsyncGenerator[N
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _complete_erasures(ledger: Ledger, stop: asyncio.Event) -> None:
+async def _repeat(
+    what: str, work: Callable[[Ledger], Awaitable[object]], ledger: Ledger, stop: asyncio.Event, *, every_s: float
+) -> None:
     while not stop.is_set():
         try:
-            await complete_pending_if_it_can(ledger)
+            await work(ledger)
         except Exception as error:  # noqa: BLE001 - the loop has to outlive whatever one round meets
-            _log.error("completing erasures failed", exc_info=error)
+            _log.error("%s failed", what, exc_info=error)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), ERASURES_EVERY_S)
+            async with asyncio.timeout(every_s):
+                await stop.wait()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from itertools import pairwise
 
+import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,9 @@ from domain.bounces import Bounce
 from domain.catalogue import EnforcementModel
 from domain.consent import ActorKind, ConsentSource, ConsentValue
 from domain.decision import ALLOWS, Contactability
+from domain.refusals import NotYetAvailable
 from eventstore import read
+from eventstore.database import DatabaseAddress
 from ledger import catalogue
 from ledger.assembly import Caller, Ledger, Tenant
 from ledger.bounces import record_bounce
@@ -24,7 +27,11 @@ from ledger.history import addresses
 from ledger.record import Actor, Capture, record_consent, record_consents
 from ledger.selection import Selection, preview_enforcement, select
 from ledger.tenants import create_tenant
+from ledger.unit_scope import TenantOfUnit
 from projections import selection as bits
+from projections.follower import lease_name, step
+from projections.lease import held
+from projections.selection_rebuild import rebuild_selection
 from tests.conftest import Clock
 
 PEOPLE = [f"p{number}@example.org" for number in range(12)]
@@ -40,7 +47,7 @@ async def follow(tenant: Tenant, monkeypatch: pytest.MonkeyPatch, *, to: int, in
         for low, high in pairwise(steps):
             for _ in range(2):
                 async with connection.transaction():
-                    await bits.apply(connection, tenant.id, entries[low:high])
+                    await bits.SELECTION.take(connection, tenant.id, entries[low:high])
 
 
 async def _answer(position: int) -> int:
@@ -162,6 +169,72 @@ async def _step(
             valid_until=now - timedelta(minutes=1) if expires and not own else None,
         )
         await record_consent(tenant, caller, capture)
+
+
+async def test_the_follower_keeps_the_bits_and_a_rebuild_finds_every_wrong_one(
+    tenant: Tenant, caller: Caller, database: DatabaseAddress
+) -> None:
+    await catalogue.create_topic(tenant, caller, key="news", name="News", purpose="commercial")
+    await record_consents(
+        tenant,
+        caller,
+        [Capture(channel=Channel.EMAIL, address=a, purpose="commercial", value=ConsentValue.OPTED_OUT) for a in PEOPLE],
+    )
+    await erase_contact_point(tenant, caller, channel=Channel.EMAIL, address=PEOPLE[3], reason="asked")
+    pool = tenant.ledger.pool
+    async with held(pool, tenant.id, lease_name(bits.SELECTION)) as lease:
+        assert lease is not None
+        while await step(pool, lease, bits.SELECTION, entries_max=5):
+            pass
+    await check_all(tenant, PEOPLE, page=5)
+    same = await rebuild_selection(pool, tenant.id, accept=False, progress=lambda *_: None)
+    assert (same.compared.differing, same.compared.rows) == (0, 2)
+    owner = await asyncpg.connect(**database.owner)
+    bit = "set_bit(bits, 8000, 1 - get_bit(bits, 8000))"
+    for kind in ("PRESENT", "OPTED_OUT"):
+        await owner.execute(f"UPDATE selection_bits SET bits = {bit} WHERE tenant = $1 AND kind = $2", tenant.id, kind)
+    await owner.close()
+    found = await rebuild_selection(pool, tenant.id, accept=False, progress=lambda *_: None)
+    assert (found.compared.differing, found.swapped) == (2, False)
+    assert found.compared.first in ("EMAIL////PRESENT/chunk 0", "EMAIL/commercial//root/OPTED_OUT/chunk 0")
+    # What the follower has not come to is no difference.
+    await record_consents(
+        tenant,
+        caller,
+        [Capture(channel=Channel.EMAIL, address=PEOPLE[0], purpose="commercial", value=ConsentValue.OPTED_IN)],
+    )
+    assert (await rebuild_selection(pool, tenant.id, accept=True, progress=lambda *_: None)).compared.differing == 2
+    assert (await rebuild_selection(pool, tenant.id, accept=True, progress=lambda *_: None)).compared.differing == 0
+    await check_all(tenant, PEOPLE, page=5)
+
+
+async def test_too_far_behind_is_said_and_not_guessed(
+    tenant: Tenant, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ledger.selection._ASIDE_MAX", 3)
+    monkeypatch.setattr("ledger.selection.WAIT_FOR_POSITION_S", 0.0)
+    with pytest.raises(NotYetAvailable):
+        await select(tenant, Selection(channel=Channel.EMAIL, purpose="commercial"))
+
+
+async def test_whoever_is_bound_to_a_unit_is_shown_whom_it_has_records_of(
+    tenant: Tenant, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await catalogue.create_business_unit(tenant, caller, key="emea", name="EMEA")
+    await catalogue.create_profile(tenant, caller, key="sales", name="Sales", business_unit="emea")
+    for address, purpose in ((PEOPLE[0], "commercial"), (PEOPLE[1], "sales-commercial")):
+        capture = Capture(channel=Channel.EMAIL, address=address, purpose=purpose, value=ConsentValue.OPTED_IN)
+        await record_consent(tenant, caller, capture)
+    async with tenant.ledger.connection() as connection:
+        size = (await read.head(connection, tenant.id)).size
+    await tenant.latest_catalogue()
+    bound = TenantOfUnit(tenant, "emea")
+    selection = Selection(channel=Channel.EMAIL, profile="sales", purpose="sales-commercial")
+    for _ in range(2):
+        page = await select(bound, selection)
+        opened = await addresses(tenant, [point.id for _, point in page.items])
+        assert (list(opened.values()), await page.total_count()) == ([PEOPLE[1]], 1)
+        await follow(tenant, monkeypatch, to=size - 1)
 
 
 async def test_many_chunks(tenant: Tenant, caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,8 @@ async def level(ledger: Ledger, tenants: list[Tenant]) -> None:
 
     async def all_level() -> bool:
         states = await projection_states(ledger)
-        return all(state.lag == 0 for state in states if state.tenant in keys)
+        followed = [state for state in states if state.tenant in keys and state.projection == CONSENT_TREND.name]
+        return all(state.lag == 0 for state in followed)
 
     await until(all_level)
 

@@ -280,6 +280,7 @@ REFUSED = {
     "preferenceCenterPreview": "{ preferenceCenterPreview }",
     "confirmDoubleOptIn": 'mutation { confirmDoubleOptIn(token: "x") { errors { code } } }',
     "eraseContactPoint": 'mutation { eraseContactPoint(input: {address: "ada@example.org", reason: "x"}) { errors { code } } }',
+    "previewEnforcement": '{ previewEnforcement(purpose: "x", channel: EMAIL, model: DISABLED) { toBlock } }',
     "consentTrend": '{ consentTrend(from: "2026-01-01T00:00:00Z", to: "2026-01-02T00:00:00Z") { day } }',
     "checkAgentConsent": '{ checkAgentConsent(agent: "x", address: "ada@example.org") { allowed } }',
     "createAgent": 'mutation { createAgent(input: {key: "x", name: "X", purpose: "commercial"}) { errors { code } } }',

@@ -26,5 +26,5 @@ CREATE INDEX current_consent_by_expiry ON current_consent (tenant, valid_until) 
 -- Selection follows the order of first events; nothing lists contact points by id any more.
 DROP INDEX vault_subjects_by_channel;
 
-GRANT SELECT, INSERT, UPDATE, DELETE ON selection_bits TO consentry_service;
+GRANT SELECT, INSERT, UPDATE ON selection_bits TO consentry_service;
 GRANT SELECT, INSERT, UPDATE ON selection_expiry TO consentry_service;
