@@ -131,6 +131,24 @@ async def test_a_catalogue_file_is_imported_once(data: Path, tmp_path: Path) -> 
     await consentry(*command, code=2)
 
 
+async def test_refused_rows_are_no_failure_of_the_command(data: Path, tmp_path: Path) -> None:
+    file, report = tmp_path / "consents.csv", tmp_path / "report.csv"
+    header = "msdynmkt_contactpointvalue,msdynmkt_contactpointtype,msdynmkt_contactpointconsenttype,msdynmkt_purposeid,"
+    row = ",Email,Purpose,commercial,Opted Out,2026-02-01T09:00:00Z\n"
+    file.write_text(f"{header}msdynmkt_value,modifiedon\nnobody{row}{row}refused@example.org{row}")
+    said = await consentry(
+        *("import", str(file), "--format", "contact-point-consents", "--tenant", "demo", "--report", str(report)),
+        *("--data-dir", str(data)),
+    )
+    assert json.loads(said) == {"rows": 3, "recorded": 1, "unchanged": 0, "refused": 2, "events": 1}
+    told = list(csv.DictReader(report.open()))
+    assert [(line["row"], line["outcome"], line["code"]) for line in told] == [
+        ("2", "refused", "INVALID_ADDRESS"),
+        ("3", "refused", "INVALID_ADDRESS"),
+    ]
+    assert all(line["message"].startswith("msdynmkt_contactpointvalue: ") for line in told)
+
+
 async def test_without_a_database_nothing_is_allowed(tmp_path: Path) -> None:
     url = "postgresql://nobody@127.0.0.1:1/none"
     await consentry("check", "a@example.org", "--purpose", "p", "--tenant", "t", "--database-url", url, code=1)
