@@ -251,6 +251,8 @@ async def said_of(connection: Connected, tenant: int, touched: Mapping[UUID, Tou
 async def held_bits(connection: Connected, tenant: int, rows: Sequence[BitsKey]) -> list[int]:
     """The bits of these rows, as numbers; 0 of one that is not there."""
     held = [0] * len(rows)
+    if not rows:
+        return held
     for number, bits in await connection.fetch(_HELD_BITS, tenant, *_columns(rows)):
         held[number - 1] = int.from_bytes(bits.bytes, "big")
     return held

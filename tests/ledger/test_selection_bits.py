@@ -208,6 +208,11 @@ async def test_the_follower_keeps_the_bits_and_a_rebuild_finds_every_wrong_one(
     await check_all(tenant, PEOPLE, page=5)
 
 
+async def test_an_empty_log_is_rebuilt_from_nothing(tenant: Tenant) -> None:
+    done = await rebuild_selection(tenant.ledger.pool, tenant.id, accept=True, progress=lambda *_: None)
+    assert (done.compared.rows, done.compared.differing) == (0, 0)
+
+
 async def test_too_far_behind_is_said_and_not_guessed(
     tenant: Tenant, caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
