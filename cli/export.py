@@ -1,5 +1,5 @@
-"""`consentry export`: consents for elsewhere, which hold addresses; the log with its proofs, which holds none; and the record of
-one contact point in the forms of standards."""
+"""`consentry export`: consents and selections for elsewhere, which hold addresses; the log with its proofs, which holds none;
+and the record of one contact point in the forms of standards."""
 
 import argparse
 import csv
@@ -12,6 +12,8 @@ from typing import TextIO
 from cli.options import Subparsers, add_settings, add_tenant, with_tenant
 from cli.output import output_file
 from domain.addresses import Channel
+from domain.consent import ConsentValue
+from domain.decision import Contactability
 from domain.refusals import Refusal, RefusalCode
 from ledger import exporting
 from ledger.assembly import Tenant
@@ -19,6 +21,7 @@ from ledger.log_export import log_lines
 from ledger.records.facts import facts_of
 from ledger.records.iso_27560 import iso_27560
 from ledger.records.kantara import kantara
+from ledger.selection import Selection
 
 
 def add(commands: Subparsers) -> None:
@@ -28,10 +31,26 @@ def add(commands: Subparsers) -> None:
         help="export consents, addresses included; the catalogue or the log with its proofs, which name nobody; or the record of"
         " one --address",
     )
-    command.add_argument("--format", required=True, choices=[*_FORMATS, *_RECORDS])
+    command.add_argument("--format", required=True, choices=[*_FORMATS, _SELECTION, *_RECORDS])
     command.add_argument("--address", metavar="ADDRESS", help="of the contact point, for iso-27560 and kantara")
     command.add_argument("--channel", default="EMAIL", type=str.upper, choices=[str(channel) for channel in Channel])
-    command.add_argument("--profile", default="default", metavar="P", help="whose controller a record names")
+    command.add_argument(
+        "--profile",
+        default="default",
+        metavar="P",
+        help="whose controller a record names, or that selects contact points",
+    )
+    command.add_argument("--purpose", metavar="P", help="that selects contact points")
+    command.add_argument("--topic", metavar="T", help="a topic of it")
+    command.add_argument(
+        "--contactability",
+        type=str.upper,
+        choices=[str(one) for one in Contactability],
+        help="what one will do, after enforcement",
+    )
+    command.add_argument(
+        "--value", type=str.upper, choices=[str(one) for one in ConsentValue], help="what the record says"
+    )
     command.add_argument(
         "-o", "--output", metavar="FILE", type=Path, help="written whole or not at all, readable by you alone"
     )
@@ -44,6 +63,10 @@ def run(options: argparse.Namespace) -> int:
     """Run the command."""
     if (options.address is not None) != (options.format in _RECORDS):
         raise Refusal(RefusalCode.INVALID, f"--address goes with {' and '.join(_RECORDS)}, and with these only", ())
+    if (options.purpose is not None) != (options.format == _SELECTION):
+        raise Refusal(RefusalCode.INVALID, f"--purpose goes with {_SELECTION}, and with this only", ())
+    if options.purpose is not None:
+        return with_tenant(options, lambda tenant: _contact_points(tenant, options))
     if options.address is not None:
         return with_tenant(options, lambda tenant: _record(tenant, options))
 
@@ -82,6 +105,24 @@ async def _record(tenant: Tenant, options: argparse.Namespace) -> int:
     return 0
 
 
+async def _contact_points(tenant: Tenant, options: argparse.Namespace) -> int:
+    selection = Selection(
+        channel=Channel(options.channel),
+        profile=options.profile,
+        purpose=options.purpose,
+        topic=options.topic,
+        contactability=None if options.contactability is None else Contactability(options.contactability),
+        value=None if options.value is None else ConsentValue(options.value),
+    )
+    with output_file(options.output) as output:
+        writer = csv.writer(output)
+        writer.writerow(exporting.CONTACT_POINT_COLUMNS)
+        async for row in exporting.contact_points(tenant, selection):
+            writer.writerow(row)
+    return 0
+
+
+_SELECTION = "contact-points"
 _RECORDS = {
     "iso-27560": lambda facts, now: iso_27560(facts, receipt_id=uuid.uuid4(), now=now),
     "kantara": lambda facts, now: kantara(facts, now=now),

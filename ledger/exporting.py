@@ -1,6 +1,6 @@
-"""Exporting: consent records with Dynamics codes, and captures as JSON lines that the import reads again.
+"""Exporting: consent records with Dynamics codes, captures as JSON lines that the import reads again, and selections.
 
-Both open addresses, so they are for who may read what is personal. Memory is constant: pages of keys.
+All open addresses, so they are for who may read what is personal. Memory is constant: pages of keys.
 """
 
 import json
@@ -22,6 +22,7 @@ from eventstore.read import EntryFilter, StoredEntry
 from ledger import history
 from ledger.assembly import Tenant
 from ledger.import_contact_point_consents import WITHOUT_CODE
+from ledger.selection import Selection, select
 from projections import current_consent
 from projections.inline import captured
 
@@ -45,6 +46,8 @@ COLUMNS = (
     "modifiedon",
     "statecode",
 )
+
+CONTACT_POINT_COLUMNS = ("channel", "address", "contactPoint")
 
 _RECORDS = """
 SELECT contact_point, purpose, topic, unit, valid_until, position FROM current_consent
@@ -125,6 +128,24 @@ async def contact_point_consents(tenant: Tenant, left: Left) -> AsyncIterator[li
                 format_instant(capture.effective_at),
                 "0",
             ]
+
+
+async def contact_points(tenant: Tenant, selection: Selection) -> AsyncIterator[list[str]]:
+    """The contact points of a selection, one row each, as the columns of CONTACT_POINT_COLUMNS, in the order in which they
+    came up. Each was selected at the moment when its page was read.
+
+    Raises what `select` raises; an address that was erased meanwhile is left out.
+    """
+    after: str | None = None
+    while True:
+        page = await select(tenant, selection, first=_PAGE, after=after)
+        addresses = await history.addresses(tenant, [point.id for _, point in page.items])
+        for _, point in page.items:
+            if point.id in addresses:
+                yield [str(point.channel), addresses[point.id], str(point.id)]
+        if not page.has_next_page:
+            return
+        after = page.items[-1][0]
 
 
 async def catalogue(tenant: Tenant) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""GET /export/FORMAT: consents for elsewhere, addresses included, of any number; and the catalogue, which names nobody.
+"""GET /export/FORMAT: consents and selections for elsewhere, addresses included, of any number; and the catalogue, which names
+nobody.
 
 Pages of keys, each read and let go before it is sent: a slow client holds no connection of the database.
 """
@@ -6,22 +7,38 @@ Pages of keys, each read and let go before it is sent: a slow client holds no co
 import csv
 import io
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import NamedTuple, TypeVar
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from domain.addresses import Channel
+from domain.catalogue import DEFAULT_PROFILE
+from domain.consent import ConsentValue
+from domain.decision import Contactability
+from domain.refusals import Refusal, RefusalCode
 from ledger import exporting
 from ledger.assembly import Tenant
-from schema.refusals import Forbidden
-from web.authentication import caller_of
+from ledger.selection import Selection
+from schema.node_ids import NodeKind, ref
 from web.graphql_endpoint import NotServed
 from web.importing import MEDIA_TYPE
-from web.refusals import error_entry, exception_entry
-from web.request_observer import request_record
+from web.plain_http import caller_with, failed, not_served, refused
 
 _ROWS_AT_ONCE = 200
+Member = TypeVar("Member", bound=StrEnum)
+
+
+class _Format(NamedTuple):
+    """A format: whether it holds addresses, its media type, its content, and the parameters that it takes."""
+
+    is_personal: bool
+    media_type: str
+    lines: Callable[[Tenant, Mapping[str, str]], AsyncIterator[bytes]]
+    parameters: tuple[str, ...] = ()
 
 
 def export_routes() -> list[Route]:
@@ -32,24 +49,20 @@ def export_routes() -> list[Route]:
 async def export(request: Request) -> Response:
     """One export, streamed."""
     try:
-        tenant, caller = await caller_of(request, request.app.state.ledger)
         found = _FORMATS.get(request.path_params["format"])
         if found is None:
-            known = ", ".join(_FORMATS)
-            raise NotServed(404, error_entry("NOT_FOUND", f"there is no such format; there are {known}"), {})
-        scopes, media_type, lines = found
-        for scope in scopes:
-            if scope not in caller.scopes:
-                raise NotServed(403, error_entry("FORBIDDEN", str(Forbidden(scope)), scope=scope), {})
-        content = lines(tenant)
+            raise refused(404, "NOT_FOUND", f"there is no such format; there are {', '.join(_FORMATS)}")
+        tenant, _ = await caller_with("read", request)
+        if found.is_personal:
+            await caller_with("read:personal", request)
+        content = found.lines(tenant, _said(request, found))
         # What fails before the first line is told by a status; later the answer ends without its end.
         first = await anext(content, b"")
-    except NotServed as refused:
-        return JSONResponse({"errors": [refused.error]}, refused.status, headers=refused.headers)
+    except NotServed as refusal:
+        return not_served(refusal)
     except Exception as error:  # noqa: BLE001 - every error is told in our words, as for GraphQL
-        entry = exception_entry(error, request_record(request.scope).request_id)
-        return JSONResponse({"errors": [entry]}, 503 if entry["extensions"]["code"] == "UNAVAILABLE" else 500)
-    return StreamingResponse(_from(first, content), media_type=media_type, headers={"cache-control": "no-store"})
+        return failed(request, error)
+    return StreamingResponse(_from(first, content), media_type=found.media_type, headers={"cache-control": "no-store"})
 
 
 async def _from(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -58,12 +71,54 @@ async def _from(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes
         yield part
 
 
-async def _records(tenant: Tenant) -> AsyncIterator[bytes]:
+def _said(request: Request, found: "_Format") -> Mapping[str, str]:
+    """What the address asks for, each once. Raises Refusal INVALID for what the format does not take."""
+    said: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name not in found.parameters or name in said:
+            allowed = ", ".join(found.parameters) or "none"
+            raise Refusal(RefusalCode.INVALID, f"parameters, each once, are: {allowed}", (name[:64],))
+        said[name] = value
+    return said
+
+
+def _records(tenant: Tenant, _said: Mapping[str, str]) -> AsyncIterator[bytes]:
+    return _csv(exporting.COLUMNS, exporting.contact_point_consents(tenant, exporting.Left()))
+
+
+def _contact_points(tenant: Tenant, said: Mapping[str, str]) -> AsyncIterator[bytes]:
+    if "purpose" not in said:
+        raise Refusal(RefusalCode.INVALID, "purpose is missing", ("purpose",))
+
+    def ref_of(kind: NodeKind, name: str) -> str | None:
+        return ref(tenant.id, kind, said[name]) if name in said else None
+
+    selection = Selection(
+        channel=_member(Channel, said.get("channel", "EMAIL"), "channel"),
+        profile=ref_of(NodeKind.COMPLIANCE_PROFILE, "profile") or DEFAULT_PROFILE,
+        purpose=ref_of(NodeKind.PURPOSE, "purpose") or "",
+        topic=ref_of(NodeKind.TOPIC, "topic"),
+        contactability=_member(Contactability, said["contactability"], "contactability")
+        if "contactability" in said
+        else None,
+        value=_member(ConsentValue, said["value"], "value") if "value" in said else None,
+    )
+    return _csv(exporting.CONTACT_POINT_COLUMNS, exporting.contact_points(tenant, selection))
+
+
+def _member(members: type[Member], text: str, name: str) -> Member:
+    try:
+        return members(text.upper())
+    except ValueError as error:
+        raise Refusal(RefusalCode.INVALID, f"{name} is one of {', '.join(members)}", (name,)) from error
+
+
+async def _csv(columns: Sequence[str], rows: AsyncIterator[list[str]]) -> AsyncIterator[bytes]:
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow(exporting.COLUMNS)
+    writer.writerow(columns)
     number = 0
-    async for row in exporting.contact_point_consents(tenant, exporting.Left()):
+    async for row in rows:
         writer.writerow(row)
         number += 1
         if number % _ROWS_AT_ONCE == 0:
@@ -73,7 +128,7 @@ async def _records(tenant: Tenant) -> AsyncIterator[bytes]:
     yield text.getvalue().encode()
 
 
-async def _ndjson(tenant: Tenant) -> AsyncIterator[bytes]:
+async def _ndjson(tenant: Tenant, _said: Mapping[str, str]) -> AsyncIterator[bytes]:
     lines: list[str] = []
     async for line in exporting.ndjson(tenant, exporting.Left()):
         lines.append(line)
@@ -83,13 +138,15 @@ async def _ndjson(tenant: Tenant) -> AsyncIterator[bytes]:
     yield "".join(line + "\n" for line in lines).encode()
 
 
-async def _catalogue(tenant: Tenant) -> AsyncIterator[bytes]:
+async def _catalogue(tenant: Tenant, _said: Mapping[str, str]) -> AsyncIterator[bytes]:
     yield json.dumps(await exporting.catalogue(tenant), ensure_ascii=False, indent=1).encode() + b"\n"
 
 
-_PERSONAL = ("read", "read:personal")
-_FORMATS: Mapping[str, tuple[tuple[str, ...], str, Callable[[Tenant], AsyncIterator[bytes]]]] = {
-    "contact-point-consents": (_PERSONAL, "text/csv; charset=utf-8", _records),
-    "ndjson": (_PERSONAL, MEDIA_TYPE, _ndjson),
-    "catalogue": (("read",), "application/json", _catalogue),
+_CSV = "text/csv; charset=utf-8"
+_SELECTED_BY = ("channel", "profile", "purpose", "topic", "contactability", "value")
+_FORMATS: Mapping[str, _Format] = {
+    "contact-point-consents": _Format(True, _CSV, _records),
+    "contact-points": _Format(True, _CSV, _contact_points, _SELECTED_BY),
+    "ndjson": _Format(True, MEDIA_TYPE, _ndjson),
+    "catalogue": _Format(False, "application/json", _catalogue),
 }

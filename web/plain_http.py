@@ -92,7 +92,7 @@ def failed(request: Request, error: Exception) -> Response:
             return JSONResponse({"errors": [entry]}, 413, headers={"connection": "close"})
         case Refusal():
             return JSONResponse({"errors": [entry]}, 400)
-        case _ if entry["extensions"]["code"] == "UNAVAILABLE":
+        case _ if entry["extensions"]["code"] in ("UNAVAILABLE", "NOT_YET_AVAILABLE"):
             return JSONResponse({"errors": [entry]}, 503, headers={"retry-after": "1"})
         case _:
             return JSONResponse({"errors": [entry]}, 500)

@@ -258,5 +258,42 @@ async def test_what_went_out_over_http_comes_in_again(caller: Caller, tmp_path: 
     assert len(lines) == 3_000
     catalogue = (await caller.client.get("/export/catalogue")).json()
     status, answer = await caller.send("/import/catalogue", json.dumps(catalogue).encode())
-    assert (status, answer[-1]["recorded"], answer[-1]["unchanged"]) == (200, 0, 4)
+    assert (status, answer[-1]["recorded"], answer[-1]["unchanged"]) == (200, 0, 5)
     assert (await caller.client.get("/export/nothing")).status_code == 404
+
+
+async def test_a_selection_goes_out_as_a_file_of_any_size(caller: Caller) -> None:
+    await caller.send("/import/contact-point-consents", FILE)
+    asked = "/export/contact-points?purpose=commercial&contactability="
+    sent, not_sent = [
+        list(csv.DictReader(io.StringIO((await caller.client.get(asked + wanted)).text)))
+        for wanted in ("WILL_SEND", "will_not_send")
+    ]
+    everyone = list(csv.DictReader(io.StringIO((await caller.client.get(asked.rpartition("&")[0])).text)))
+    assert sent
+    assert not_sent
+    assert sorted(row["address"] for row in (*sent, *not_sent)) == sorted(row["address"] for row in everyone)
+    document = """query($address: [String!]!) {
+      checkConsents(input: {purpose: "commercial", addresses: $address}) { allowed } }"""
+    for rows, allowed in ((sent, True), (not_sent, False)):
+        body = {"query": document, "variables": {"address": [row["address"] for row in rows]}}
+        answered = (await caller.client.post("/graphql", json=body)).json()["data"]["checkConsents"]
+        assert {one["allowed"] for one in answered} == {allowed}
+
+
+@pytest.mark.parametrize(
+    ("query", "path"),
+    [
+        ("", "purpose"),
+        ("purpose=none", "purpose"),
+        ("purpose=commercial&value=maybe", "value"),
+        ("purpose=commercial&contactability=WILL_TRACK", "contactability"),
+        ("purpose=commercial&channel=FAX", "channel"),
+        ("purpose=commercial&purpose=tracking", "purpose"),
+        ("purpose=commercial&colour=red", "colour"),
+    ],
+)
+async def test_a_selection_that_cannot_be_is_refused_by_its_parameter(caller: Caller, query: str, path: str) -> None:
+    response = await caller.client.get(f"/export/contact-points?{query}")
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["extensions"]["path"] == [path]
