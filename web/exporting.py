@@ -33,11 +33,11 @@ Member = TypeVar("Member", bound=StrEnum)
 
 
 class _Format(NamedTuple):
-    """A format: whether it holds addresses, its media type, its content, and the parameters that it takes."""
+    """A format: its media type, its content, whether that holds addresses, and the parameters that it takes."""
 
-    is_personal: bool
     media_type: str
     lines: Callable[[Tenant, Mapping[str, str]], AsyncIterator[bytes]]
+    is_personal: bool
     parameters: tuple[str, ...] = ()
 
 
@@ -145,8 +145,8 @@ async def _catalogue(tenant: Tenant, _said: Mapping[str, str]) -> AsyncIterator[
 _CSV = "text/csv; charset=utf-8"
 _SELECTED_BY = ("channel", "profile", "purpose", "topic", "contactability", "value")
 _FORMATS: Mapping[str, _Format] = {
-    "contact-point-consents": _Format(True, _CSV, _records),
-    "contact-points": _Format(True, _CSV, _contact_points, _SELECTED_BY),
-    "ndjson": _Format(True, MEDIA_TYPE, _ndjson),
-    "catalogue": _Format(False, "application/json", _catalogue),
+    "contact-point-consents": _Format(_CSV, _records, is_personal=True),
+    "contact-points": _Format(_CSV, _contact_points, is_personal=True, parameters=_SELECTED_BY),
+    "ndjson": _Format(MEDIA_TYPE, _ndjson, is_personal=True),
+    "catalogue": _Format("application/json", _catalogue, is_personal=False),
 }
