@@ -1,4 +1,7 @@
-"""The catalogue as a file that `catalogue_import` reads: into an empty tenant, it makes the same catalogue."""
+"""The catalogue as a file that `catalogue_import` reads: into an empty tenant, it makes the same catalogue.
+
+The root unit, which every tenant has, is left out.
+"""
 
 from typing import Any
 
@@ -9,7 +12,7 @@ def export_catalogue(catalogue: Catalogue) -> dict[str, Any]:
     """The file, as an object for JSON; it says `overwrite`, since a new tenant has default purposes of its own."""
     return {
         "overwrite": True,
-        "businessUnits": [_unit(unit) for unit in catalogue.units.values()],
+        "businessUnits": [_unit(unit) for unit in catalogue.units.values() if unit.parent is not None],
         "profiles": [_profile(profile) for profile in catalogue.profiles.values()],
         "purposes": [_purpose(catalogue, purpose) for purpose in catalogue.purposes.values()],
         "topics": [_topic(topic) for topic in catalogue.topics.values()],

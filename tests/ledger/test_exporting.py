@@ -15,11 +15,13 @@ from domain.addresses import Channel
 from domain.bounces import Bounce
 from domain.catalogue import DoubleOptInMode, EnforcementModel, PurposeType
 from domain.consent import ConsentValue
+from domain.opt_in_rules import RequiredEvidence
 from domain.preference_center import PreferenceCenterPatch
 from ledger import exporting
 from ledger.assembly import Caller, Tenant
 from ledger.bounces import record_bounce
 from ledger.catalogue import (
+    create_business_unit,
     create_profile,
     create_purpose,
     create_topic,
@@ -159,6 +161,16 @@ async def test_the_catalogue_goes_out_and_makes_the_same_one_of_an_empty_tenant(
         company_address="Acme Ltd\n1 Long Lane",
         double_opt_in=DoubleOptInMode.NEW_CONTACT_POINTS,
         preference_center=PreferenceCenterPatch(title="Acme", locale="de", brand_color="#ffcc00", show_tracking=True),
+    )
+    await create_business_unit(tenant, caller, key="emea", name="EMEA")
+    await create_business_unit(tenant, caller, key="dach", name="DACH", parent="emea")
+    await create_profile(tenant, caller, key="wien", name="Wien", business_unit="dach")
+    await update_purpose(
+        tenant,
+        caller,
+        ref="wien-commercial",
+        opt_in_expiry=[("implied-inquiry", 6)],
+        required_evidence=[RequiredEvidence.METHOD, RequiredEvidence.NOTICE_TEXT],
     )
     await create_profile(tenant, caller, key="brand", name="Brand", external_link="https://example.org/prefs")
     await create_profile(tenant, caller, key="shop", name="Shop", share_purposes_of="brand")
