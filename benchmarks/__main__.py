@@ -6,12 +6,14 @@ from pathlib import Path
 
 from benchmarks import (
     appends,
+    following,
     importing,
     over_http,
     proving,
     reading_far,
     rebuilding,
     replaying,
+    selecting,
     webhooks,
 )
 from benchmarks.figures import Figures
@@ -32,6 +34,8 @@ def main() -> None:
         over_http.run(data_dir, key, list(dict.fromkeys(addresses)), figures)
         asyncio.run(appends.run(data_dir, figures))
         asyncio.run(webhooks.run(data_dir, figures))
+        following.run(data_dir, figures)
+        asyncio.run(selecting.run(data_dir, figures))
     print(f"\n{describe()}\n\n{figures.table()}")
 
 
