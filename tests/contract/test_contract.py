@@ -87,6 +87,10 @@ ADDED = {
     "AcknowledgePayload",
     "Acknowledgement",
     "AcknowledgedBy",
+    # Clocks of opt-outs.
+    "Query.propagation",
+    *("OptOutPropagation", "OptOutPropagationEdge", "OptOutPropagationConnection", "OptOutPropagationFilter"),
+    *("OptOutDeadline", "OptOutInTime", "OptOutKnownBy", "OptOutLimit"),
     # "how many would turn from send to block and back, before it is done"
     "EnforcementPreview",
     "EnforcementPreview.position",
