@@ -87,6 +87,9 @@ ADDED = {
     "AcknowledgePayload",
     "Acknowledgement",
     "AcknowledgedBy",
+    # What records for people and authorities say of who is responsible.
+    *("Controller", "ControllerInput", "ConsentType"),
+    *("ComplianceProfile.controller", "UpdateComplianceProfileInput.controller"),
     # Clocks of opt-outs.
     "Query.propagation",
     *("OptOutPropagation", "OptOutPropagationEdge", "OptOutPropagationConnection", "OptOutPropagationFilter"),
