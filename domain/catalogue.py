@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 from domain.addresses import Channel
 from domain.agents import SendingAgent
 from domain.consent import ConsentValue
+from domain.controller import NOBODY, Controller
 from domain.opt_in_rules import NO_RULES, OptInRules
 from domain.preference_center import PreferenceCenter
 from domain.refusals import Refusal, RefusalCode
@@ -116,6 +117,7 @@ class ComplianceProfile:
     tracking_purpose: str
     version: int
     presets: tuple[str, ...] = ()
+    controller: Controller = NOBODY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

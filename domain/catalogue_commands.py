@@ -5,7 +5,6 @@ Fields have the names of the contract's inputs. In an update a field that was no
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from domain.addresses import Channel
 from domain.catalogue import (
@@ -16,12 +15,13 @@ from domain.catalogue import (
     EnforcementModel,
     PurposeType,
 )
+from domain.controller import controller_changes
 from domain.events import CatalogueDraft, EventType
 from domain.opt_in_rules import OptInRules, RequiredEvidence, checked_expiries
 from domain.preference_center import PreferenceCenterPatch
 from domain.presets import opt_in_rules_draft
 from domain.refusals import Refusal, RefusalCode
-from domain.text import clean_key, clean_text
+from domain.text import clean_key, clean_text, clean_url
 from domain.upcasting import ROOT_UNIT
 
 
@@ -152,8 +152,12 @@ def update_profile(
     double_opt_in: DoubleOptInMode | None | Unchanged = UNCHANGED,
     active: bool | None | Unchanged = UNCHANGED,
     preference_center: PreferenceCenterPatch | None = None,
+    controller: Mapping[str, object] | None | Unchanged = UNCHANGED,
 ) -> list[CatalogueDraft]:
-    """Change a profile. Raises Refusal NOT_FOUND, VERSION_CONFLICT, INVALID."""
+    """Change a profile; of the `controller` what is named, by wire names, and None clears all of it.
+
+    Raises Refusal NOT_FOUND, VERSION_CONFLICT, INVALID.
+    """
     held = catalogue.profile(ref, field="ref")
     _expect(expected_version, held.version)
     changes = {
@@ -172,6 +176,13 @@ def update_profile(
         except Refusal as refusal:
             raise refusal.under("preferenceCenter") from refusal
         changes |= {"preferenceCenter": page} if page else {}
+    if not isinstance(controller, Unchanged):
+        given = dict.fromkeys(held.controller.to_data()) if controller is None else controller
+        try:
+            responsible = controller_changes(held.controller, given)
+        except Refusal as refusal:
+            raise refusal.under("controller") from refusal
+        changes |= {"controller": responsible} if responsible else {}
     return [CatalogueDraft(EventType.COMPLIANCE_PROFILE_UPDATED, {"key": held.key, **changes})] if changes else []
 
 
@@ -349,17 +360,8 @@ def _text(member: str, value: str | None, chars_max: int, *, multiline: bool = F
 
 
 def _link(value: str | None) -> dict[str, str]:
-    link = clean_text(value, field="externalLink", chars_max=LINK_CHARS_MAX)
-    if link is None:
-        return {}
-    try:
-        parts = urlsplit(link)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and " " not in link
-    except ValueError:
-        good = False
-    if not good:
-        raise Refusal(RefusalCode.INVALID, "externalLink must be an http or https URL", ("externalLink",))
-    return {"externalLink": link}
+    link = clean_url(value, field="externalLink", chars_max=LINK_CHARS_MAX)
+    return {} if link is None else {"externalLink": link}
 
 
 def _renamed(name: str | None | Unchanged, held: str) -> dict[str, Any]:

@@ -41,6 +41,7 @@ def _profile(profile: ComplianceProfile) -> dict[str, Any]:
             "logoUrl": page.logo_url or "",
             "showTracking": page.show_tracking,
         },
+        "controller": profile.controller.to_data() or None,
     }
 
 

@@ -103,6 +103,7 @@ def _profile_updated(catalogue: Catalogue, data: Data) -> Catalogue:
         external_link=data.get("externalLink", held.external_link) or None,
         double_opt_in=DoubleOptInMode(data.get("doubleOptIn", held.double_opt_in)),
         preference_center=held.preference_center.changed(data.get("preferenceCenter", {})),
+        controller=held.controller.changed(data.get("controller", {})),
         version=held.version + 1,
     )
     return replace(catalogue, profiles={**catalogue.profiles, profile.key: profile})

@@ -2,7 +2,7 @@
 
 {"businessUnits": [{"key", "name"?, "parent"?}],
  "profiles": [{"key", "name"?, "businessUnit"?, "trackingPurpose"?, "companyAddress"?, "externalLink"?, "doubleOptIn"?,
-               "active"?, "preferenceCenter"?}],
+               "active"?, "preferenceCenter"?, "controller"?}],
  "purposes": [{"key", "guid"?, "name"?, "description"?, "type"?, "legalBasis"?, "enforcement"?, "profiles"?, "active"?,
                "businessUnit"?, "optInExpiry"?, "requiredEvidence"?}],
  "topics":   [{"key", "purpose", "guid"?, "name"?, "description"?, "active"?}],
@@ -59,6 +59,7 @@ _PROFILE_MEMBERS = frozenset(
             "preferenceCenter",
         ),
         "businessUnit",
+        "controller",
     )
 )
 
@@ -180,6 +181,9 @@ def _profile_settings(catalogue: Catalogue, item: Mapping[str, object]) -> Seque
     page = item.get("preferenceCenter")
     if page is not None and not isinstance(page, dict):
         raise Refusal(RefusalCode.INVALID, "preferenceCenter must be an object", ("preferenceCenter",))
+    controller = item.get("controller", UNCHANGED)
+    if controller is not None and not isinstance(controller, dict | Unchanged):
+        raise Refusal(RefusalCode.INVALID, "controller must be an object", ("controller",))
     mode = _optional(item, "doubleOptIn")
     return update_profile(
         catalogue,
@@ -188,6 +192,7 @@ def _profile_settings(catalogue: Catalogue, item: Mapping[str, object]) -> Seque
         double_opt_in=UNCHANGED if mode is None else _member(DoubleOptInMode, mode, "doubleOptIn"),
         active=_flag(item, "active"),
         preference_center=None if page is None else _page(cast(Mapping[str, object], page)),
+        controller=cast(Mapping[str, object] | None | Unchanged, controller),
     )
 
 

@@ -8,7 +8,8 @@ names a person. Wire forms never change: a change makes a new version of the typ
     TenantUpdated             name?, unitScoping?
     BusinessUnitCreated       key, name, parent?
     ComplianceProfileCreated  key, name, unit, purposes, trackingPurpose, companyAddress?, externalLink?, doubleOptIn
-    ComplianceProfileUpdated  key, name?, companyAddress?, externalLink?, doubleOptIn?, active?, preferenceCenter?
+    ComplianceProfileUpdated  key, name?, companyAddress?, externalLink?, doubleOptIn?, active?, preferenceCenter?,
+                              controller? (what changes of it, see controller.MEMBERS)
     PurposeCreated            key, name, description?, type, legalBasis?, enforcement, unit, profiles, guid?
     PurposeUpdated            key, name?, description?, legalBasis?, enforcement?, active?, guid?
     PurposeOptInRulesSet      key, expiry (a list of legalBasis, months), required: all that the purpose asks of an opt-in

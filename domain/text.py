@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from urllib.parse import urlsplit
 
 from domain.refusals import Refusal, RefusalCode
 
@@ -32,6 +33,21 @@ def clean_text(
     ):
         raise Refusal(RefusalCode.INVALID, f"{field} must be valid Unicode text without control characters", (field,))
     return text
+
+
+def clean_url(value: str | None, *, field: str, chars_max: int) -> str | None:
+    """An http or https URL without outer blanks; None where nothing is left. Raises Refusal INVALID."""
+    url = clean_text(value, field=field, chars_max=chars_max)
+    if url is None:
+        return None
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and " " not in url
+    except ValueError:
+        good = False
+    if not good:
+        raise Refusal(RefusalCode.INVALID, f"{field} must be an http or https URL", (field,))
+    return url
 
 
 def clean_key(value: str, *, field: str) -> str:

@@ -3,12 +3,16 @@
 All of them in one answer come from one catalogue, a value: what a purpose's topics name is what was read with it.
 """
 
+from typing import Any
+
 import strawberry
 
 from domain.catalogue import Catalogue
+from domain.controller import MEMBERS
 from ledger.assembly import Tenant
 from schema.enums import (
     Channel,
+    ConsentType,
     DoubleOptInMode,
     EnforcementModel,
     PresetKey,
@@ -58,6 +62,30 @@ class PreferenceCenter:
 
 
 @strawberry.type(
+    description="Who is responsible for a profile's data, and what becomes of it, as records for people and authorities say it. "
+    "Null is not set; an empty list says that there are none."
+)
+class Controller:
+    name: str | None = strawberry.field(description="Null: the tenant's name.")
+    contact: str | None
+    email: str | None
+    phone: str | None
+    policy_url: str | None
+    jurisdiction: str | None = strawberry.field(description="Of records whose capture names none.")
+    consent_type: ConsentType | None
+    termination: str | None = strawberry.field(description="When an opt-in ends that has no validUntil.")
+    retention: str | None
+    storage_locations: list[str] | None
+    recipients: list[str] | None
+    pii_categories: list[str] | None
+    sensitive: bool | None
+    sensitive_categories: list[str] | None
+    rights: list[str] | None
+    authority: str | None
+    data_protection_officer: str | None
+
+
+@strawberry.type(
     description="The hub for a brand, region or line of business: its company address, its link, its purposes."
 )
 class ComplianceProfile(Node):
@@ -88,6 +116,12 @@ class ComplianceProfile(Node):
             logo_url=page.logo_url,
             show_tracking=page.show_tracking,
         )
+
+    @strawberry.field(description="Who is responsible, and what becomes of the data.")
+    def controller(self) -> Controller:
+        held = self.view.catalogue.profiles[self.key].controller
+        shown: dict[str, Any] = {member.name: getattr(held, member.name) for member in MEMBERS.values()}
+        return Controller(**shown)
 
     @strawberry.field(
         description="The presets that it was raised to, in that order; its settings may be others by now."

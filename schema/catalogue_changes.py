@@ -9,13 +9,14 @@ from domain.catalogue import ComplianceProfile as HeldProfile
 from domain.catalogue import Purpose as HeldPurpose
 from domain.catalogue import Topic as HeldTopic
 from domain.catalogue_commands import Unchanged
+from domain.controller import MEMBERS
 from domain.preference_center import PreferenceCenterPatch
 from domain.refusals import Refusal
 from ledger import catalogue
 from ledger.catalogue import Changed
 from schema.catalogue import BusinessUnit, CatalogueView, ComplianceProfile, Purpose, Topic
 from schema.context import Info, RequestContext
-from schema.enums import Channel, DoubleOptInMode, EnforcementModel, PurposeType, RequiredEvidence
+from schema.enums import Channel, ConsentType, DoubleOptInMode, EnforcementModel, PurposeType, RequiredEvidence
 from schema.inputs import LEFT_OUT, change, given
 from schema.node_ids import NodeKind, ref
 from schema.refusals import UserError, user_error
@@ -60,6 +61,30 @@ class PreferenceCenterInput:
     show_tracking: bool | None = LEFT_OUT
 
 
+@strawberry.input(
+    description="Changes of who is responsible and what becomes of the data: what is left out stays, null clears, an empty list "
+    "says that there are none. It stays in the log for ever: name a post or department, not a person."
+)
+class ControllerInput:
+    name: str | None = LEFT_OUT
+    contact: str | None = LEFT_OUT
+    email: str | None = LEFT_OUT
+    phone: str | None = LEFT_OUT
+    policy_url: str | None = LEFT_OUT
+    jurisdiction: str | None = LEFT_OUT
+    consent_type: ConsentType | None = LEFT_OUT
+    termination: str | None = LEFT_OUT
+    retention: str | None = LEFT_OUT
+    storage_locations: list[str] | None = LEFT_OUT
+    recipients: list[str] | None = LEFT_OUT
+    pii_categories: list[str] | None = LEFT_OUT
+    sensitive: bool | None = LEFT_OUT
+    sensitive_categories: list[str] | None = LEFT_OUT
+    rights: list[str] | None = LEFT_OUT
+    authority: str | None = LEFT_OUT
+    data_protection_officer: str | None = LEFT_OUT
+
+
 @strawberry.input(description="Changes of a profile: what is left out stays, null clears.")
 class UpdateComplianceProfileInput:
     ref: str
@@ -70,6 +95,7 @@ class UpdateComplianceProfileInput:
     double_opt_in: DoubleOptInMode | None = LEFT_OUT
     active: bool | None = LEFT_OUT
     preference_center: PreferenceCenterInput | None = LEFT_OUT
+    controller: ControllerInput | None = strawberry.field(default=LEFT_OUT, description="Null clears all of it.")
     idempotency_key: str | None = strawberry.field(default=LEFT_OUT, description=IDEMPOTENCY_KEY)
 
 
@@ -209,6 +235,7 @@ class CatalogueMutation:
                 double_opt_in=change(input.double_opt_in),
                 active=change(input.active),
                 preference_center=page_patch(given(input.preference_center)),
+                controller=_controller(change(input.controller)),
                 idempotency_key=given(input.idempotency_key),
             )
         except Refusal as refusal:
@@ -406,6 +433,13 @@ def page_patch(input: PreferenceCenterInput | None) -> PreferenceCenterPatch | N
         logo_url=_cleared(input.logo_url, ""),
         show_tracking=_cleared(input.show_tracking, False),  # noqa: FBT003 - what null stands for
     )
+
+
+def _controller(input: ControllerInput | None | Unchanged) -> dict[str, object] | None | Unchanged:
+    if input is None or isinstance(input, Unchanged):
+        return input
+    wanted = {wire: change(getattr(input, member.name)) for wire, member in MEMBERS.items()}
+    return {wire: value for wire, value in wanted.items() if not isinstance(value, Unchanged)}
 
 
 def _cleared(value: T | None, cleared: T) -> T | None:

@@ -10,7 +10,9 @@ import strawberry
 
 from domain.addresses import Channel
 from domain.catalogue import DoubleOptInMode, EnforcementModel, PurposeType
+from domain.clocks import OptOutLimit
 from domain.consent import ActorKind, ConsentSource, ConsentValue
+from domain.controller import ConsentType
 from domain.decision import Contactability, ReasonCode
 from domain.opt_in_rules import RequiredEvidence
 from domain.presets import PresetKey
@@ -39,6 +41,8 @@ _DESCRIPTIONS: Mapping[type[StrEnum], str] = {
         "nothing is lost, and all goes on from there once it is ACTIVE again."
     ),
     DeliveryState: "How far an event came: taken, tried and to be tried again, or waiting behind one that is.",
+    OptOutLimit: "Who sets a limit to how long an opt-out may take: a law, or a mailbox provider.",
+    ConsentType: "How opt-ins are given: EXPLICIT by a statement of its own, EXPRESSED by an act, IMPLIED by something else.",
     AcknowledgedBy: "How it is known that an application knew: its webhook took the event, or it said so itself.",
 }
 _NAMES: Mapping[type[StrEnum], str] = {

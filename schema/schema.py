@@ -19,6 +19,7 @@ from schema.history import HistoryQuery
 from schema.page_previews import PagePreviewQuery
 from schema.presets import PresetMutation, PresetQuery
 from schema.proofs import ProofQuery
+from schema.propagation import PropagationQuery
 from schema.record import RecordMutation
 from schema.scalars import SCALARS
 from schema.selection import SelectionQuery
@@ -42,6 +43,7 @@ class Query(
     ViewerQuery,
     AgentQuery,
     WebhookQuery,
+    PropagationQuery,
     NodeQuery,
 ):
     pass

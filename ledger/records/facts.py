@@ -3,7 +3,7 @@
 Knows no form. A fact that nobody recorded is not here, so that no form can hold it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,7 @@ from uuid import UUID
 from domain.addresses import Channel
 from domain.catalogue import Catalogue, ComplianceProfile, Purpose, Topic
 from domain.consent import RESTRICTIVENESS, ConsentSource, ConsentValue
+from domain.controller import NOBODY, Controller
 from domain.events import EventType
 from domain.refusals import Refusal, RefusalCode
 from domain.time import format_instant
@@ -85,6 +86,8 @@ class Facts:
     tenant_key: str
     catalogue: Catalogue
     profile: ComplianceProfile
+    # What the profile's settings were when each capture was recorded, by its position.
+    then: Mapping[int, Controller]
     events: tuple[Fact, ...]
     checkpoint: SignedCheckpoint
 
@@ -93,6 +96,19 @@ class Facts:
         """The changes of consent: of each level the last is the one that counts."""
         found = [fact for fact in self.events if fact.stored.entry.type == EventType.CONSENT_CAPTURED]
         return sorted(found, key=lambda fact: (fact.chosen_at, RESTRICTIVENESS[fact.value], fact.stored.position))
+
+    @property
+    def controller(self) -> Controller:
+        """Who is responsible now."""
+        return self.profile.controller
+
+    def controller_then(self, fact: Fact) -> Controller:
+        """What was set when a capture was recorded: what was said to the person is not what a later setting says."""
+        return self.then[fact.stored.position]
+
+    def jurisdiction(self, fact: Fact) -> str | None:
+        """The one that the capture names, or else the profile as it was."""
+        return fact.data.get("jurisdiction") or self.controller_then(fact).jurisdiction
 
     def purpose(self, fact: Fact) -> Purpose:
         """The purpose that a capture is about."""
@@ -127,6 +143,7 @@ async def _facts(tenant: Tenant, held: ContactPoint, profile: str) -> Facts:
     if held.id not in addresses:
         # Erased since it was found.
         raise Refusal(RefusalCode.NOT_FOUND, "nothing is recorded for this address any more", ("address",))
+    known_profile = catalogue.profile(profile)
     return Facts(
         contact_point=held.id,
         channel=held.channel,
@@ -134,7 +151,8 @@ async def _facts(tenant: Tenant, held: ContactPoint, profile: str) -> Facts:
         created_at=format_instant(held.created_at),
         tenant_key=tenant.key,
         catalogue=catalogue,
-        profile=catalogue.profile(profile),
+        profile=known_profile,
+        then=_controllers_then(tenant, known_profile.key, events),
         events=tuple(
             Fact(
                 stored=event,
@@ -151,3 +169,12 @@ async def _facts(tenant: Tenant, held: ContactPoint, profile: str) -> Facts:
         ),
         checkpoint=signed,
     )
+
+
+def _controllers_then(tenant: Tenant, profile: str, events: Sequence[StoredEntry]) -> dict[int, Controller]:
+    versions = {event.position: tenant.catalogue_version_at(event.position) for event in events}
+    held: dict[int, Controller] = {}
+    for version in set(versions.values()):
+        then = tenant.catalogue_at(version).profiles.get(profile)
+        held[version] = NOBODY if then is None else then.controller
+    return {position: held[version] for position, version in versions.items()}

@@ -11,7 +11,10 @@ from typing import Any
 from uuid import UUID
 
 from domain.addresses import Channel
+from domain.clocks import OptOutLimit, laws_of
 from domain.consent import ActorKind, ConsentSource, ConsentValue
+from domain.controller import ConsentType
+from domain.presets import PresetKey
 from domain.time import format_instant
 from ledger.records.facts import Fact, Facts, Missing
 
@@ -29,6 +32,11 @@ _PERSONAL_DATA: Mapping[Channel, str] = {
     Channel.EMAIL: "pd:EmailAddress",
     Channel.SMS: "pd:TelephoneNumber",
     Channel.VOICE: "pd:TelephoneNumber",
+}
+_CONSENT_TYPES: Mapping[ConsentType, str] = {
+    ConsentType.EXPLICIT: "dpv:ExplicitlyExpressedConsent",
+    ConsentType.EXPRESSED: "dpv:ExpressedConsent",
+    ConsentType.IMPLIED: "dpv:ImpliedConsent",
 }
 # By these the person speaks; by the others somebody else does.
 _OF_THE_PERSON = frozenset(
@@ -71,13 +79,27 @@ def _controller(facts: Facts, missing: list[Missing]) -> dict[str, Any]:
     controller: dict[str, Any] = {
         "@id": f"urn:consentry:tenant:{facts.tenant_key}",
         "@type": "dpv:DataController",
-        "dpv:hasName": facts.catalogue.tenant_name,
+        "dpv:hasName": facts.controller.name or facts.catalogue.tenant_name,
     }
     if facts.profile.company_address is None:
         missing.append(Missing("party address", f"profile {facts.profile.key} has no companyAddress"))
     else:
         controller["dpv:hasAddress"] = facts.profile.company_address
-    missing.append(Missing("party contact", "no setting holds the controller's contact"))
+    held = facts.controller
+    contacts = [one for one in (held.contact, held.email, held.phone) if one is not None]
+    if contacts:
+        controller["dpv:hasContact"] = contacts
+    else:
+        missing.append(
+            Missing("party contact", f"profile {facts.profile.key} has no controller's contact, email or phone")
+        )
+    if held.data_protection_officer is not None:
+        controller["dpv:hasDataProtectionOfficer"] = {
+            "@type": "dpv:DataProtectionOfficer",
+            "dpv:hasContact": held.data_protection_officer,
+        }
+    if held.authority is not None:
+        controller["dpv:hasAuthority"] = {"@type": "dpv:DataProtectionAuthority", "dpv:hasName": held.authority}
     return controller
 
 
@@ -92,12 +114,10 @@ def _record(
         "@type": "dpv:Process",
         "dpv:hasPurpose": _named("purpose", purpose.key, purpose.name, purpose.description),
         "dpv:hasPersonalData": _personal_data(facts, lacks),
+        **_handling(facts, lacks),
     }
     if topic is not None:
         process["consentry:topic"] = _named("topic", topic.key, topic.name, topic.description)
-    lacks("storage locations", "no setting holds where data is stored")
-    lacks("retention", "no setting holds how long data is kept")
-    lacks("recipients", "no setting holds who receives data")
     record: dict[str, Any] = {
         "@id": f"urn:uuid:{fact.id}",
         "@type": "dpv:ConsentRecord",
@@ -106,7 +126,7 @@ def _record(
         "dpv:hasDataSubject": {"@id": f"urn:uuid:{facts.contact_point}", "@type": "dpv:DataSubject"},
         "dpv:hasDataController": controller,
         "dpv:hasProcess": process,
-        "dpv:hasConsentStatus": _states(fact, before, now, lacks),
+        "dpv:hasConsentStatus": _states(facts, fact, before, now, lacks),
         "consentry:withdrawal": _withdrawal(facts),
         "consentry:proof": fact.proof,
     }
@@ -116,20 +136,57 @@ def _record(
     _put(record, "dct:language", fact.personal.get("locale"))
     if "locale" not in fact.personal:
         lacks("language", "the capture names no locale")
-    _put(record, "dpv:hasJurisdiction", fact.data.get("jurisdiction"))
-    if "jurisdiction" not in fact.data:
-        lacks("jurisdiction", "the capture names none")
+    jurisdiction = facts.jurisdiction(fact)
+    _put(record, "dpv:hasJurisdiction", jurisdiction)
+    if jurisdiction is None:
+        lacks("jurisdiction", "the capture names none, and its profile named none then")
     _put(record, "dpv:hasLegalBasis", fact.data.get("legalBasis") or purpose.legal_basis)
+    _put(record, "dpv:hasRight", _listed(facts.controller.rights))
+    if _gdpr_may_apply(facts, jurisdiction):
+        for name, there in (
+            ("lawful basis", "dpv:hasLegalBasis" in record),
+            ("rights", bool(facts.controller.rights)),
+            ("authority", facts.controller.authority is not None),
+        ):
+            if not there:
+                lacks(name, f"the GDPR asks for it, and nothing says it: neither the capture nor {facts.profile.key}")
     return record
+
+
+def _gdpr_may_apply(facts: Facts, jurisdiction: str | None) -> bool:
+    """Where it is not known which law applies, it may."""
+    laws = None if jurisdiction is None else laws_of(jurisdiction)
+    return laws is None or OptOutLimit.GDPR in laws or PresetKey.GDPR in facts.profile.presets
+
+
+def _handling(facts: Facts, lacks: Any) -> dict[str, Any]:
+    """Where data is kept, how long, and who receives it."""
+    held, key = facts.controller, facts.profile.key
+    handling: dict[str, Any] = {}
+    conditions = [{"@type": "dpv:StorageLocation", "dct:title": place} for place in held.storage_locations or ()]
+    if not conditions:
+        lacks("storage locations", f"profile {key} has no controller's storageLocations")
+    if held.retention is None:
+        lacks("retention", f"profile {key} has no controller's retention")
+    else:
+        conditions.append({"@type": "dpv:StorageDuration", "dct:description": held.retention})
+    if conditions:
+        handling["dpv:hasStorageCondition"] = conditions
+    if held.recipients is None:
+        lacks("recipients", f"profile {key} has no controller's recipients")
+    else:
+        handling["dpv:hasRecipient"] = [{"@type": "dpv:Recipient", "dpv:hasName": one} for one in held.recipients]
+    return handling
 
 
 def _personal_data(facts: Facts, lacks: Any) -> dict[str, Any]:
     data: dict[str, Any] = {"rdf:value": facts.address}
+    categories = _listed(facts.controller.pii_categories)
+    _put(data, "dct:subject", categories)
     kind = _PERSONAL_DATA.get(facts.channel)
-    if kind is None:
+    if kind is None and not categories:
         lacks("PII type", f"an address of the channel {facts.channel} may be of any type")
-    else:
-        data["@type"] = kind
+    _put(data, "@type", kind)
     return data
 
 
@@ -146,7 +203,7 @@ def _notice(fact: Fact, lacks: Any) -> dict[str, Any] | None:
     return notice
 
 
-def _states(fact: Fact, before: Fact | None, now: datetime, lacks: Any) -> list[dict[str, Any]]:
+def _states(facts: Facts, fact: Fact, before: Fact | None, now: datetime, lacks: Any) -> list[dict[str, Any]]:
     by_the_person = fact.stored.entry.actor == ActorKind.RECIPIENT or fact.source in _OF_THE_PERSON
     state: dict[str, Any] = {
         "@type": f"dpv:{_state(fact, before, by_the_person=by_the_person)}",
@@ -161,10 +218,17 @@ def _states(fact: Fact, before: Fact | None, now: datetime, lacks: Any) -> list[
         lacks("event entity", "recorded from the command line, which names no application")
     if fact.value is not ConsentValue.OPTED_IN:
         return [state]
-    lacks("event type", "no type of consent (expressed, implied) is recorded")
+    then = facts.controller_then(fact)
+    if then.consent_type is None:
+        lacks("event type", f"profile {facts.profile.key} had no controller's consentType when it was recorded")
+    else:
+        state["dpv:hasLegalBasis"] = _CONSENT_TYPES[then.consent_type]
     until = fact.data.get("validUntil")
     if until is None:
-        lacks("validity duration", "the opt-in has no validUntil")
+        if then.termination is None:
+            lacks("validity duration", "the opt-in has no validUntil, and its profile had no controller's termination")
+        else:
+            state["dpv:hasDuration"] = {"@type": "dpv:UntilEventDuration", "dct:description": then.termination}
         return [state]
     state["dpv:hasDuration"] = {"@type": "dpv:UntilTimeDuration", "rdf:value": _instant(until)}
     if datetime.fromisoformat(until) > now:
@@ -191,6 +255,10 @@ def _named(kind: str, key: str, name: str, description: str | None) -> dict[str,
     named: dict[str, Any] = {"@id": f"urn:consentry:{kind}:{key}", "dct:title": name}
     _put(named, "dct:description", description)
     return named
+
+
+def _listed(items: tuple[str, ...] | None) -> list[str] | None:
+    return None if items is None else list(items)
 
 
 def _instant(text: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from domain.consent import ConsentValue
+from domain.controller import ConsentType
 from ledger.records.facts import Fact, Facts, Missing
 
 VERSION = "KI-CR-v1.1.0"
@@ -57,27 +58,42 @@ def _receipt(facts: Facts, fact: Fact, lacks: Any) -> dict[str, Any]:
         "piiControllers": [_controller(facts, lacks)],
         "services": [{"service": facts.profile.name, "purposes": [_purpose(facts, fact, lacks)]}],
     }
-    if "jurisdiction" in fact.data:
-        receipt["jurisdiction"] = fact.data["jurisdiction"]
+    jurisdiction, held, key = facts.jurisdiction(fact), facts.controller, facts.profile.key
+    if jurisdiction is None:
+        lacks("jurisdiction", "the capture names none, and its profile named none then")
     else:
-        lacks("jurisdiction", "the capture names none")
+        receipt["jurisdiction"] = jurisdiction
     if "locale" in fact.personal:
         receipt["language"] = fact.personal["locale"]
-    lacks("policyUrl", "no setting holds the policy as it was in force then")
-    lacks("sensitive", "nothing says whether sensitive data is processed")
-    lacks("spiCat", "nothing says whether sensitive data is processed")
+    policy = facts.controller_then(fact).policy_url
+    if policy is None:
+        lacks("policyUrl", f"profile {key} had no controller's policyUrl when it was recorded")
+    else:
+        receipt["policyUrl"] = policy
+    if held.sensitive is None:
+        lacks("sensitive", f"profile {key} does not say whether sensitive data is processed")
+    else:
+        receipt["sensitive"] = held.sensitive
+    if held.sensitive_categories or held.sensitive is False:
+        receipt["spiCat"] = list(held.sensitive_categories or ())
+    else:
+        lacks("spiCat", f"profile {key} does not say which sensitive data is processed")
     return receipt
 
 
 def _controller(facts: Facts, lacks: Any) -> dict[str, Any]:
-    controller: dict[str, Any] = {"piiController": facts.catalogue.tenant_name}
+    controller: dict[str, Any] = {"piiController": facts.controller.name or facts.catalogue.tenant_name}
     address = facts.profile.company_address
     if address is None:
         lacks("piiControllers.address", f"profile {facts.profile.key} has no companyAddress")
     else:
         controller["address"] = {"streetAddress": address}
-    for name in ("contact", "email", "phone"):
-        lacks(f"piiControllers.{name}", "no setting holds it")
+    held = facts.controller
+    for name, value in (("contact", held.contact), ("email", held.email), ("phone", held.phone)):
+        if value is None:
+            lacks(f"piiControllers.{name}", f"profile {facts.profile.key} has no controller's {name}")
+        else:
+            controller[name] = value
     return controller
 
 
@@ -86,14 +102,26 @@ def _purpose(facts: Facts, fact: Fact, lacks: Any) -> dict[str, Any]:
     described: dict[str, Any] = {
         "purpose": purpose.name if topic is None else f"{purpose.name}: {topic.name}",
         "purposeCategory": [str(purpose.type)],
-        # The address itself is what is processed.
-        "piiCategory": ["Contact"],
+        # The address itself is what is processed, whatever else is.
+        "piiCategory": list(facts.controller.pii_categories or ("Contact",)),
     }
-    until = fact.data.get("validUntil")
-    if until is None:
-        lacks("services.purposes.termination", "the opt-in has no validUntil")
+    then, held, key = facts.controller_then(fact), facts.controller, facts.profile.key
+    ends = fact.data.get("validUntil") or then.termination
+    if ends is None:
+        lacks(
+            "services.purposes.termination",
+            "the opt-in has no validUntil, and its profile had no controller's termination",
+        )
     else:
-        described["termination"] = until
-    lacks("services.purposes.consentType", "no type of consent (explicit, implicit) is recorded")
-    lacks("services.purposes.thirdPartyDisclosure", "no setting holds who receives data")
+        described["termination"] = ends
+    if then.consent_type is None:
+        lacks("services.purposes.consentType", f"profile {key} had no controller's consentType when it was recorded")
+    else:
+        described["consentType"] = "IMPLICIT" if then.consent_type is ConsentType.IMPLIED else "EXPLICIT"
+    if held.recipients is None:
+        lacks("services.purposes.thirdPartyDisclosure", f"profile {key} has no controller's recipients")
+    else:
+        described["thirdPartyDisclosure"] = bool(held.recipients)
+        if held.recipients:
+            described["thirdPartyName"] = ", ".join(held.recipients)
     return described

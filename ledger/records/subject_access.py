@@ -1,14 +1,21 @@
 """Everything that is known of one contact point, in words for the person that it belongs to."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from domain.time import format_instant
 from eventstore import read
+from ledger.acknowledgements import AcknowledgedBy
 from ledger.assembly import Tenant
 from ledger.check import ContactabilityRow, contactability_of
+from ledger.records.disclosures import Disclosures, disclosures
 from ledger.records.facts import Fact, Facts
+from projections import current_consent
 
+_WAYS: Mapping[AcknowledgedBy, str] = {
+    AcknowledgedBy.WEBHOOK: "it was sent to it",
+    AcknowledgedBy.CURSOR: "it said so",
+}
 _LABELS = {
     "reason": "in words of their own",
     "reasonDescription": "description",
@@ -39,11 +46,15 @@ async def subject_access(tenant: Tenant, facts: Facts) -> str:
         if profile.active:
             [rows] = await contactability_of(tenant, [(facts.contact_point, facts.channel)], profile=profile.key)
             lines += [f"  {profile.name}:", *(_row(row) for row in rows)]
+    lines += ["", "What keeps it from being written to", *await _suppressed(tenant, facts)]
+    told = await disclosures(tenant, [fact.stored.position for fact in facts.events])
     lines += ["", f"Everything that happened ({len(facts.events)}), oldest first"]
     for fact in facts.events:
-        lines += _event(facts, fact)
+        lines += [*_event(fact), *_told(told, fact.stored.position)]
     lines += ["", "Who recorded it"]
     lines += [f"  {name}" for name in _applications(facts.events)]
+    lines += ["", "Who knows of it", *_who_knows(told)]
+    lines += ["  Who only asked whether it may write is not recorded."]
     lines += [
         "",
         "To change any of it: by the link in each message.",
@@ -71,7 +82,49 @@ def _row(row: ContactabilityRow) -> str:
     return f"    {level}: {row.value}, {row.contactability}. {reasons}"
 
 
-def _event(facts: Facts, fact: Fact) -> Sequence[str]:
+async def _suppressed(tenant: Tenant, facts: Facts) -> list[str]:
+    """What blocks the address whatever it opted in to: a bounce, and what is left of contact points that were erased."""
+    async with tenant.ledger.connection() as connection:
+        _, found = await current_consent.by_contact_point(connection, tenant.id, [facts.contact_point], [])
+    lines: list[str] = []
+    held = found.get(0)
+    if held is not None and held.bounced:
+        lines.append(
+            "  a message to it could not be delivered for good: everything, until the person or an operator ends it"
+        )
+    for one in () if held is None else held.suppressions:
+        covers = ["every purpose"] if one.everything else []
+        covers += ["every COMMERCIAL purpose"] if one.commercial else []
+        covers += ["tracking"] if one.tracking else []
+        covers += [
+            purpose if topic is None else f"{purpose}, {topic}" for purpose, topic in sorted(one.levels, key=str)
+        ]
+        lines.append(
+            f"  an erasure on {format_instant(one.since)} left a keyed mark: {'; '.join(covers)}, each until the person opts in"
+        )
+    return lines or ["  nothing but what is said above"]
+
+
+def _told(told: Disclosures, position: int) -> list[str]:
+    """Who knows of an event, and where it was sent with what."""
+    lines = [
+        f"    known by: {one.application}, since {format_instant(one.at)} ({_WAYS[one.by]})"
+        for one in told.known[position]
+    ]
+    for sent in told.sent[position]:
+        where = "at an address that was changed since" if sent.origin is None else f"at {sent.origin}"
+        what = "with address and evidence" if sent.personal else "without address and evidence"
+        lines.append(f"    sent to: {sent.application} {where}, {format_instant(sent.at)}, {what}")
+    return lines
+
+
+def _who_knows(told: Disclosures) -> list[str]:
+    names = {one.application for known in told.known.values() for one in known}
+    names |= {one.application for sent in told.sent.values() for one in sent}
+    return [f"  {name}" for name in sorted(names)] or ["  no application said so, and nothing was sent to any"]
+
+
+def _event(fact: Fact) -> Sequence[str]:
     entry = fact.stored.entry
     lines = [f"  {entry.position}: {entry.type}, recorded {format_instant(entry.recorded_at)} by {_recorder(fact)}"]
     if entry.effective_at is not None:

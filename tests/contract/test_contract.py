@@ -87,6 +87,13 @@ ADDED = {
     "AcknowledgePayload",
     "Acknowledgement",
     "AcknowledgedBy",
+    # What records for people and authorities say of who is responsible.
+    *("Controller", "ControllerInput", "ConsentType"),
+    *("ComplianceProfile.controller", "UpdateComplianceProfileInput.controller"),
+    # Clocks of opt-outs.
+    "Query.propagation",
+    *("OptOutPropagation", "OptOutPropagationEdge", "OptOutPropagationConnection", "OptOutPropagationFilter"),
+    *("OptOutDeadline", "OptOutInTime", "OptOutKnownBy", "OptOutLimit"),
     # "how many would turn from send to block and back, before it is done"
     "EnforcementPreview",
     "EnforcementPreview.position",

@@ -9,9 +9,10 @@ import pytest
 
 from domain.addresses import Channel
 from domain.consent import ActorKind, ConsentSource, ConsentValue
+from domain.presets import PresetKey
 from domain.refusals import Refusal, RefusalCode
 from ledger.assembly import Caller, Tenant
-from ledger.catalogue import create_topic, update_profile
+from ledger.catalogue import apply_preset, create_topic, update_profile
 from ledger.erasure import erase_contact_point
 from ledger.given_evidence import Evidence
 from ledger.log_export import log_lines
@@ -111,7 +112,7 @@ async def test_what_nobody_recorded_is_named_and_not_made_up(tenant: Tenant, cal
     named = {one["field"] for one in receipt["consentry:missing"]}
     assert named == {
         "party address", "party contact", "storage locations", "retention", "recipients", "notice", "language",
-        "jurisdiction", "event type", "validity duration",
+        "jurisdiction", "event type", "validity duration", "lawful basis", "rights", "authority",
     }  # fmt: skip
     for absent in ("dpv:hasNotice", "dct:language", "dpv:hasJurisdiction", "dpv:hasLegalBasis"):
         assert absent not in record
@@ -165,6 +166,144 @@ async def test_an_expired_opt_in_is_told_as_expired(clocked_tenant: Tenant, call
         [record] = iso(known, now)["dct:hasPart"]
         assert [state["@type"] for state in record["dpv:hasConsentStatus"]] == states
         assert kantara(known, now=now)["receipts"][0]["stillStands"] is (days == 0)
+
+
+CONTROLLER = {
+    "name": "Acme Ltd", "contact": "Privacy desk", "email": "privacy@acme.example", "phone": "+35316000000",
+    "policyUrl": "https://acme.example/privacy/7", "jurisdiction": "IE", "consentType": "EXPRESSED",
+    "termination": "when it is withdrawn", "retention": "3 years after the last message", "storageLocations": ["Ireland"],
+    "recipients": ["Mailer Ltd"], "piiCategories": ["Contact"], "sensitive": False,
+    "rights": ["access", "erasure"], "authority": "Data Protection Commission", "dataProtectionOfficer": "dpo@acme.example",
+}  # fmt: skip
+
+
+async def set_up(tenant: Tenant, caller: Caller, **changed: Any) -> None:
+    await update_profile(
+        tenant, caller, ref="default", company_address="1 Main Street, Dublin", controller={**CONTROLLER, **changed}
+    )
+
+
+async def complete(tenant: Tenant, caller: Caller) -> None:
+    """An opt-in of which nothing is left out but what the profile's settings hold."""
+    await capture(
+        tenant, caller, "OPTED_IN", evidence=EVIDENCE, legal_basis="consent", actor=RECIPIENT, source=ConsentSource.FORM
+    )
+
+
+async def test_of_a_profile_that_is_fully_set_up_nothing_is_missing(tenant: Tenant, caller: Caller) -> None:
+    await set_up(tenant, caller)
+    await complete(tenant, caller)
+    known = await facts(tenant)
+    receipt = iso(known)
+    assert receipt["consentry:missing"] == []
+    [record] = receipt["dct:hasPart"]
+    controller = record["dpv:hasDataController"]
+    assert controller["dpv:hasName"] == "Acme Ltd"
+    assert controller["dpv:hasContact"] == ["Privacy desk", "privacy@acme.example", "+35316000000"]
+    assert controller["dpv:hasAuthority"]["dpv:hasName"] == "Data Protection Commission"
+    assert controller["dpv:hasDataProtectionOfficer"]["dpv:hasContact"] == "dpo@acme.example"
+    process = record["dpv:hasProcess"]
+    assert process["dpv:hasStorageCondition"] == [
+        {"@type": "dpv:StorageLocation", "dct:title": "Ireland"},
+        {"@type": "dpv:StorageDuration", "dct:description": "3 years after the last message"},
+    ]
+    assert process["dpv:hasRecipient"] == [{"@type": "dpv:Recipient", "dpv:hasName": "Mailer Ltd"}]
+    [state] = record["dpv:hasConsentStatus"]
+    assert state["dpv:hasLegalBasis"] == "dpv:ExpressedConsent"
+    assert state["dpv:hasDuration"] == {"@type": "dpv:UntilEventDuration", "dct:description": "when it is withdrawn"}
+    assert (record["dpv:hasJurisdiction"], record["dpv:hasRight"]) == ("IE", ["access", "erasure"])
+    [kept] = kantara(known, now=NOW)["receipts"]
+    assert kept["missing"] == []
+    assert kept["receipt"]["policyUrl"] == "https://acme.example/privacy/7"
+    assert (kept["receipt"]["sensitive"], kept["receipt"]["spiCat"]) == (False, [])
+    assert kept["receipt"]["piiControllers"] == [
+        {
+            "piiController": "Acme Ltd", "address": {"streetAddress": "1 Main Street, Dublin"}, "contact": "Privacy desk",
+            "email": "privacy@acme.example", "phone": "+35316000000",
+        }
+    ]  # fmt: skip
+    [purpose] = kept["receipt"]["services"][0]["purposes"]
+    assert (purpose["consentType"], purpose["termination"]) == ("EXPLICIT", "when it is withdrawn")
+    assert (purpose["thirdPartyDisclosure"], purpose["thirdPartyName"]) == (True, "Mailer Ltd")
+
+
+# What each setting fills: in the record, and in the receipt.
+FILLS = {
+    "contact": (set[str](), {"piiControllers.contact"}),
+    "email": (set[str](), {"piiControllers.email"}),
+    "phone": (set[str](), {"piiControllers.phone"}),
+    "policyUrl": (set[str](), {"policyUrl"}),
+    "jurisdiction": ({"jurisdiction"}, {"jurisdiction"}),
+    "consentType": ({"event type"}, {"services.purposes.consentType"}),
+    "termination": ({"validity duration"}, {"services.purposes.termination"}),
+    "retention": ({"retention"}, set[str]()),
+    "storageLocations": ({"storage locations"}, set[str]()),
+    "recipients": ({"recipients"}, {"services.purposes.thirdPartyDisclosure"}),
+    "sensitive": (set[str](), {"sensitive", "spiCat"}),
+    "rights": ({"rights"}, set[str]()),
+    "authority": ({"authority"}, set[str]()),
+    # Others say it too, or nobody has to have one.
+    "name": (set[str](), set[str]()),
+    "piiCategories": (set[str](), set[str]()),
+    "dataProtectionOfficer": (set[str](), set[str]()),
+}
+
+
+@pytest.mark.parametrize("name", FILLS)
+async def test_each_setting_that_is_not_there_is_named(tenant: Tenant, caller: Caller, name: str) -> None:
+    assert set(FILLS) == set(CONTROLLER)
+    await set_up(tenant, caller, **{name: None})
+    await complete(tenant, caller)
+    known = await facts(tenant)
+    in_record, in_receipt = FILLS[name]
+    assert {one["field"] for one in iso(known)["consentry:missing"]} == in_record
+    [kept] = kantara(known, now=NOW)["receipts"]
+    assert {one["field"] for one in kept["missing"]} == in_receipt
+
+
+async def test_what_was_said_then_is_not_what_a_later_setting_says(tenant: Tenant, caller: Caller) -> None:
+    await complete(tenant, caller)
+    await set_up(tenant, caller)
+    known = await facts(tenant)
+    assert {one["field"] for one in iso(known)["consentry:missing"]} == {
+        "jurisdiction",
+        "event type",
+        "validity duration",
+    }
+    [kept] = kantara(known, now=NOW)["receipts"]
+    assert {one["field"] for one in kept["missing"]} == {
+        "jurisdiction", "policyUrl", "services.purposes.termination", "services.purposes.consentType",
+    }  # fmt: skip
+    await complete(tenant, caller)
+    await set_up(tenant, caller, policyUrl="https://acme.example/privacy/8")
+    first, second = (one["receipt"] for one in kantara(await facts(tenant), now=NOW)["receipts"])
+    assert "policyUrl" not in first
+    assert second["policyUrl"] == "https://acme.example/privacy/7"
+
+
+async def test_nobody_receives_data_is_an_answer_and_sensitive_data_is_named(tenant: Tenant, caller: Caller) -> None:
+    await set_up(tenant, caller, recipients=[], sensitive=True, sensitiveCategories=["Health"], consentType="IMPLIED")
+    await complete(tenant, caller)
+    known = await facts(tenant)
+    assert iso(known)["consentry:missing"] == []
+    [kept] = kantara(known, now=NOW)["receipts"]
+    assert kept["missing"] == []
+    [purpose] = kept["receipt"]["services"][0]["purposes"]
+    assert purpose["thirdPartyDisclosure"] is False
+    assert "thirdPartyName" not in purpose
+    assert purpose["consentType"] == "IMPLICIT"
+    assert kept["receipt"]["spiCat"] == ["Health"]
+    await set_up(tenant, caller, sensitive=True, sensitiveCategories=[])
+    [kept] = kantara(await facts(tenant), now=NOW)["receipts"]
+    assert [one["field"] for one in kept["missing"]] == ["spiCat"]
+
+
+async def test_what_the_gdpr_asks_for_is_missing_where_it_may_apply(tenant: Tenant, caller: Caller) -> None:
+    await set_up(tenant, caller, rights=None, authority=None, jurisdiction="US")
+    await complete(tenant, caller)
+    assert iso(await facts(tenant))["consentry:missing"] == []
+    await apply_preset(tenant, caller, profile="default", preset=PresetKey.GDPR)
+    assert [one["field"] for one in iso(await facts(tenant))["consentry:missing"]] == ["rights", "authority"]
 
 
 async def test_a_receipt_of_kantara_is_one_opt_in(full: Tenant) -> None:

@@ -23,6 +23,7 @@ NEEDS = {
         '{ contactPoints(filter: {purpose: "commercial"}) { nodes { id } } }',
         "{ consentEvents { nodes { id } } }",
         "{ webhooks { id } }",
+        "{ propagation { nodes { overdue } } }",
         f"mutation {{ acknowledge(position: 1) {ERRORS} }}",
         '{ previewEnforcement(purpose: "commercial", channel: EMAIL, model: DISABLED) { toBlock } }',
     ],

@@ -286,6 +286,7 @@ REFUSED = {
     "createAgent": 'mutation { createAgent(input: {key: "x", name: "X", purpose: "commercial"}) { errors { code } } }',
     "updateAgent": 'mutation { updateAgent(input: {ref: "x", name: "X"}) { errors { code } } }',
     "webhooks": "{ webhooks { id } }",
+    "propagation": "{ propagation { nodes { overdue } } }",
     "webhookDeliveries": '{ webhookDeliveries(webhook: "x") { nodes { state } } }',
     "createWebhook": 'mutation { createWebhook(input: {url: "https://example.org/"}) { errors { code } } }',
     "updateWebhook": 'mutation { updateWebhook(input: {webhook: "x"}) { errors { code } } }',
