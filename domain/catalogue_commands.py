@@ -5,7 +5,6 @@ Fields have the names of the contract's inputs. In an update a field that was no
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from domain.addresses import Channel
 from domain.catalogue import (
@@ -17,6 +16,7 @@ from domain.catalogue import (
     PurposeType,
 )
 from domain.events import CatalogueDraft, EventType
+from domain.external_links import external_link as external_link_of
 from domain.opt_in_rules import OptInRules, RequiredEvidence, checked_expiries
 from domain.preference_center import PreferenceCenterPatch
 from domain.presets import opt_in_rules_draft
@@ -38,7 +38,6 @@ NAME_CHARS_MAX = 200
 DESCRIPTION_CHARS_MAX = 2_000
 LEGAL_BASIS_CHARS_MAX = 200
 COMPANY_ADDRESS_CHARS_MAX = 500
-LINK_CHARS_MAX = 2_000
 
 EnforcementPatch = Sequence[tuple[Channel, EnforcementModel]]
 
@@ -349,17 +348,8 @@ def _text(member: str, value: str | None, chars_max: int, *, multiline: bool = F
 
 
 def _link(value: str | None) -> dict[str, str]:
-    link = clean_text(value, field="externalLink", chars_max=LINK_CHARS_MAX)
-    if link is None:
-        return {}
-    try:
-        parts = urlsplit(link)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and " " not in link
-    except ValueError:
-        good = False
-    if not good:
-        raise Refusal(RefusalCode.INVALID, "externalLink must be an http or https URL", ("externalLink",))
-    return {"externalLink": link}
+    link = external_link_of(value)
+    return {} if link is None else {"externalLink": link}
 
 
 def _renamed(name: str | None | Unchanged, held: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The preference page: what it shows, what it saves, what it says ("Preference center and unsubscribe" in SEMANTICS.md)."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,8 @@ from domain.addresses import Channel
 from domain.bounces import Bounce
 from domain.catalogue import EnforcementModel, PurposeType
 from domain.consent import ConsentValue
-from domain.preference_center import PreferenceCenterPatch
+from domain.preference_center import PreferenceCenter, PreferenceCenterPatch
+from domain.refusals import Refusal
 from ledger.assembly import Caller
 from ledger.bounces import record_bounce
 from ledger.catalogue import create_purpose, create_topic, update_profile, update_purpose, update_topic
@@ -19,6 +21,7 @@ from ledger.erasure import erase_contact_point
 from tests.conftest import Clock
 from tests.web.pages.conftest import ADA, Recipient
 from tests.web.pages.reading import Page, words
+from web.pages.rendering import brand_of
 
 IN, OUT, NOT_SET = ConsentValue.OPTED_IN, ConsentValue.OPTED_OUT, ConsentValue.NOT_SET
 COMMERCIAL, NEWS, DEALS = ("commercial", None), ("commercial", "news"), ("commercial", "deals")
@@ -326,17 +329,27 @@ async def test_a_channel_that_needs_an_opt_in_shows_its_boxes_empty(ada: Recipie
     assert (await bob.values())[COMMERCIAL] is IN
 
 
-@pytest.mark.parametrize(
-    ("logo", "shown"), [(PIXEL, True), ("https://example.org/logo.png", False)], ids=["inline", "elsewhere"]
-)
-async def test_the_logo_is_shown_only_if_no_other_host_is_asked_for_it(
-    ada: Recipient, caller: Caller, logo: str, shown: bool
-) -> None:
-    patch = PreferenceCenterPatch(logo_url=logo)
+async def test_the_logo_is_in_the_page_itself(ada: Recipient, caller: Caller) -> None:
+    patch = PreferenceCenterPatch(logo_url=PIXEL)
     await update_profile(ada.tenant, caller, ref="default", preference_center=patch)
     page = await ada.page()
-    assert [image["src"] for image in page.all("img")] == ([logo] if shown else [])
+    assert [image["src"] for image in page.all("img")] == [PIXEL]
     assert "https:" not in page.source
+
+
+async def test_a_logo_elsewhere_is_refused_and_one_that_was_held_before_is_not_asked_for(
+    ada: Recipient, caller: Caller
+) -> None:
+    elsewhere = "https://example.org/logo.png"
+    patch = PreferenceCenterPatch(logo_url=elsewhere)
+    with pytest.raises(Refusal) as refused:
+        await update_profile(ada.tenant, caller, ref="default", preference_center=patch)
+    assert refused.value.path == ("preferenceCenter", "logoUrl")
+    assert "data: URL" in refused.value.message
+    held = PreferenceCenter().changed({"logoUrl": elsewhere})
+    assert held.logo_url == elsewhere, "older events stay readable"
+    profile = replace(ada.tenant.catalogue.profiles["default"], preference_center=held)
+    assert brand_of(profile).logo is None
 
 
 async def test_the_text_of_a_page_that_is_too_long_for_evidence_is_kept_without_descriptions(
