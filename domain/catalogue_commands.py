@@ -17,11 +17,12 @@ from domain.catalogue import (
 )
 from domain.controller import controller_changes
 from domain.events import CatalogueDraft, EventType
+from domain.external_links import external_link as external_link_of
 from domain.opt_in_rules import OptInRules, RequiredEvidence, checked_expiries
 from domain.preference_center import PreferenceCenterPatch
 from domain.presets import opt_in_rules_draft
 from domain.refusals import Refusal, RefusalCode
-from domain.text import clean_key, clean_text, clean_url
+from domain.text import clean_key, clean_text
 from domain.upcasting import ROOT_UNIT
 
 
@@ -38,7 +39,6 @@ NAME_CHARS_MAX = 200
 DESCRIPTION_CHARS_MAX = 2_000
 LEGAL_BASIS_CHARS_MAX = 200
 COMPANY_ADDRESS_CHARS_MAX = 500
-LINK_CHARS_MAX = 2_000
 
 EnforcementPatch = Sequence[tuple[Channel, EnforcementModel]]
 
@@ -360,7 +360,7 @@ def _text(member: str, value: str | None, chars_max: int, *, multiline: bool = F
 
 
 def _link(value: str | None) -> dict[str, str]:
-    link = clean_url(value, field="externalLink", chars_max=LINK_CHARS_MAX)
+    link = external_link_of(value)
     return {} if link is None else {"externalLink": link}
 
 

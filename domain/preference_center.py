@@ -5,7 +5,6 @@ from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from domain.refusals import Refusal, RefusalCode
 from domain.text import clean_text
@@ -79,7 +78,7 @@ def _color(text: str) -> str:
 
 
 def _logo(text: str) -> str:
-    """An image in the page itself, or an https URL. Pages ask no other host for anything, so only the first is shown."""
+    """An image in the page itself. Older events hold https URLs, which are read and not shown."""
     if len(text) > LOGO_CHARS_MAX:
         raise Refusal(RefusalCode.INVALID, f"logoUrl has at most {LOGO_CHARS_MAX} characters", ("logoUrl",))
     if not text:
@@ -89,13 +88,11 @@ def _logo(text: str) -> str:
         if inline is not None:
             b64decode(inline[1], validate=True)
             return text
-        parts = urlsplit(text)
-        if parts.scheme == "https" and parts.hostname and text.isascii() and text.isprintable() and " " not in text:
-            return text
     except ValueError:
         pass
     raise Refusal(
         RefusalCode.INVALID,
-        "logoUrl is an image as a data: URL (png, jpeg, gif or webp in base64), or an https URL",
+        "logoUrl is the image itself as a data: URL (png, jpeg, gif or webp in base64): pages ask no other host for anything, so"
+        " one of https would never be shown",
         ("logoUrl",),
     )

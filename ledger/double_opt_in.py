@@ -15,10 +15,12 @@ from domain.consent import ActorKind, ConsentSource, ConsentValue
 from domain.double_opt_in import CONFIRMATION_VALID, asks_for_confirmation, levels_of
 from domain.events import CURRENT_VERSIONS, ConsentCaptured, EventType
 from domain.refusals import Refusal, RefusalCode
+from domain.suppression import Level
 from domain.time import format_instant
 from eventstore import read
 from eventstore.append import Command, Draft, IndexColumns
 from eventstore.personal.link_tokens import TokenInvalid, open_token, seal_token, tenant_of
+from eventstore.read import EntryFilter, StoredEntry
 from ledger.assembly import Caller, Ledger, Tenant
 from ledger.check import consent_of
 from ledger.given_evidence import Evidence, given_evidence
@@ -31,6 +33,7 @@ from tlog import canonical_json
 from tlog.note import decode_base64, encode_base64
 
 TOPICS_MAX = 100
+_PAGE = 100
 _CONFIRMATION = "confirmation"
 
 
@@ -154,8 +157,22 @@ async def open_confirmation(ledger: Ledger, token: str) -> tuple[Tenant, Confirm
     return tenant, confirmation
 
 
-async def confirm_double_opt_in(tenant: Tenant, confirmation: Confirmation) -> Recorded:
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """What a confirmation link asked for, by level: what counts now, and what another choice has overtaken.
+
+    Topics of a purpose that is left out are left out with it, whatever is recorded of them.
+    """
+
+    purpose: str
+    counting: tuple[Level, ...]
+    overtaken: tuple[Level, ...]
+
+
+async def confirm_double_opt_in(tenant: Tenant, confirmation: Confirmation, shown: Evidence | None = None) -> Recorded:
     """Record what was requested as consent from the person, effective at the request. Twice gives the first answer again.
+
+    `shown`: the page on which they confirmed. The confirmation keeps it, and so do captures whose request showed no notice.
 
     Raises Refusal INVALID_TOKEN where the request is not in this log, ERASED where its contact point is erased since,
     INACTIVE, StoreUnavailable.
@@ -169,7 +186,8 @@ async def confirm_double_opt_in(tenant: Tenant, confirmation: Confirmation) -> R
     if held is None or held.id != found.entry.stream or held.erasing:
         raise Refusal(RefusalCode.ERASED, "what was asked for is erased since; nothing is left to confirm", ("token",))
     data, requested_at = found.entry.data, found.entry.recorded_at
-    notice_digest = data.get("noticeDigest")
+    sealed, notice = given_evidence(shown, {}, subject.address)
+    notice_digest = data.get("noticeDigest") or (None if notice is None else encode_base64(notice[0]))
 
     def decide(_: datetime) -> list[Draft]:
         drafts = [
@@ -180,10 +198,13 @@ async def confirm_double_opt_in(tenant: Tenant, confirmation: Confirmation) -> R
                     "channel": str(confirmation.channel),
                     "purpose": data["purpose"],
                     "requested": confirmation.requested,
+                    **({} if notice is None else {"noticeDigest": encode_base64(notice[0])}),
                 },
                 effective_at=None,
                 actor=ActorKind.RECIPIENT,
                 columns=IndexColumns(channel=confirmation.channel, purpose=data["purpose"]),
+                evidence=sealed,
+                notice=notice,
             )
         ]
         for purpose_key, topic_key in levels_of(data):
@@ -221,21 +242,52 @@ async def confirm_double_opt_in(tenant: Tenant, confirmation: Confirmation) -> R
 
 async def requested_by(tenant: Tenant, confirmation: Confirmation) -> Mapping[str, Any] | None:
     """What a confirmation link is about: the request's data; None where it is erased since, or no request at all."""
+    found = await _request(tenant, confirmation)
+    return None if found is None else found.entry.data
+
+
+async def is_confirmed(tenant: Tenant, confirmation: Confirmation) -> bool:
+    """Whether what a link asks for was confirmed before."""
+    found = await _request(tenant, confirmation)
+    if found is None:
+        return False
+    of_stream = EntryFilter(
+        types=(EventType.DOUBLE_OPT_IN_CONFIRMED,), stream=found.entry.stream, from_position=confirmation.requested
+    )
+    after = -1
+    async with tenant.ledger.connection() as connection:
+        while page := await read.forward(connection, tenant.id, of_stream, after=after, limit=_PAGE):
+            if any(each.entry.data["requested"] == confirmation.requested for each in page):
+                return True
+            after = page[-1].position
+    return False
+
+
+async def confirmed(tenant: Tenant, confirmation: Confirmation) -> Confirmed | None:
+    """What of a confirmed request counts now; None where it is erased since."""
+    found = await _request(tenant, confirmation)
+    if found is None:
+        return None
+    levels = levels_of(found.entry.data)
+    answers = await consent_of(tenant, [(found.entry.stream, purpose, topic) for purpose, topic in levels])
+    purpose = found.entry.data["purpose"]
+    opted_in = {
+        level
+        for level, answer in zip(levels, answers, strict=True)
+        if not isinstance(answer, Refusal) and answer.value is ConsentValue.OPTED_IN
+    }
+    counting = tuple(level for level in levels if level in opted_in and (purpose, None) in opted_in)
+    return Confirmed(purpose, counting, tuple(level for level in levels if level not in counting))
+
+
+async def _request(tenant: Tenant, confirmation: Confirmation) -> StoredEntry | None:
     subject = subject_of_address(tenant, confirmation.channel, confirmation.address)
     async with tenant.ledger.connection() as connection:
         found = (await read.at_positions(connection, tenant.id, [confirmation.requested])).get(confirmation.requested)
         held = await contact_points.by_blind_index(connection, tenant.id, subject.blind_index)
     if found is None or found.entry.type != EventType.DOUBLE_OPT_IN_REQUESTED:
         return None
-    return found.entry.data if held is not None and held.id == found.entry.stream and not held.erasing else None
-
-
-async def opt_ins_count(tenant: Tenant, recorded: Recorded) -> bool:
-    """Whether every capture of a confirmation is what counts now; a later choice may have won."""
-    captures = [event.entry for event in recorded.events if event.entry.type == EventType.CONSENT_CAPTURED]
-    asked = [(entry.stream, entry.data["purpose"], entry.data.get("topic")) for entry in captures]
-    answers = await consent_of(tenant, asked)
-    return all(not isinstance(answer, Refusal) and answer.value is ConsentValue.OPTED_IN for answer in answers)
+    return found if held is not None and held.id == found.entry.stream and not held.erasing else None
 
 
 def invalid_token() -> Refusal:

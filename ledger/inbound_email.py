@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from domain.addresses import Channel
 from domain.bounces import Bounce as BounceKind
-from domain.catalogue import DEFAULT_PROFILE, ComplianceProfile, Purpose, Topic
+from domain.catalogue import DEFAULT_PROFILE, Catalogue, ComplianceProfile, Purpose, Topic
 from domain.consent import ConsentSource, ConsentValue
 from domain.refusals import LimitExceeded
 from ledger.assembly import Caller, Tenant
@@ -34,11 +34,13 @@ from ledger.inbound_sms import (
     standing_of,
 )
 from ledger.links import LinkInvalid, MessageLink, open_message_link
-from ledger.mail_content import Complaint, Failures, Ignored, Letter, read_mail
+from ledger.mail_content import Complaint, Failures, Ignored, read_mail
+from ledger.mail_letters import Letter
 from ledger.record import Capture
 
 MAIL_BYTES_MAX = 1024 * 1024
 _TOKENS_TRIED_MAX = 5
+_QUOTED_TOKENS_TRIED_MAX = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,23 +86,29 @@ async def _record(tenant: Tenant, caller: Caller, bounce: Bounce) -> int | None:
     return None if recorded.repeated else recorded.position
 
 
-async def receive_email(tenant: Tenant, caller: Caller, raw: bytes, *, on_bounce: OnBounce = _record) -> InboundResult:
+async def receive_email(
+    tenant: Tenant, caller: Caller, raw: bytes, *, profile: str | None = None, on_bounce: OnBounce = _record
+) -> InboundResult:
     """Take a mail as it came, and record what follows of it; the same mail again records nothing.
 
-    Raises LimitExceeded for one that is too big, Refusal INVALID for one that cannot be read, StoreUnavailable.
+    `profile`: whose mail it is, where no token of ours says so; without either an opt-out is of everything commercial of
+    every profile. Raises LimitExceeded for a mail that is too big, Refusal NOT_FOUND of the profile, INVALID for one that
+    cannot be read, StoreUnavailable.
     """
     if len(raw) > MAIL_BYTES_MAX:
         raise LimitExceeded("bytes of a mail", MAIL_BYTES_MAX, len(raw))
     # Beside the event loop: a mail made to be slow slows down nobody else's check.
     mail = await asyncio.to_thread(read_mail, raw)
     name = digest_of(mail.name)
+    catalogue = await tenant.latest_catalogue()
+    of = None if profile is None else catalogue.profile(profile)
     match mail.content:
         case Complaint() as complaint:
-            return await _complained(tenant, caller, name, complaint)
+            return await _complained(tenant, caller, name, complaint, catalogue, of)
         case Failures() as failures:
             return await _bounced(tenant, caller, name, failures, on_bounce)
         case Letter() as letter:
-            return await _unsubscribed(tenant, caller, name, letter)
+            return await _unsubscribed(tenant, caller, name, letter, catalogue, of)
         case Ignored(why):
             return _ignored(why)
 
@@ -132,59 +140,110 @@ async def _link(tenant: Tenant, tokens: Sequence[str]) -> MessageLink | None:
     return None
 
 
-async def _complained(tenant: Tenant, caller: Caller, mail: str, complaint: Complaint) -> InboundResult:
+async def _complained(
+    tenant: Tenant,
+    caller: Caller,
+    mail: str,
+    complaint: Complaint,
+    catalogue: Catalogue,
+    of: ComplianceProfile | None,
+) -> InboundResult:
     try:
         link = await _link(tenant, complaint.tokens)
     except _Foreign:
         return _ignored(_FOREIGN)
-    catalogue = await tenant.latest_catalogue()
     if link is not None:
         # A complaint is wider than the one topic.
+        purposes = (catalogue.purposes[link.purpose],)
+        if complaint.of_everything:
+            purposes = _with_everything(catalogue, link)
         opting_out = _OptOut(
-            link.channel,
-            (link.address,),
-            catalogue.profiles[link.profile],
-            (catalogue.purposes[link.purpose],),
-            None,
-            link.message_id,
+            link.channel, link.address, catalogue.profiles[link.profile], purposes, message_id=link.message_id
         )
+        asked = [opting_out]
     elif complaint.recipients:
-        default = catalogue.profile(DEFAULT_PROFILE)
-        everything = tuple(commercial_purposes(catalogue, default))
-        opting_out = _OptOut(Channel.EMAIL, complaint.recipients, default, everything, None, None)
+        asked = [_out_of_everything(catalogue, of, address) for address in complaint.recipients]
     else:
         return _ignored("the complaint does not say who complains: it has no link of ours and no one recipient")
     return await _opted_out(
-        tenant, caller, mail, opting_out, InboundKind.COMPLAINT, ConsentSource.COMPLAINT, complaint.evidence
+        tenant, caller, mail, asked, InboundKind.COMPLAINT, ConsentSource.COMPLAINT, complaint.evidence
     )
 
 
-async def _unsubscribed(tenant: Tenant, caller: Caller, mail: str, letter: Letter) -> InboundResult:
+async def _unsubscribed(
+    tenant: Tenant, caller: Caller, mail: str, letter: Letter, catalogue: Catalogue, of: ComplianceProfile | None
+) -> InboundResult:
     try:
         link = await _link(tenant, letter.tokens)
     except _Foreign:
         return _ignored(_FOREIGN)
-    catalogue = await tenant.latest_catalogue()
     if link is not None:
         if letter.auto_replied:
             return _ignored("the mail is an automatic reply")
-        purposes = (catalogue.purposes[link.purpose],)
-        topic = None if link.topic is None else catalogue.topics[link.topic]
-        profile = catalogue.profiles[link.profile]
-        opting_out = _OptOut(link.channel, (link.address,), profile, purposes, topic, link.message_id)
+        asked = [
+            _OptOut(
+                link.channel,
+                link.address,
+                catalogue.profiles[link.profile],
+                (catalogue.purposes[link.purpose],),
+                None if link.topic is None else catalogue.topics[link.topic],
+                link.message_id,
+            )
+        ]
     elif letter.automatic is not None:
         return _ignored(letter.automatic)
     elif not letter.asks:
-        return _ignored("the mail is no report, and asks for no unsubscribe")
-    elif letter.sender is None:
-        return _ignored("the mail asks for an unsubscribe, and does not say by one address whose")
+        return _ignored("the mail is no report, and asks for no unsubscribe in words that are known here")
     else:
-        default = catalogue.profile(DEFAULT_PROFILE)
-        everything = tuple(commercial_purposes(catalogue, default))
-        opting_out = _OptOut(Channel.EMAIL, (letter.sender,), default, everything, None, None)
+        quoted = await _quoted_link(tenant, letter.quoted)
+        asked = _asked_in_words(catalogue, of, letter.sender, quoted)
+        if not asked:
+            return _ignored("the mail asks for an unsubscribe, and does not say by one address whose")
     return await _opted_out(
-        tenant, caller, mail, opting_out, InboundKind.UNSUBSCRIBE, ConsentSource.EMAIL_REPLY, letter.evidence
+        tenant, caller, mail, asked, InboundKind.UNSUBSCRIBE, ConsentSource.EMAIL_REPLY, letter.evidence
     )
+
+
+async def _quoted_link(tenant: Tenant, tokens: Sequence[str]) -> MessageLink | None:
+    """The link of the message that a mail is about. One of another tenant's takes nobody's words away."""
+    for token in tokens[:_QUOTED_TOKENS_TRIED_MAX]:
+        try:
+            link = await _link(tenant, (token,))
+        except _Foreign:
+            continue
+        if link is not None:
+            return link
+    return None
+
+
+def _asked_in_words(
+    catalogue: Catalogue, of: ComplianceProfile | None, sender: str | None, quoted: MessageLink | None
+) -> list["_OptOut"]:
+    """Who asks, and of what: words name no topic, so it is everything commercial; whoever wrote means their own address,
+    and the one that the message went to, where that is another."""
+    if quoted is None:
+        return [] if sender is None else [_out_of_everything(catalogue, of, sender)]
+    profile = catalogue.profiles[quoted.profile]
+    purposes = _with_everything(catalogue, quoted, of)
+    asked = [_OptOut(quoted.channel, quoted.address, profile, purposes, message_id=quoted.message_id)]
+    if sender is not None and (quoted.channel, quoted.address) != (Channel.EMAIL, sender):
+        asked.append(_OptOut(Channel.EMAIL, sender, profile, purposes))
+    return asked
+
+
+def _out_of_everything(catalogue: Catalogue, of: ComplianceProfile | None, address: str) -> "_OptOut":
+    """Out of everything commercial of a profile, or of every one where nobody says of which."""
+    profile = catalogue.profile(DEFAULT_PROFILE) if of is None else of
+    return _OptOut(Channel.EMAIL, address, profile, tuple(commercial_purposes(catalogue, of)))
+
+
+def _with_everything(
+    catalogue: Catalogue, link: MessageLink, of: ComplianceProfile | None = None
+) -> tuple[Purpose, ...]:
+    """The purpose of a link, and everything commercial of its profile, and of another where one is named."""
+    profiles = [catalogue.profiles[link.profile], *([] if of is None else [of])]
+    keys = [purpose.key for profile in profiles for purpose in commercial_purposes(catalogue, profile)]
+    return tuple(catalogue.purposes[key] for key in dict.fromkeys([link.purpose, *keys]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,18 +251,18 @@ class _OptOut:
     """Who opts out of what."""
 
     channel: Channel
-    addresses: tuple[str, ...] = field(repr=False)
+    address: str = field(repr=False)
     profile: ComplianceProfile
     purposes: tuple[Purpose, ...]
-    topic: Topic | None
-    message_id: str | None
+    topic: Topic | None = None
+    message_id: str | None = None
 
 
 async def _opted_out(
     tenant: Tenant,
     caller: Caller,
     mail: str,
-    opting_out: _OptOut,
+    asked: Sequence[_OptOut],
     kind: InboundKind,
     source: ConsentSource,
     evidence: dict[str, str],
@@ -211,10 +270,12 @@ async def _opted_out(
     captures: list[Capture] = []
     anyone_known = False
     why = SUPPRESSED
-    topic = None if opting_out.topic is None else opting_out.topic.key
-    for address in opting_out.addresses:
+    for opting_out in asked:
+        address = opting_out.address
+        topic = None if opting_out.topic is None else opting_out.topic.key
+        topics = () if topic is None else (topic,)
         flooded = seconds_to_wait(tenant, opting_out.channel, address)
-        known, standing = await standing_of(tenant, opting_out.channel, address, opting_out.purposes, topic)
+        known, standing = await standing_of(tenant, opting_out.channel, address, opting_out.purposes, *topics)
         anyone_known = anyone_known or known
         now = tenant.ledger.clock()
         for purpose in not_suppressed_for_ever(opting_out.purposes, known=known, standing=standing):

@@ -11,11 +11,13 @@ from datetime import datetime
 from enum import StrEnum
 
 from domain.addresses import Channel, normalise
-from domain.catalogue import Catalogue, ComplianceProfile, Purpose, PurposeType
+from domain.catalogue import DEFAULT_PROFILE, Catalogue, ComplianceProfile, MessageSubject, Purpose, PurposeType
 from domain.consent import ActorKind, ConsentSource, ConsentValue
+from domain.opt_out_wording import keyword_of_text_message
 from domain.refusals import RefusalCode
-from domain.sms_keywords import Keyword, keyword_of, reply_text
-from domain.standing import Standing
+from domain.sms_keywords import Keyword
+from domain.sms_replies import Holds, reply_text
+from domain.standing import Standing, counting_record, decision_of
 from domain.suppression import is_suppressed
 from domain.text import shown_text
 from eventstore.read import StoredEntry
@@ -67,7 +69,7 @@ async def receive_sms(
     *,
     sender: str,
     text: str,
-    profile: str = "default",
+    profile: str | None = None,
     message_id: str | None = None,
     locale: str | None = None,
     received_at: datetime | None = None,
@@ -75,24 +77,27 @@ async def receive_sms(
 ) -> InboundResult:
     """Take a text message of `sender`, the person's number, and record what its keyword asks for.
 
-    STOP is out of every COMMERCIAL purpose of the profile, inactive ones included; START is into the active ones. Without an
-    idempotency key the message's id is one. Raises Refusal (INVALID_ADDRESS, NOT_FOUND of the profile, and what a capture is
+    STOP is out of every COMMERCIAL purpose of the profile, or of all profiles where none is named, inactive ones included;
+    START is into the active ones of the profile named, or else of the default one. Without an idempotency key the message's
+    id is one. Raises Refusal (INVALID_ADDRESS, NOT_FOUND of the profile, and what a capture is
     refused for), TooOften for anything but a STOP, StoreUnavailable: then send it again.
     """
     number = normalise(Channel.SMS, sender)
-    keyword = keyword_of(text)
+    keyword = keyword_of_text_message(text)
     flooded = seconds_to_wait(tenant, Channel.SMS, number)
     if flooded and keyword is not Keyword.STOP:
         raise TooOften(flooded)
     catalogue = await tenant.latest_catalogue()
-    of = catalogue.profile(profile)
-    purposes = commercial_purposes(catalogue, of)
+    of = catalogue.profile(DEFAULT_PROFILE if profile is None else profile)
+    everywhere = profile is None and keyword is Keyword.STOP
+    purposes = commercial_purposes(catalogue, None if everywhere else of)
     known, standing = await standing_of(tenant, Channel.SMS, number, purposes)
     if keyword is None:
         why = "the message is no keyword; nothing was recorded"
         return InboundResult(kind=InboundKind.IGNORED, known=known, why=why)
-    reply = reply_text(keyword, locale, profile_name=of.name, known=known)
+    sender_name = of.preference_center.title or of.name
     if keyword is Keyword.HELP:
+        reply = reply_text(keyword, locale, sender_name=sender_name, known=known)
         why = "a question for help changes no consent; nothing was recorded"
         return InboundResult(kind=InboundKind.KEYWORD, known=known, keyword=keyword, reply=reply, why=why)
     if keyword is Keyword.START:
@@ -104,8 +109,8 @@ async def receive_sms(
             return InboundResult(kind=InboundKind.KEYWORD, known=known, keyword=keyword, why=why_nothing)
     else:
         value = ConsentValue.OPTED_OUT
+        why_nothing = SUPPRESSED if purposes else "the profile has no commercial purpose"
         purposes = not_suppressed_for_ever(purposes, known=known, standing=standing)
-        why_nothing = SUPPRESSED if commercial_purposes(catalogue, of) else "the profile has no commercial purpose"
         if flooded:
             effective_at = received_at or tenant.ledger.clock()
             wanted = len(purposes)
@@ -132,6 +137,8 @@ async def receive_sms(
         for purpose in purposes
     ]
     recorded = await record_all(tenant, caller, captures)
+    holds = await _what_holds(tenant, of, number, keyword, commercial_purposes(catalogue, None if everywhere else of))
+    reply = reply_text(keyword, locale, sender_name=sender_name, known=known, holds=holds)
     return InboundResult(
         kind=InboundKind.KEYWORD,
         known=known,
@@ -144,6 +151,27 @@ async def receive_sms(
     )
 
 
+async def _what_holds(
+    tenant: Tenant, of: ComplianceProfile, number: str, keyword: Keyword, purposes: Sequence[Purpose]
+) -> Holds:
+    """What of a keyword holds now that it is recorded: a choice of a later time, or a topic's own, may say otherwise."""
+    catalogue = await tenant.latest_catalogue()
+    topics = [topic for purpose in purposes for topic in catalogue.topics_of(purpose.key) if topic.active]
+    _, standing = await standing_of(tenant, Channel.SMS, number, purposes, *(topic.key for topic in topics))
+    if keyword is Keyword.STOP:
+        records = (counting_record(catalogue, of.unit, purpose, None, standing.records) for purpose in purposes)
+        overtaken = any(record is not None and record.value is ConsentValue.OPTED_IN for record in records)
+        return Holds.NOTHING if overtaken else Holds.ALL
+    now = tenant.ledger.clock()
+    sends = [
+        decision_of(catalogue, MessageSubject(of, purpose, topic), Channel.SMS, standing, now).allowed
+        for purpose in purposes
+        if purpose.active
+        for topic in (None, *(topic for topic in topics if topic.purpose == purpose.key))
+    ]
+    return Holds.ALL if all(sends) else Holds.NOT_ALL_TOPICS if any(sends) else Holds.NOTHING
+
+
 def seconds_to_wait(tenant: Tenant, channel: Channel, address: str) -> float:
     """0, or how long what comes from this address is too much by now."""
     return tenant.ledger.inbound_limit.seconds_to_wait(
@@ -151,18 +179,19 @@ def seconds_to_wait(tenant: Tenant, channel: Channel, address: str) -> float:
     )
 
 
-def commercial_purposes(catalogue: Catalogue, profile: ComplianceProfile) -> list[Purpose]:
-    """Everything commercial of a profile, inactive ones included."""
-    purposes = (catalogue.purposes[key] for key in profile.purposes)
+def commercial_purposes(catalogue: Catalogue, profile: ComplianceProfile | None) -> list[Purpose]:
+    """Everything commercial of a profile, or of all of them; inactive ones included."""
+    keys = catalogue.purposes if profile is None else profile.purposes
+    purposes = (catalogue.purposes[key] for key in keys)
     return [purpose for purpose in purposes if purpose.type is PurposeType.COMMERCIAL]
 
 
 async def standing_of(
-    tenant: Tenant, channel: Channel, address: str, purposes: Sequence[Purpose], topic: str | None = None
+    tenant: Tenant, channel: Channel, address: str, purposes: Sequence[Purpose], *topics: str
 ) -> tuple[bool, Standing]:
     """(whether a contact point has this normalised address, where it stands); an erasure half done is completed first."""
     keys = tuple(purpose.key for purpose in purposes)
-    asked = LookUp([tenant.blind_index(channel, address)], keys, ("",) if topic is None else ("", topic))
+    asked = LookUp([tenant.blind_index(channel, address)], keys, ("", *topics))
     while True:
         async with tenant.ledger.connection() as connection:
             [seen] = await look_up(connection, tenant.id, [asked])

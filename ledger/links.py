@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from domain.addresses import Channel
-from domain.catalogue import MessageSubject, PurposeType
+from domain.catalogue import Catalogue, MessageSubject, PurposeType
 from domain.refusals import Refusal
 from domain.text import clean_text
 from eventstore.personal.link_tokens import TokenInvalid, open_token, seal_token, tenant_of
@@ -130,6 +130,16 @@ async def open_link(ledger: Ledger, token: str, kind: str) -> tuple[Tenant, dict
     if content.get("k") != kind:
         raise LinkInvalid
     return tenant, content
+
+
+def external_page(catalogue: Catalogue, link: MessageLink) -> str | None:
+    """The external page of a link's profile, if that has one by now; what a sender passed with a message is not known here."""
+    profile = catalogue.profiles[link.profile]
+    if profile.external_link is None:
+        return None
+    topic = None if link.topic is None else catalogue.topics[link.topic]
+    subject = MessageSubject(profile, catalogue.purposes[link.purpose], topic)
+    return _filled(profile.external_link, subject, link.message_id, {})
 
 
 def _filled(link: str, subject: MessageSubject, message_id: str | None, attributes: Mapping[str, str]) -> str:

@@ -3,20 +3,19 @@
 Pure. Whom it is about stands in it as our own tokens, not opened yet, and as addresses, not believed yet.
 """
 
-import html
 import re
 from dataclasses import dataclass
 from email.message import Message
 
+from domain.bounces import Bounce, bounce_of
 from domain.refusals import Refusal
-from domain.sms_keywords import WORDS_AFTER_STOP_MAX, Keyword, keyword_of, words_of
+from ledger.mail_letters import Letter, letter_of
 from ledger.mail_parts import (
     DEPTH_MAX,
     EVIDENCE_CHARS_MAX,
     RECIPIENTS_MAX,
     all_of,
     cut,
-    decoded,
     header,
     headers_in,
     inner_parts,
@@ -27,32 +26,12 @@ from ledger.mail_parts import (
     text_of,
     unreadable,
 )
+from ledger.mail_tokens import original_in, returned_tokens
 
-_LINES_TEXT_CHARS_MAX = 10_000
-_SEALED = r"([A-Za-z0-9_-]{27,4000})"
-_LINK_TOKEN = re.compile(rf"/[up]/{_SEALED}(?![A-Za-z0-9_-])")
-_ADDRESS_TOKEN = re.compile(rf"unsubscribe\+{_SEALED}@", re.IGNORECASE)
-_SUBJECT_TOKEN = re.compile(rf"(?<![A-Za-z0-9_-]){_SEALED}(?![A-Za-z0-9_-])")
 _STATUS = re.compile(r"(?<![\d.])([245])\.\d{1,3}\.\d{1,3}(?![\d.])", re.ASCII)
-_REPLY = re.compile(r"\A(?:(?:re|aw|antw|sv|rif|rv|ref|رد)(?:\[\d+\])? ?: ?)+", re.IGNORECASE)
 _COMPLAINTS = frozenset({"abuse", "fraud"})
-_UNSUBSCRIBE_WORDS = frozenset(
-    words_of(spelling)
-    for spelling in (
-        *("unsubscribe", "unsubscribe me", "unsubscribe please", "unsubscribe me please", "unsubscribe all"),
-        *("please unsubscribe", "please unsubscribe me", "unsubscribe request", "unsubscribe from list"),
-        *("stop all", "stop please", "please stop", "remove", "remove me", "please remove me", "opt me out"),
-        *("abmeldung", "bitte abmelden", "newsletter abmelden", "abbestellen", "newsletter abbestellen", "austragen"),
-        *("désabonner", "se désabonner", "me désabonner", "désabonnement", "désabonnez moi", "désinscription"),
-        *("désinscrire", "me désinscrire", "désinscrivez moi", "darse de baja", "darme de baja", "dar de baja"),
-        *("cancelar suscripción", "cancelar la suscripción", "anular suscripción", "إلغاء الاشتراك", "الغاء اشتراكي"),
-    )
-)
-# What means nothing else, whatever few words come after it; "cancel" or "end" may.
-_UNMISTAKABLE = frozenset(
-    words_of(word)
-    for word in ("unsubscribe", "abmelden", "abmeldung", "désabonner", "désabonnement", "désinscrire", "désinscription")
-)
+# Pressed in a mail program, too: out of this list, or of all that this sender sends.
+_OPT_OUT_OF_LIST, _OPT_OUT = "opt-out-list", "opt-out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +43,9 @@ class Ignored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Complaint:
-    """What a feedback report says."""
+    """What a feedback report says. `of_everything`: not of this message's purpose only."""
 
+    of_everything: bool
     tokens: tuple[str, ...]
     recipients: tuple[str, ...]
     evidence: dict[str, str]
@@ -89,18 +69,6 @@ class Failures:
     tokens: tuple[str, ...]
     failures: tuple[Failure, ...]
     original_message_id: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Letter:
-    """A mail that may ask to be unsubscribed. `automatic`: why it was no person who wrote it."""
-
-    tokens: tuple[str, ...]
-    sender: str | None
-    asks: bool
-    automatic: str | None
-    auto_replied: bool
-    evidence: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +96,7 @@ def _content(message: Message) -> Ignored | Complaint | Failures | Letter:
     for part in leaves(message):
         if part.get_content_type() == "multipart/report":
             return _report(part)
-    return _letter(message)
+    return letter_of(message)
 
 
 def _report(report: Message) -> Ignored | Complaint | Failures:
@@ -146,26 +114,16 @@ def _report(report: Message) -> Ignored | Complaint | Failures:
     return Ignored("the mail is a report of another kind")
 
 
-def original_in(part: Message) -> Message | None:
-    """The message that a report returns, or its headers."""
-    match part.get_content_type():
-        case "message/rfc822" | "message/rfc822-headers" | "message/global" | "message/global-headers":
-            inner = inner_parts(part)
-            return inner[0] if inner else headers_in(text_of(part))
-        case "text/rfc822-headers":
-            return headers_in(text_of(part))
-        case _:
-            return None
-
-
 def _complaint(part: Message | None, original: Message | None) -> Ignored | Complaint:
     fields = None if part is None else (inner_parts(part) or [headers_in(text_of(part))])[0]
     types = set[str]() if fields is None else {said.lower() for said in all_of(fields, "Feedback-Type")}
     if fields is None or len(types) != 1:
         raise unreadable("it is a feedback report that does not say its one Feedback-Type")
     [kind] = types
-    if kind not in _COMPLAINTS:
-        return Ignored("the feedback report is no complaint: its Feedback-Type is neither abuse nor fraud")
+    if kind not in _COMPLAINTS | {_OPT_OUT, _OPT_OUT_OF_LIST}:
+        return Ignored(
+            "the feedback report is no complaint: its Feedback-Type is none of abuse, fraud, opt-out and opt-out-list"
+        )
     message_id = None if original is None else header(original, "Message-ID")
     evidence = {
         "feedbackType": kind,
@@ -180,7 +138,8 @@ def _complaint(part: Message | None, original: Message | None) -> Ignored | Comp
         named = mailboxes(original, "To")
         named = named if len(named) == 1 else []
     return Complaint(
-        tokens=() if original is None else _returned_tokens(original),
+        of_everything=kind == _OPT_OUT,
+        tokens=() if original is None else returned_tokens(original),
         recipients=tuple(dict.fromkeys(address for address in named if address is not None)),
         evidence={name: value[:EVIDENCE_CHARS_MAX] for name, value in evidence.items() if value},
     )
@@ -200,7 +159,7 @@ def _failures(part: Message | None, original: Message | None) -> Ignored | Failu
     if not failures:
         return Ignored("the delivery status tells of no failure")
     return Failures(
-        tokens=() if original is None else _returned_tokens(original),
+        tokens=() if original is None else returned_tokens(original),
         failures=failures,
         original_message_id=None if original is None else cut(header(original, "Message-ID")),
     )
@@ -231,86 +190,8 @@ def _failure(block: Message) -> Failure | None:
     named = (recipient_of(header(block, name) or "") for name in ("Original-Recipient", "Final-Recipient"))
     return Failure(
         recipient=next((address for address in named if address is not None), None),
-        hard=action == "failed" and status is not None and status[1] == "5",
+        hard=action == "failed" and status is not None and bounce_of(status[0]) is Bounce.HARD,
         action=action,
         status=None if status is None else status[0],
         diagnostic=cut(diagnostic),
-    )
-
-
-def _letter(message: Message) -> Letter:
-    senders = mailboxes(message, "From")
-    subject = " ".join(decoded(header(message, "Subject") or "").split())
-    first_line = _first_line(message).strip()
-    to = " ".join(
-        decoded(value)
-        for name in ("To", "Cc", "Delivered-To", "X-Original-To", "Envelope-To")
-        for value in all_of(message, name)
-    )
-    tokens = (*_ADDRESS_TOKEN.findall(to), *_ADDRESS_TOKEN.findall(subject), *_SUBJECT_TOKEN.findall(subject))
-    auto_submitted = (header(message, "Auto-Submitted") or "no").partition(";")[0].strip().lower()
-    return Letter(
-        tokens=tokens,
-        sender=senders[0] if len(senders) == 1 else None,
-        asks=_asks(subject, first_line),
-        automatic=_automatic(message, auto_submitted),
-        auto_replied=auto_submitted == "auto-replied",
-        evidence={
-            name: said[:EVIDENCE_CHARS_MAX] for name, said in (("subject", subject), ("text", first_line)) if said
-        },
-    )
-
-
-def _automatic(message: Message, auto_submitted: str) -> str | None:
-    if auto_submitted != "no":
-        return "the mail was sent automatically"
-    if (header(message, "Precedence") or "").lower() in ("bulk", "junk", "list", "auto_reply"):
-        return "the mail was sent in bulk"
-    if (header(message, "Return-Path") or "").replace(" ", "") == "<>":
-        return "the mail is a bounce without a report"
-    return None
-
-
-def _asks(subject: str, first_line: str) -> bool:
-    # A subject that is replied to is the sender's own, as is a quoted line: there only the bare word counts.
-    own = _REPLY.sub("", subject)
-    # A token that names nothing here is no word of the person.
-    bare = _SUBJECT_TOKEN.sub(" ", own)
-    return _is_unsubscribe(bare, own_words=own == subject) or _is_unsubscribe(first_line, own_words=True)
-
-
-def _is_unsubscribe(line: str, *, own_words: bool) -> bool:
-    words = words_of(line)
-    if own_words and len(words) <= 1 + WORDS_AFTER_STOP_MAX and words[:1] in _UNMISTAKABLE:
-        return True
-    return words in _UNSUBSCRIBE_WORDS or keyword_of(line, alone=True) is Keyword.STOP
-
-
-def _first_line(message: Message) -> str:
-    texts = [part for part in leaves(message) if part.get_content_type() == "text/plain"]
-    for part in (*texts, *(part for part in leaves(message) if part.get_content_type() == "text/html")):
-        if (header(part, "Content-Disposition") or "").lower().startswith("attachment"):
-            continue
-        text = text_of(part)[:_LINES_TEXT_CHARS_MAX]
-        if part.get_content_type() == "text/html":
-            text = _text_of_html(text)
-        for line in text.splitlines():
-            if words_of(line):
-                return "" if line.lstrip().startswith(">") else line
-    return ""
-
-
-def _text_of_html(text: str) -> str:
-    without = re.sub(r"<(style|script|head)\b.*?</\1\s*>", "", text, flags=re.IGNORECASE | re.DOTALL)
-    lines = re.sub(r"<(?:br|/?p|/?div|/?tr|/?h[1-6]|blockquote|li)\b[^<>]*>", "\n", without, flags=re.IGNORECASE)
-    return html.unescape(re.sub(r"<[^<>]*>", "", lines))
-
-
-def _returned_tokens(original: Message) -> tuple[str, ...]:
-    """The tokens in the List-Unsubscribe of a returned message. It may be folded in the middle of one, or encoded."""
-    return tuple(
-        token
-        for value in all_of(original, "List-Unsubscribe")
-        for found in ("".join(decoded(value).split()),)
-        for token in (*_LINK_TOKEN.findall(found), *_ADDRESS_TOKEN.findall(found))
     )

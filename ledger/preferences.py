@@ -54,11 +54,13 @@ class Preferences:
     """What a link leads to: the profile, and every choice on its page, each purpose followed by its topics.
 
     `suppressed` where the address is suppressed for what is commercial: its contact point was erased, and it stays blocked.
+    `bounced` where a message came back for good: nothing is sent until the person opts in again.
     """
 
     profile: ComplianceProfile
     choices: tuple[Choice, ...]
     suppressed: bool
+    bounced: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,21 @@ class Shown:
     locale: str
     method: str
     gpc: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Click:
+    """How somebody clicked: on a page, `text` being what that showed, or through a mail program, which shows its own."""
+
+    method: str
+    text: str | None = None
+    locale: str | None = None
+    gpc: bool = False
+
+    def evidence(self) -> Evidence:
+        """What is kept of it."""
+        attributes = {"gpc": True} if self.gpc else None
+        return Evidence(notice_text=self.text, locale=self.locale, method=self.method, attributes=attributes)
 
 
 class Failed(Enum):
@@ -104,7 +121,7 @@ async def preferences(tenant: Tenant, link: MessageLink) -> Preferences:
         for purpose, topic in shown
         if topic is None and purpose.type is PurposeType.COMMERCIAL
     )
-    return Preferences(profile, choices, blocked)
+    return Preferences(profile, choices, blocked, standing.bounced)
 
 
 def choices_of_a_new_address(
@@ -167,11 +184,10 @@ def everything_commercial(page: Preferences) -> dict[Level, ConsentValue]:
     }
 
 
-async def one_click_opt_out(tenant: Tenant, link: MessageLink) -> bool:
-    """Out of the topic if the message had one, else of the purpose; False where that was so already (RFC 8058).
+async def is_out_already(tenant: Tenant, link: MessageLink) -> bool:
+    """Whether one click would change nothing: its opt-out counts, or an erased address is suppressed there.
 
-    An erased address that is suppressed there stays so, and nothing is recorded: it would only be known again. Raises
-    StoreUnavailable.
+    Raises StoreUnavailable.
     """
     catalogue = await tenant.latest_catalogue()
     purpose = catalogue.purposes[link.purpose]
@@ -186,17 +202,27 @@ async def one_click_opt_out(tenant: Tenant, link: MessageLink) -> bool:
     # is where a confirmation is awaited, which would otherwise count as the later choice.
     awaited = is_awaited(standing.requests.get((purpose.key, link.topic)), record, tenant.ledger.clock())
     out_already = record is not None and record.value is ConsentValue.OPTED_OUT and not awaited
-    if out_already or (covered and contact_point is None):
+    return out_already or (covered and contact_point is None)
+
+
+async def one_click_opt_out(tenant: Tenant, link: MessageLink, click: Click | None = None) -> bool:
+    """Out of the topic if the message had one, else of the purpose; False where that was so already (RFC 8058).
+
+    An erased address that is suppressed there stays so, and nothing is recorded: it would only be known again. Raises
+    StoreUnavailable.
+    """
+    if await is_out_already(tenant, link):
         return False
     capture = Capture(
         channel=link.channel,
         address=link.address,
-        purpose=purpose.key,
+        purpose=link.purpose,
         topic=link.topic,
         value=ConsentValue.OPTED_OUT,
         source=ConsentSource.ONE_CLICK_UNSUBSCRIBE,
         reason=ONE_CLICK_REASON,
         actor=RECIPIENT,
+        evidence=None if click is None else click.evidence(),
         message_id=link.message_id,
         trust=RECIPIENT_LINK,
     )

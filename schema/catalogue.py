@@ -49,7 +49,7 @@ class OptInExpiry:
 
 @strawberry.type(description="The hosted page where a person sees and changes what they chose.")
 class PreferenceCenter:
-    url: str = strawberry.field(description="Under which the pages lie: each person's has a token of its own.")
+    url: str = strawberry.field(description="A base: each person's link adds a token of its own.")
     title: str
     locale: str = strawberry.field(
         description="The language of the page where the browser asks for none that there is."
@@ -94,7 +94,9 @@ class ComplianceProfile(Node):
     name: str
     active: bool
     company_address: str | None
-    external_link: str | None = strawberry.field(description="A preference page of one's own.")
+    external_link: str | None = strawberry.field(
+        description="A page of one's own; placeholders: {{messageid}}, {{purposeid}}, {{topicid}}, attributes."
+    )
     double_opt_in: DoubleOptInMode
     version: int = strawberry.field(description="The version to give as expectedVersion when changing it.")
 

@@ -56,7 +56,7 @@ class PreferenceCenterInput:
     locale: str | None = strawberry.field(default=LEFT_OUT, description="One of en, de, fr, es, ar.")
     brand_color: str | None = strawberry.field(default=LEFT_OUT, description="Such as #0a5fb4.")
     logo_url: str | None = strawberry.field(
-        default=LEFT_OUT, description="An image as a data: URL; one of https is kept, and not shown."
+        default=LEFT_OUT, description="An image as a data: URL (png, jpeg, gif or webp in base64)."
     )
     show_tracking: bool | None = LEFT_OUT
 

@@ -79,8 +79,8 @@ def capture_of(entry: Entry) -> ConsentCaptured | None:
 
 
 def notice_of(entry: Entry) -> bytes | None:
-    """The SHA-256 of the notice that a capture, or a request for a confirmation, names; None where it names none."""
-    if entry.type == EventType.DOUBLE_OPT_IN_REQUESTED:
+    """The SHA-256 of the notice that a capture, a request for a confirmation or that itself names; None where it names none."""
+    if entry.type in (EventType.DOUBLE_OPT_IN_REQUESTED, EventType.DOUBLE_OPT_IN_CONFIRMED):
         try:
             text = entry.data.get("noticeDigest")
             return None if text is None else decode_base64(text)

@@ -16,12 +16,13 @@ import pytest
 from domain.addresses import Channel
 from domain.catalogue import PurposeType
 from domain.consent import ActorKind, ConsentSource, ConsentValue
+from domain.preference_center import PreferenceCenterPatch
 from domain.refusals import LimitExceeded, Refusal, RefusalCode
 from domain.sms_keywords import Keyword
 from eventstore import read
 from ledger import history
 from ledger.assembly import Caller, Tenant
-from ledger.catalogue import create_profile, create_purpose, create_topic, update_purpose
+from ledger.catalogue import create_profile, create_purpose, create_topic, update_profile, update_purpose
 from ledger.check import Question, check
 from ledger.erasure import erase_contact_point
 from ledger.inbound_email import MAIL_BYTES_MAX, Bounce, receive_email
@@ -543,7 +544,18 @@ def asking(
         ("إلغاء الاشتراك", "", False), ("unsubscribe from your list", "", False), ("Please remove me", "", False),
         ("Re: Our news", "\n\nunsubscribe please\n\n> Our news\n", False), ("", "Abmelden, bitte\n\nGruß", False),
         ("Re: Our news", "<html><head><style>p{}</style></head><body><p>Unsubscribe&nbsp;me</p><p>x</p></body>", True),
-        (f"unsubscribe {'A' * 120}", "", False),
+        (f"unsubscribe {'A' * 120}", "", False), ("[EXTERNAL] Unsubscribe", "", False), ("Fwd: unsubscribe", "", False),
+        ("[EXT] AW: [Liste] Abmelden", "", False), ("List-Unsubscribe", "", False), ("WG: Unsubscribe", "", False),
+        ("Please take me off your list", "", False), ("External: Re: stop", "", False), ("**EXTERN** abmelden", "", False),
+        ("Re: Our news", "Hello,\n\nplease stop sending me emails.\n\nThanks, Ada", False),
+        ("Re: Our news", "Nice news\n\nunsubscribe", False), ("Re: News", "Bitte melden Sie mich ab. Danke!", False),
+        ("Re: News", "Bonjour, désabonnez-moi s'il vous plaît", False), ("Re: News", "Por favor, quiero darme de baja", False),
+        ("Re: News", "مرحبا، الرجاء إلغاء الاشتراك", False), ("Re: News", "remove me!!\n-- \nAda\n" + "word " * 90, False),
+        ("Re: News", "Take me off your list.\n\nOn Monday Shop wrote:\n> " + "word " * 90, False),
+        ("Re: News", "> News\n\nI could not unsubscribe on your page", False),
+        ("Re: News", "Unsubscribe me please, I beg you. " + "\n" + "Here is why. " * 60, False),
+        ("Re: News", '<div>Remove me</div><div class="gmail_quote">On Monday Shop wrote:<blockquote>' + "word " * 90, True),
+        ("Re: News", "<blockquote>" + "word " * 90 + "</blockquote><p>opt me out</p>", True),
     ],
 )  # fmt: skip
 async def test_who_asks_by_mail_is_out_of_everything_commercial(
@@ -564,7 +576,14 @@ async def test_who_asks_by_mail_is_out_of_everything_commercial(
     [
         ("", ""), ("Hello", "Where is my order?"), ("Re: Stop paying too much!", "Do you deliver?"),
         ("Cancel my order please", "Thanks"), ("Re: Unsubscribe from boredom", "Nice one"), ("Ende der Saison", "Schön"),
-        ("Re: Our news", "> unsubscribe"), ("Re: Our news", "Nice news\n\nunsubscribe"),
+        ("Re: Our news", "> unsubscribe"), ("Fwd: Stop paying too much!", "What do you think?"), ("[Deals] Hello", "Hi"),
+        ("Re: Our news", "Nice!\n\nOn Monday Shop <a@shop.example> wrote:\n> Hi\n> To unsubscribe, click here"),
+        ("Re: Our news", "Nice!\n\n-----Original Message-----\nFrom: Shop\nSent: today\n\nUnsubscribe"),
+        ("Re: Our news", "Nice!\n\nVon: Shop <a@shop.example>\nGesendet: heute\n\nAbmelden"),
+        ("Re: Our news", "Nice!\n-- \nAda\nunsubscribe"), ("Re: Our news", "Please do not unsubscribe me"),
+        ("Question", "I wonder. " * 40 + "How do people unsubscribe?"),
+        ("Automatic reply: Our news", "I am away. To unsubscribe from my replies, wait."), ("Abwesenheit: x", "abmelden"),
+        ("Out of Office: Unsubscribe", ""), ("[EXTERNAL] Automatische Antwort: x", "Unsubscribe"),
     ],
 )  # fmt: skip
 async def test_any_other_mail_records_nothing(tenant: Tenant, caller: Caller, subject: str, text: str) -> None:
@@ -610,6 +629,149 @@ async def test_a_token_says_who_and_what(tenant: Tenant, caller: Caller) -> None
     assert replied.kind is InboundKind.IGNORED, "who is on holiday did not ask"
     await receive_email(tenant, caller, asking(BOB, f"unsubscribe {token_of(await sent(tenant))}"))
     assert await decided(tenant, ADA) == "OPTED_OUT", "the link of a message without a topic is of the purpose"
+
+
+async def with_brand(tenant: Tenant, caller: Caller) -> None:
+    """A further profile, with a purpose of its own."""
+    await create_profile(tenant, caller, key="brand", name="Brand")
+
+
+async def test_without_a_profile_or_a_token_it_is_everything_commercial_of_every_profile(
+    tenant: Tenant, caller: Caller
+) -> None:
+    await with_brand(tenant, caller)
+    await update_purpose(tenant, caller, ref="brand-commercial", active=False)
+    both = {"commercial", "brand-commercial"}
+    for result in (
+        await receive_email(tenant, caller, asking(ADA, "unsubscribe")),
+        await receive_email(tenant, caller, complaint(None, f"Original-Rcpt-To: {BOB}")),
+        await sms(tenant, caller, "please stop"),
+    ):
+        assert {event.entry.data["purpose"] for event in result.events} == both
+    assert [event.entry.data["purpose"] for event in (await sms(tenant, caller, "START")).events] == ["commercial"]
+
+
+async def test_a_profile_that_is_named_is_whose_mail_it_is(tenant: Tenant, caller: Caller) -> None:
+    await with_brand(tenant, caller)
+    for raw in (asking(ADA, "unsubscribe"), complaint(None, f"Original-Rcpt-To: {BOB}")):
+        result = await receive_email(tenant, caller, raw, profile="brand")
+        assert [event.entry.data["purpose"] for event in result.events] == ["brand-commercial"]
+    before = await position(tenant)
+    for raw in (asking(ADA, "unsubscribe"), asking(ADA, "Hello"), bounce(await sent(tenant), ADA)):
+        with pytest.raises(Refusal) as refused:
+            await receive_email(tenant, caller, raw, profile="nobody")
+        assert (refused.value.code, refused.value.path) == (RefusalCode.NOT_FOUND, ("profile",))
+    assert await position(tenant) == before
+
+
+def forwarding(original: EmailMessage, sender: str, text: str) -> bytes:
+    message = EmailMessage()
+    message["From"], message["To"], message["Subject"] = sender, "hello@shop.example", "Fwd: Our news"
+    message.set_content(text)
+    message.add_attachment(original)
+    return message.as_bytes()
+
+
+async def test_words_with_a_quoted_token_are_out_of_everything_commercial_of_its_profile(
+    tenant: Tenant, caller: Caller
+) -> None:
+    await with_brand(tenant, caller)
+    await create_topic(tenant, caller, key="news", name="News", purpose="commercial")
+    original = await sent(tenant, topic="news")
+    url = f"https://shop.example/p/{token_of(original)}"
+    wrapped = f"{url[:76]}\n> {url[76:150]}\n> {url[150:]}"
+    ways = (
+        forwarding(original, "Ada <ada@work.example>", "Please unsubscribe me"),
+        asking("ada@work.example", "Re: Our news", f"Stop emailing me\n\nOn Monday Shop wrote:\n> Hi\n> {url}\n> Bye"),
+        asking(
+            "ada@work.example", "Re: Our news", f"Stop emailing me\n\nOn Monday Shop wrote:\n> Hi\n> {wrapped}\n> Bye\n"
+        ),
+        asking(
+            "ada@work.example", "Re: x", f'<p>Remove me</p><blockquote><a href="{url}">x</a></blockquote>', html=True
+        ),
+        asking("", "Re: Our news", f"Remove me please\n\n{url}"),
+    )
+    for number, way in enumerate(ways):
+        result = await receive_email(tenant, caller, way)
+        assert (result.kind, result.recorded) == (InboundKind.UNSUBSCRIBE, 2 if number < 4 else 1)
+        assert {(event.entry.data["purpose"], event.entry.data.get("topic")) for event in result.events} == {
+            ("commercial", None)
+        }
+        assert await decided(tenant, ADA) == "OPTED_OUT"
+        await opted_in(tenant, caller)
+    assert await decided(tenant, "ada@work.example") == "OPTED_OUT", "who writes from elsewhere means that address, too"
+
+
+async def test_a_quoted_token_alone_asks_for_nothing_and_a_foreign_one_takes_no_words_away(
+    tenant: Tenant, caller: Caller
+) -> None:
+    url = f"https://shop.example/u/{token_of(await sent(tenant))}"
+    before = await position(tenant)
+    for raw in (
+        asking(ADA, "Automatic reply: Our news", f"I am away.\n> unsubscribe: {url}"),
+        asking(ADA, "Re: Our news", f"Thank you!\n\n> unsubscribe: {url}"),
+        asking(ADA, "Re: Our news", "Unsubscribe me\n" + url, Auto_Submitted="auto-replied"),
+    ):
+        assert (await receive_email(tenant, caller, raw)).kind is InboundKind.IGNORED
+    assert await position(tenant) == before
+    foreign = await create_tenant(tenant.ledger, f"{tenant.key}-quoted", "Foreign")
+    theirs = f"https://shop.example/u/{token_of(await sent(foreign))}"
+    assert (await receive_email(tenant, caller, asking(ADA, "Re: x", f"Unsubscribe me\n> {theirs}"))).recorded == 1
+    assert await decided(tenant, ADA) == "OPTED_OUT"
+    assert await decided(foreign, ADA) == "NOT_SET_ALLOWED"
+
+
+async def test_an_opt_out_that_a_mailbox_provider_reports_is_one(tenant: Tenant, caller: Caller) -> None:
+    await create_purpose(tenant, caller, key="offers", name="Offers", type=PurposeType.COMMERCIAL, profiles=["default"])
+    for kind, purposes in (("opt-out-list", {"commercial"}), ("Opt-Out", {"commercial", "offers"})):
+        result = await receive_email(tenant, caller, complaint(await sent(tenant), kind=kind))
+        assert (result.kind, {event.entry.data["purpose"] for event in result.events}) == (
+            InboundKind.COMPLAINT,
+            purposes,
+        )
+
+
+async def test_a_bounce_of_an_address_nobody_knows_and_without_our_token_records_nothing(
+    tenant: Tenant, caller: Caller
+) -> None:
+    original = message_from_string(f"To: {BOB}\nMessage-ID: <x@shop.example>\nSubject: x\n\nx")
+    before = await position(tenant)
+    for raw in (bounce(None, BOB), bounce(original, BOB), bounce(original, BOB, headers_only=True)):
+        result = await receive_email(tenant, caller, raw)
+        assert (result.kind, result.known, result.recorded) == (InboundKind.IGNORED, False, 0)
+        assert result.why is not None
+        assert "nobody" in result.why or "known" in result.why
+    assert await position(tenant) == before
+    assert await decided(tenant, BOB) == "NOT_SET_ALLOWED"
+
+
+async def test_a_full_mailbox_and_a_refused_message_suppress_nothing(tenant: Tenant, caller: Caller) -> None:
+    for status in ("5.2.2", "5.3.4", "5.7.1", "5.6.0", "5.1.8"):
+        result = await receive_email(tenant, caller, bounce(await sent(tenant), ADA, status=status))
+        assert (result.kind, result.recorded) == (InboundKind.SOFT_BOUNCE, 1)
+    assert await decided(tenant, ADA) == "NOT_SET_ALLOWED"
+
+
+async def test_the_reply_promises_no_topic_that_a_check_denies(tenant: Tenant, caller: Caller) -> None:
+    await update_profile(tenant, caller, ref="default", preference_center=PreferenceCenterPatch(title="Acme Gardens"))
+    assert "will get our messages" in str((await sms(tenant, caller, "START")).reply)
+    await create_topic(tenant, caller, key="news", name="News", purpose="commercial")
+    assert await decided(tenant, NUMBER, Channel.SMS, topic="news") != "OPTED_IN"
+    reply = str((await sms(tenant, caller, "START")).reply)
+    assert "not on topics" in reply
+    assert reply.startswith("Acme Gardens: "), "by the name that the person knows"
+
+
+async def test_the_reply_to_a_keyword_that_a_later_one_overtook_says_what_holds(tenant: Tenant, caller: Caller) -> None:
+    now = tenant.ledger.clock()
+    await sms(tenant, caller, "START", received_at=now - timedelta(minutes=1))
+    stop = await sms(tenant, caller, "STOP", received_at=now - timedelta(minutes=2))
+    assert stop.recorded == 1
+    assert "after this STOP" in str(stop.reply)
+    await sms(tenant, caller, "STOP", received_at=now)
+    start = await sms(tenant, caller, "START", received_at=now - timedelta(seconds=30))
+    assert "later choice" in str(start.reply)
+    assert await decided(tenant, NUMBER, Channel.SMS) == "OPTED_OUT"
 
 
 @pytest.mark.parametrize("sender", ["", "nobody", f"{ADA}, {BOB}", "<>", "a@b@c.example"])

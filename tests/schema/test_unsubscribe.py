@@ -68,14 +68,12 @@ async def test_transactional_messages_get_no_headers_and_other_channels_no_mail_
 
 
 async def test_an_external_link_has_its_placeholders_filled(ask: Asker) -> None:
-    guid = "https://brand.example/c?m={{messageid}}&p={{purposeid}}&t={{topicid}}&x={{segment}}&y={{unknown}}&z={{open"
+    guid = "https://brand.example/c?m={{messageid}}&p={{purposeid}}&t={{topicid}}&x={{segment}}&y={{unknown}}"
     update = """mutation($link: String!) {
       updateComplianceProfile(input: {ref: "default", externalLink: $link}) { errors { code } } }"""
     await ask.data(update, link=guid)
     found = await links(ask, "a b&c", {"segment": "spring/1"})
-    assert found["preferenceCenterUrl"] == (
-        "https://brand.example/c?m=a%20b%26c&p=commercial&t=&x=spring%2F1&y=&z={{open"
-    )
+    assert found["preferenceCenterUrl"] == ("https://brand.example/c?m=a%20b%26c&p=commercial&t=&x=spring%2F1&y=")
     assert found["oneClickUrl"].startswith("http://127.0.0.1:8080/u/"), "one click stays ours"
     profile = await ask.data('{ complianceProfile(ref: "default") { preferenceCenter { url } externalLink } }')
     assert profile["complianceProfile"] == {"preferenceCenter": None, "externalLink": guid}
@@ -146,6 +144,7 @@ async def test_the_hosted_pages_settings(ask: Asker) -> None:
     assert cleared["complianceProfile"]["preferenceCenter"]["title"] == "Default"
     assert cleared["complianceProfile"]["preferenceCenter"]["brandColor"] is None
     for bad, name in (({"locale": "tlh"}, "locale"), ({"brandColor": "red"}, "brandColor"), ({"title": "x" * 201}, "title"),
-                      ({"logoUrl": "http://x"}, "logoUrl"), ({"logoUrl": "data:text/html;base64,AA=="}, "logoUrl")):  # fmt: skip
+                      ({"logoUrl": "http://x"}, "logoUrl"), ({"logoUrl": "https://x.example/l.png"}, "logoUrl"),
+                       ({"logoUrl": "data:text/html;base64,AA=="}, "logoUrl")):  # fmt: skip
         errors = (await ask.data(document, page=bad))["updateComplianceProfile"]["errors"]
         assert errors == [{"code": "INVALID", "path": ["preferenceCenter", name]}]

@@ -168,6 +168,25 @@ def test_an_external_link_is_a_web_address(link: str) -> None:
     assert good[-1].data["externalLink"] == "https://x.example/?m={{messageid}}"
 
 
+@pytest.mark.parametrize(
+    ("placeholder", "right"),
+    [
+        ("{{MessageId}}", "{{messageid}}"), ("{{message_id}}", "{{messageid}}"), ("{{ topicid }}", "{{topicid}}"),
+        ("{{purposeID}}", "{{purposeid}}"), ("{{}}", "attribute"), ("{{a b}}", "attribute"), ("{{1}}", "attribute"),
+        ("{{" + "a" * 65 + "}}", "attribute"), ("{{open", "{{name}}"), ("closed}}", "{{name}}"),
+    ],
+)  # fmt: skip
+def test_a_placeholder_that_nothing_would_fill_is_refused_with_what_would_be_right(
+    placeholder: str, right: str
+) -> None:
+    with pytest.raises(Refusal) as refused:
+        commands.create_profile(catalogue(), key="b", name="B", external_link=f"https://x.example/?m={placeholder}")
+    assert (refused.value.code, refused.value.path) == (RefusalCode.INVALID, ("externalLink",))
+    assert right in refused.value.message
+    good = "https://x.example/?m={{messageid}}&c={{contact-id}}&s={{utm_source}}"
+    assert commands.create_profile(catalogue(), key="b", name="B", external_link=good)[-1].data["externalLink"] == good
+
+
 def test_known_at_takes_changes_as_recorded_and_what_was_made_later_as_it_was_made() -> None:
     events: list[CatalogueEvent] = []
     world = EMPTY

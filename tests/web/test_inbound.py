@@ -14,7 +14,8 @@ from toy import asking
 from eventstore import read
 from eventstore.database import StoreUnavailable
 from ledger.api_keys import SCOPES, create_key
-from ledger.assembly import Ledger, Tenant
+from ledger.assembly import Caller, Ledger, Tenant
+from ledger.catalogue import create_profile
 from ledger.flood_limit import FloodLimit
 from web import inbound
 from web.body_limit import BodyLimit
@@ -145,7 +146,7 @@ async def test_what_is_no_text_message_is_refused_in_words(post: Inbound, conten
     "content",
     [
         b"", b"From=%2B4989765432", b"Body=STOP", b"From=%2B4989765432&Body=STOP&Body=START", b"From=%2B4989765432&Body=%ff",
-        b"\xff", b"From=%2B4989765432&Body=STOP" + b"&a=b" * 300, b"From=+4989765432&Body=STOP", b"From&Body",
+        b"\xff", b"From=%2B4989765432&Body=STOP" + b"&a=b" * 300, b"From&Body",
     ],
 )  # fmt: skip
 async def test_what_is_no_form_of_a_provider_is_refused_in_words(post: Inbound, content: bytes) -> None:
@@ -233,3 +234,68 @@ async def test_a_flood_is_told_to_wait_and_a_stop_is_not(post: Inbound, monkeypa
     assert (message.startswith("too often"), limited.headers["retry-after"]) == (True, "60")
     stopped = await post.sms(**{"from": NUMBER, "text": "STOP"})
     assert (stopped.status_code, stopped.json()["recorded"]) == (200, 1)
+
+
+async def test_a_number_without_its_plus_is_the_same_number(post: Inbound) -> None:
+    await post.sms(**{"from": NUMBER, "text": "STOP"})
+    for text in (NUMBER.removeprefix("+"), f" {NUMBER.removeprefix('+')} "):
+        assert (await post.sms(**{"from": text, "text": "STOP"})).json()["known"] is True
+    for sender in (NUMBER.removeprefix("+"), NUMBER):
+        # The second is not encoded as a form is: its + stands for a blank.
+        said = (await post.post("sms", f"From={sender}&Body=STOP".encode(), FORM)).json()
+        assert (said["known"], said["recorded"]) == (True, 1)
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ({"from": "12345"}, "from"), ({"from": "089765432"}, "from"), ({"from": ""}, "from"), ({"from": "Acme"}, "from"),
+        ({"receivedAt": "yesterday"}, "receivedAt"), ({"receivedAt": "2999-01-01T00:00:00Z"}, "receivedAt"),
+        ({"messageId": "m" * 5_000}, "messageId"), ({"profile": "nobody"}, "profile"),
+    ],
+)  # fmt: skip
+async def test_an_error_names_the_field_as_it_was_given(post: Inbound, said: dict[str, str], name: str) -> None:
+    size = await post.position()
+    response = await post.sms(**{"from": NUMBER, "text": "STOP", **said})
+    assert response.status_code == 400
+    [error] = response.json()["errors"]
+    assert error["extensions"]["path"] == [name]
+    assert "effectiveAt" not in error["message"]
+    assert await post.position() == size
+
+
+async def test_an_error_of_a_form_names_the_field_of_the_form(post: Inbound) -> None:
+    for form in ({"From": "12", "Body": "STOP"}, {"Body": "STOP"}):
+        response = await post.post("sms", urlencode(form).encode(), FORM)
+        assert response.status_code == 400
+        assert response.json()["errors"][0]["extensions"]["path"] == ["From"]
+
+
+async def test_the_profile_and_the_locale_may_be_in_the_query(post: Inbound) -> None:
+    await create_profile(post.tenant, Caller("tests", frozenset(SCOPES)), key="brand", name="Brand")
+    form = urlencode({"From": NUMBER, "Body": "STOP"}).encode()
+    said = (await post.post("sms?profile=brand&locale=de", form, FORM)).json()
+    assert said["recorded"] == 1
+    assert said["reply"].startswith("Brand: Diese Nummer")
+    mail = (await post.post("email?profile=brand", MAIL, "message/rfc822")).json()
+    assert mail["recorded"] == 1
+    assert (await post.post("email?profile=default", MAIL.replace(b"<1@", b"<2@"), "message/rfc822")).json()[
+        "recorded"
+    ] == 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["email?profil=brand", "email?profile=default&profile=default", "email?locale=de", "sms?from=1", "sms?profile=a&profile=b",
+     "email?profile=nobody", "sms?profile=nobody", "sms?profile=default"],
+)  # fmt: skip
+async def test_a_query_that_is_misspelt_doubled_or_contradicted_is_refused(post: Inbound, path: str) -> None:
+    size = await post.position()
+    sms = json.dumps(
+        {"from": NUMBER, "text": "STOP", **({"profile": "x"} if path == "sms?profile=default" else {})}
+    ).encode()
+    content, kind = (MAIL, "message/rfc822") if path.startswith("email") else (sms, "application/json")
+    response = await post.post(path, content, kind)
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["extensions"]["path"] in (["query"], ["profile"])
+    assert await post.position() == size

@@ -99,6 +99,7 @@ def text_of_page(
             groups=boxes,
             commercial=has_commercial(catalogue, shown),
             suppressed=state.suppressed,
+            bounced=state.bounced,
             gpc=state.gpc,
             with_descriptions=with_descriptions,
         )

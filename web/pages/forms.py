@@ -25,6 +25,7 @@ BODY_BYTES_MAX = 1024 * 1024
 FIELDS_MAX = 4_000
 FIELD_BYTES_MAX = 8 * 1024
 SAVE, EVERYTHING, UNDO = "save", "everything", "undo"
+WORKS = "works"
 _FORM = "form"
 _SHOWN, _CHOICE, _UNDO = "shown", "choice", "undo"
 _TICKS = {True: "yes", False: "no"}
@@ -48,17 +49,22 @@ class FormState:
     language: str
     suppressed: bool
     gpc: bool
+    bounced: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submitted:
-    """A form that came back: how its boxes were shown, which are ticked now; or what each choice was set to and from what."""
+    """A form that came back: how its boxes were shown, which are ticked now; or what each choice was set to and from what.
+
+    `address_works`: the person says so, of an address from which messages came back.
+    """
 
     state: FormState
     action: str
     shown: Mapping[Level, bool]
     ticked: frozenset[Level]
     undo: Mapping[Level, tuple[ConsentValue, ConsentValue]]
+    address_works: bool = False
 
 
 def new_number() -> str:
@@ -84,6 +90,7 @@ def undo_fields(undo: Mapping[Level, tuple[ConsentValue, ConsentValue]]) -> dict
 def seal_form(tenant: Tenant, token: str, state: FormState, hidden: Mapping[str, str]) -> str:
     """The seal of a form: only its own hidden fields, behind its own link, open it."""
     content: dict[str, Any] = {
+        "b": state.bounced,
         "c": state.position,
         "d": _digest(token, hidden),
         "g": state.gpc,
@@ -124,6 +131,7 @@ def submitted(tenant: Tenant, token: str, fields: list[tuple[str, str]]) -> Subm
     sealed, action = held.pop(_FORM, ""), held.pop("action", "")
     if action not in (SAVE, EVERYTHING, UNDO):
         raise FormMalformed
+    works = held.pop(WORKS, None)
     boxes = {name: held.pop(name) for name in list(held) if name.startswith(_CHOICE + ".")}
     # All that is left is hidden and sealed: a name or value that the page did not write breaks the seal.
     state = _open(tenant, token, sealed, held)
@@ -131,7 +139,17 @@ def submitted(tenant: Tenant, token: str, fields: list[tuple[str, str]]) -> Subm
     ticked = frozenset(_level(name, _CHOICE) for name in boxes)
     if any(value != "yes" for value in boxes.values()) or not ticked <= shown.keys() or (action == UNDO) != bool(undo):
         raise FormMalformed
-    return Submitted(state=state, action=action, shown=shown, ticked=ticked, undo=undo)
+    if works is not None and (works != _TICKS[True] or not state.bounced or action == UNDO):
+        raise FormMalformed
+    return Submitted(state=state, action=action, shown=shown, ticked=ticked, undo=undo, address_works=works is not None)
+
+
+def open_button(tenant: Tenant, token: str, fields: list[tuple[str, str]], button: tuple[str, str]) -> FormState | None:
+    """How the page of one button was shown; None where what came is not from that page. It never keeps anybody from acting."""
+    try:
+        return _open(tenant, token, dict(fields).get(_FORM, ""), dict([button]))
+    except FormMalformed:
+        return None
 
 
 def _open(tenant: Tenant, token: str, sealed: str, hidden: Mapping[str, str]) -> FormState:
@@ -148,6 +166,8 @@ def _open(tenant: Tenant, token: str, sealed: str, hidden: Mapping[str, str]) ->
         language=content["l"],
         suppressed=content["s"],
         gpc=content["g"],
+        # A form that was open when this came in does not say it.
+        bounced=content.get("b", False),
     )
 
 

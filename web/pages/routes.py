@@ -6,14 +6,16 @@ as not saved.
 
 import math
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from domain.catalogue import Catalogue, EnforcementModel
+from domain.catalogue import Catalogue
 from domain.consent import ConsentValue
+from domain.masked_address import masked
 from domain.refusals import Refusal, RefusalCode
 from domain.suppression import Level
 from eventstore.database import StoreUnavailable
@@ -21,20 +23,27 @@ from ledger.assembly import Ledger, Tenant
 from ledger.double_opt_in import (
     Confirmation,
     confirm_double_opt_in,
+    confirmed,
+    is_confirmed,
     open_confirmation,
-    opt_ins_count,
     requested_by,
 )
 from ledger.flood_limit import FloodLimit, TooOften
 from ledger.links import LinkInvalid, MessageLink, open_message_link
 from ledger.page_previews import open_preview
-from ledger.preferences import (
-    Preferences,
-    Shown,
-    one_click_opt_out,
-    preferences,
-)
+from ledger.preferences import Preferences, Shown, is_out_already, one_click_opt_out, preferences
 from web.pages.boxes import OUTCOME_OF, Outcome, groups, has_commercial, heading, lines, text_of_page, text_of_told
+from web.pages.buttons import (
+    CONFIRM,
+    WAITING,
+    beside,
+    click_of,
+    confirmation_page,
+    gpc_of,
+    one_click_page,
+    shown_of_confirmation,
+    token_of,
+)
 from web.pages.forms import (
     EVERYTHING,
     UNDO,
@@ -50,6 +59,7 @@ from web.pages.forms import (
     undo_fields,
 )
 from web.pages.languages import Language, language_of, languages
+from web.pages.posted import Posted, posted
 from web.pages.rendering import brand_of, page
 from web.pages.saving import save_and_look, undo_to, undone, wanted_of
 from web.refusals import exception_entry
@@ -61,9 +71,8 @@ _RETRY_S = 30
 _TIMES_OF_ADDRESS = 240
 _BOXES = "preference center, boxes and a button"
 _BUTTON = "preference center, button: unsubscribe from everything commercial"
+_WORKS = "ticked: this address works"
 _TAKEN_BACK = "preference center, button: undo"
-_ONE_CLICK = ("List-Unsubscribe", "One-Click")
-_CONFIRM = ("confirm", "yes")
 _GPC = {"gpc": True, "lastUpdate": "2026-11-24"}
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -106,6 +115,8 @@ class _Address:
         handler = self._handlers.get(request.method)
         if handler is None:
             return page("message.html", language, status=405, headers={"allow": self._allow}, kind="method")
+        if not token_of(request) and request.method != "POST":
+            return page("message.html", language, kind="no_token")
         try:
             return await handler(request)
         except LinkInvalid:
@@ -117,7 +128,9 @@ class _Address:
                 status=429,
                 headers={"retry-after": str(math.ceil(too_often.seconds))},
                 kind="too_many",
-                one_click_link=f"../u/{_token(request)}",
+                one_click_link=beside(request, "u"),
+                waiting=WAITING,
+                seconds=math.ceil(too_often.seconds),
             )
         except FormMalformed:
             return page("message.html", language, status=400, kind="form_malformed")
@@ -150,7 +163,13 @@ class _Pages:
     async def save_preferences(self, request: Request) -> Response:
         """Record what was changed relative to what was shown, and tell what became of it."""
         tenant, link = await _opened(request)
-        form = submitted(tenant, _token(request), await read_fields(request))
+        came = await posted(request)
+        if came.one_click:
+            # A mail program that was given this address.
+            return await _clicked(request, tenant, link, came)
+        if came.fields is None:
+            raise FormMalformed
+        form = submitted(tenant, token_of(request), came.fields)
         language = languages()[form.state.language]
         before, catalogue = await _present(tenant, link)
         if form.action == UNDO:
@@ -168,6 +187,8 @@ class _Pages:
                 tenant.catalogue_at(form.state.position), link.profile, link.channel, form.shown, form.state, language
             )
             method = _BUTTON if form.action == EVERYTHING else _BOXES
+            if form.address_works:
+                method = f"{method}; {_WORKS}"
         later: dict[Level, ConsentValue] = {}
         flooded = self._seconds_to_wait(request) or self._seconds_of_address(tenant, link)
         if flooded:
@@ -179,7 +200,7 @@ class _Pages:
             later = {level: value for level, value in wanted.items() if level not in opt_outs}
             outcomes |= dict.fromkeys(opt_outs & repeated, Outcome.OFF)
             wanted = {level: wanted[level] for level in opt_outs - repeated}
-        gpc = _gpc(request)
+        gpc = gpc_of(request)
         # With another signal it is another input, which the same number must not stand for.
         number = f"{form.state.number}:gpc" if gpc else form.state.number
         shown = Shown(form=number, text=text, locale=language.tag, method=method, gpc=gpc)
@@ -194,26 +215,32 @@ class _Pages:
             }
         if later:
             raise TooOften(flooded)
-        told = _Told(form, outcomes, {} if form.action == UNDO or undo is None else undo)
+        # What let messages through to an address that they came back from is not taken back by half: boxes are there for it.
+        lifted = before.bounced and ConsentValue.OPTED_IN in wanted.values()
+        told = _Told(form, outcomes, {} if form.action == UNDO or undo is None or lifted else undo)
         return await _preference_page(request, tenant, link, language, told)
 
     async def show_one_click(self, request: Request) -> Response:
-        """A page with one button."""
-        return await _one_click_page(request, *await self._counted(request), done=False)
+        """A page with one button, or what is so already."""
+        tenant, link = await self._counted(request)
+        return await one_click_page(request, tenant, link, "already" if await is_out_already(tenant, link) else "ask")
 
     async def one_click(self, request: Request) -> Response:
         """Out of what the message was about (RFC 8058): the same answer however often it is asked."""
         tenant, link = await _opened(request)
-        if _ONE_CLICK not in await _fields_of_one_click(request):
+        came = await posted(request)
+        if not came.one_click:
             return page("message.html", language_of(request), status=400, kind="not_one_click")
-        await one_click_opt_out(tenant, link)
-        return await _one_click_page(request, tenant, link, done=True)
+        return await _clicked(request, tenant, link, came)
 
     async def show_confirmation(self, request: Request) -> Response:
-        """A page with one button; nothing is confirmed yet."""
+        """A page with one button, or what is so already; nothing is confirmed yet."""
         self._count(request)
         try:
-            return await _confirmation_page(request, *await _confirmation(request), state="ask")
+            tenant, confirmation = await _confirmation(request)
+            requested = await _requested(tenant, confirmation)
+            result = await confirmed(tenant, confirmation) if await is_confirmed(tenant, confirmation) else None
+            return await confirmation_page(request, tenant, requested, result)
         except _NoConfirmation as no:
             return page("confirm.html", language_of(request), status=410, state=no.state)
 
@@ -222,21 +249,26 @@ class _Pages:
         self._count(request)
         try:
             tenant, confirmation = await _confirmation(request)
-            if _CONFIRM not in await read_fields(request):
+            fields = await read_fields(request)
+            if CONFIRM not in fields:
                 return page("message.html", language_of(request), status=400, kind="form_malformed")
+            requested = await _requested(tenant, confirmation)
+            shown = shown_of_confirmation(request, tenant, requested, fields)
             try:
-                recorded = await confirm_double_opt_in(tenant, confirmation)
+                await confirm_double_opt_in(tenant, confirmation, shown)
             except Refusal as refusal:
                 raise _NoConfirmation("gone") from refusal
+            result = await confirmed(tenant, confirmation)
+            if result is None:
+                raise _NoConfirmation("gone")
+            return await confirmation_page(request, tenant, requested, result)
         except _NoConfirmation as no:
             return page("confirm.html", language_of(request), status=410, state=no.state)
-        counts = await opt_ins_count(tenant, recorded)
-        return await _confirmation_page(request, tenant, confirmation, state="done" if counts else "changed")
 
     async def show_preview(self, request: Request) -> Response:
         """The preference page as an administrator would have it; there is no form on it."""
         self._count(request)
-        _, seen = await open_preview(request.app.state.ledger, _token(request))
+        _, seen = await open_preview(request.app.state.ledger, token_of(request))
         asked = request.query_params.get("lang", "")
         # In the profile's language, whatever the administrator's browser prefers: it is the profile that is looked at.
         language = languages().get(asked) or languages()[seen.profile.preference_center.locale]
@@ -262,7 +294,7 @@ class _Pages:
             raise TooOften(seconds)
 
     def _seconds_to_wait(self, request: Request) -> float:
-        return self._of_link.seconds_to_wait(_token(request))
+        return self._of_link.seconds_to_wait(token_of(request))
 
     def _seconds_of_address(self, tenant: Tenant, link: MessageLink) -> float:
         index = tenant.blind_index(link.channel, link.address)
@@ -279,29 +311,19 @@ class _Told:
         undo: Mapping[Level, tuple[ConsentValue, ConsentValue]],
     ) -> None:
         self.action = form.action
+        self.works = form.address_works
         self.outcomes = outcomes
         self.undo = undo
 
 
-async def _fields_of_one_click(request: Request) -> list[tuple[str, str]]:
-    try:
-        return await read_fields(request)
-    except FormMalformed:
-        return []
+async def _clicked(request: Request, tenant: Tenant, link: MessageLink, came: Posted) -> Response:
+    await one_click_opt_out(tenant, link, click_of(request, tenant, link, came.fields or []))
+    return await one_click_page(request, tenant, link, "done")
 
 
 async def _opened(request: Request) -> tuple[Tenant, MessageLink]:
     ledger: Ledger = request.app.state.ledger
-    return await open_message_link(ledger, _token(request))
-
-
-def _token(request: Request) -> str:
-    return request.path_params["token"]
-
-
-def _gpc(request: Request) -> bool:
-    """Whether the browser sends the signal: several headers may come, and any that is exactly 1 counts."""
-    return "1" in request.headers.getlist("sec-gpc")
+    return await open_message_link(ledger, token_of(request))
 
 
 async def _present(tenant: Tenant, link: MessageLink) -> tuple[Preferences, Catalogue]:
@@ -329,9 +351,10 @@ async def _preference_page(
             position=catalogue.position,
             language=language.tag,
             suppressed=seen.suppressed,
-            gpc=_gpc(request),
+            gpc=gpc_of(request),
+            bounced=seen.bounced,
         )
-        return seal_form(tenant, _token(request), state, fields)
+        return seal_form(tenant, token_of(request), state, fields)
 
     return page(
         "preferences.html",
@@ -340,7 +363,9 @@ async def _preference_page(
         groups=groups(catalogue, profile, link.channel, shown, language),
         commercial=has_commercial(catalogue, shown),
         suppressed=seen.suppressed,
-        gpc=_gpc(request),
+        bounced=seen.bounced,
+        address=masked(link.channel, link.address),
+        gpc=gpc_of(request),
         hidden=hidden,
         seal=seal(hidden),
         told=None if told is None else _told_values(told, catalogue, language, seal),
@@ -351,7 +376,13 @@ def _told_values(
     told: _Told, catalogue: Catalogue, language: Language, seal: Callable[[Mapping[str, str]], str]
 ) -> Mapping[str, object]:
     said: list[str] = list(lines(catalogue, told.outcomes, language))
-    if not said and told.action == EVERYTHING:
+    if not said and told.works:
+        said.append(
+            language.words.gettext(
+                "Nothing that we could send is ticked, so no messages come to this address, as before."
+            )
+        )
+    elif not said and told.action == EVERYTHING:
         said.append(language.words.gettext("This address gets nothing commercial from us already."))
     elif not said:
         said.append(language.words.gettext("You changed nothing, so nothing was saved."))
@@ -364,23 +395,6 @@ def _told_values(
     }
 
 
-async def _one_click_page(request: Request, tenant: Tenant, link: MessageLink, *, done: bool) -> Response:
-    catalogue = await tenant.latest_catalogue()
-    profile, purpose = catalogue.profiles[link.profile], catalogue.purposes[link.purpose]
-    language = language_of(request, profile.preference_center.locale)
-    asked = request.query_params.get("lang", "")
-    return page(
-        "one_click.html",
-        language,
-        brand=brand_of(profile),
-        what=purpose.name if link.topic is None else f"{purpose.name} – {catalogue.topics[link.topic].name}",
-        always=purpose.enforcement[link.channel] is EnforcementModel.DISABLED,
-        done=done,
-        # Relative, so that it holds under whatever address recipients reach this server.
-        preferences_link=f"../p/{_token(request)}" + (f"?lang={asked}" if asked in languages() else ""),
-    )
-
-
 class _NoConfirmation(Exception):
     """A confirmation link that leads to nothing any more; `state` says what the page tells."""
 
@@ -391,24 +405,15 @@ class _NoConfirmation(Exception):
 
 async def _confirmation(request: Request) -> tuple[Tenant, Confirmation]:
     try:
-        return await open_confirmation(request.app.state.ledger, _token(request))
+        return await open_confirmation(request.app.state.ledger, token_of(request))
     except Refusal as refusal:
         if refusal.code is RefusalCode.EXPIRED_TOKEN:
             raise _NoConfirmation("expired") from refusal
         raise LinkInvalid from refusal
 
 
-async def _confirmation_page(request: Request, tenant: Tenant, confirmation: Confirmation, *, state: str) -> Response:
+async def _requested(tenant: Tenant, confirmation: Confirmation) -> Mapping[str, Any]:
     requested = await requested_by(tenant, confirmation)
     if requested is None:
         raise _NoConfirmation("gone")
-    catalogue = await tenant.latest_catalogue()
-    profile, purpose = catalogue.profiles[requested["profile"]], catalogue.purposes[requested["purpose"]]
-    topics = ", ".join(catalogue.topics[key].name for key in requested.get("topics", ()))
-    return page(
-        "confirm.html",
-        language_of(request, profile.preference_center.locale),
-        brand=brand_of(profile),
-        what=f"{purpose.name} – {topics}" if topics else purpose.name,
-        state=state,
-    )
+    return requested

@@ -25,6 +25,8 @@ def wanted_of(
             wanted[level] = ConsentValue.OPTED_OUT
         elif not ticked and level in form.ticked and not everything:
             wanted[level] = ConsentValue.OPTED_IN
+    if form.address_works and not everything:
+        wanted |= _as_shown(form, before)
     if everything:
         wanted |= everything_commercial(before)
         wanted |= {
@@ -41,6 +43,16 @@ def wanted_of(
     }
     outcomes = {} if everything else dict.fromkeys(covered, Outcome.OFF)
     return {level: value for level, value in wanted.items() if level not in covered}, outcomes
+
+
+def _as_shown(form: Submitted, before: Preferences) -> dict[Level, ConsentValue]:
+    """What is ticked, as the person's own choice now: tracking only where they had chosen it, for the others ask to write."""
+    return {
+        choice.level: ConsentValue.OPTED_IN
+        for choice in before.choices
+        if choice.level in form.ticked
+        and (choice.purpose.type is not PurposeType.TRACKING or choice.value is ConsentValue.OPTED_IN)
+    }
 
 
 def _is_blocked(choice: Choice, seen: Preferences, link: MessageLink) -> bool:

@@ -14,13 +14,16 @@ from domain.catalogue import DoubleOptInMode
 from domain.consent import ConsentValue
 from eventstore import read
 from eventstore.database import DatabaseAddress
+from ledger import history
 from ledger.assembly import Caller, Tenant, ledger_on
 from ledger.catalogue import create_topic, update_profile
 from ledger.double_opt_in import request_double_opt_in
 from ledger.erasure import erase_contact_point
 from ledger.record import Capture, record_consent
 from ledger.tenants import create_tenant
+from ledger.verifying import verify_database
 from tests.conftest import Clock
+from tests.web.pages.reading import Page
 from web.app import create_app
 
 ADA = "ada@example.org"
@@ -98,6 +101,48 @@ async def test_an_opt_out_in_between_wins_and_the_page_says_so(ada: Asked, clock
     await record_consent(ada.tenant, caller, capture)
     clock.now += timedelta(hours=1)
     assert "your later choice counts" in (await ada.post()).text
+
+
+async def test_a_link_that_was_confirmed_says_what_is_so_already(ada: Asked, clock: Clock, caller: Caller) -> None:
+    await ada.post()
+    size = await ada.size()
+    already = await ada.get()
+    assert "Thank you, it is confirmed" in already.text
+    assert "<form" not in already.text
+    clock.now += timedelta(hours=1)
+    await record_consent(ada.tenant, caller, out_of("commercial"))
+    assert "your later choice counts" in (await ada.get()).text
+    assert await ada.size() == size + 1
+
+
+def out_of(purpose: str, topic: str | None = None) -> Capture:
+    return Capture(channel=Channel.EMAIL, address=ADA, purpose=purpose, topic=topic, value=ConsentValue.OPTED_OUT)
+
+
+async def test_a_topic_that_was_left_in_between_is_told_apart(ada: Asked, clock: Clock, caller: Caller) -> None:
+    clock.now += timedelta(hours=1)
+    await record_consent(ada.tenant, caller, out_of("commercial", "news"))
+    page = Page((await ada.post()).text)
+    assert "Thank you, it is confirmed in part" in page.text
+    assert "You get messages of this kind from Brand: Commercial." in page.text.replace("Default", "Brand")
+    assert "since you asked for them: News." in page.text
+
+
+async def test_the_page_is_kept_with_what_was_confirmed_on_it(ada: Asked) -> None:
+    page = Page((await ada.get(query="?lang=de")).text)
+    await ada.post(**dict(page.forms[0].hidden))
+    async with ada.tenant.ledger.connection() as connection:
+        entries = await read.forward(connection, ada.tenant.id, limit=1_000)
+    [confirmed] = [stored for stored in entries if stored.entry.type == "DoubleOptInConfirmed"]
+    captures = [stored for stored in entries if stored.entry.type == "ConsentCaptured"]
+    opened = await history.evidence(ada.tenant, [confirmed, *captures])
+    kept = opened[confirmed.position]
+    assert (kept["locale"], kept["method"]) == ("de", "confirmation page, button")
+    assert "[Ja, ich bestätige]" in kept["noticeText"]
+    assert "Commercial – News" in kept["noticeText"]
+    for capture in captures:
+        assert opened[capture.position]["noticeText"] == kept["noticeText"], "the form showed none of its own"
+    await verify_database(ada.tenant)
 
 
 async def test_too_late_says_so_and_records_nothing(ada: Asked, clock: Clock) -> None:

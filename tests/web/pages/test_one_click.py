@@ -15,7 +15,7 @@ from ledger.catalogue import update_profile, update_purpose, update_topic
 from ledger.erasure import erase_contact_point
 from ledger.links import unsubscribe_links
 from tests.web.pages.conftest import ADA, FORM, Recipient
-from tests.web.pages.reading import Page
+from tests.web.pages.reading import Page, words
 
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 COMMERCIAL, NEWS, DEALS = ("commercial", None), ("commercial", "news"), ("commercial", "deals")
@@ -99,7 +99,8 @@ async def test_get_shows_a_page_with_a_button_that_does_it(ada: Recipient) -> No
     page = await ada.page("u")
     assert "Acme to send you no more messages of this kind: Commercial – News." in page.text
     [form] = page.forms
-    assert form.hidden == [("List-Unsubscribe", "One-Click")]
+    assert [name for name, _ in form.hidden] == ["List-Unsubscribe", "form"]
+    assert form.hidden[0] == ("List-Unsubscribe", "One-Click")
     assert await ada.captures() == []
     told = Page((await ada.post(form.hidden, "u")).text)
     assert "You are unsubscribed" in told.text
@@ -114,17 +115,13 @@ BODIES: list[tuple[str, bytes, str | None]] = [
     ("another field", b"Unsubscribe=One-Click", FORM),
     ("another value", b"List-Unsubscribe=Two-Clicks", FORM),
     ("an empty value", b"List-Unsubscribe=", FORM),
-    ("another type", b"List-Unsubscribe=One-Click", "text/plain"),
-    ("JSON", b'{"List-Unsubscribe": "One-Click"}', "application/json"),
-    ("no type", b"List-Unsubscribe=One-Click", None),
-    ("multipart without a boundary", MULTIPART, "multipart/form-data"),
-    ("multipart with another boundary", MULTIPART, "multipart/form-data; boundary=x"),
     ("multipart cut short", MULTIPART[:30], MULTIPART_TYPE),
-    ("a file", MULTIPART.replace(b'Unsubscribe"', b'Unsubscribe"; filename="f"'), MULTIPART_TYPE),
     ("a part without a name", MULTIPART.replace(b"name=", b"nam="), MULTIPART_TYPE),
     ("an unknown charset", b"\xff=\xfe", FORM + "; charset=undefined"),
     ("a charset that is none", MULTIPART.replace(b"One", b"\xff"), MULTIPART_TYPE + "; charset=undefined"),
     ("many fields", b"&".join(b"a%d=b" % n for n in range(5_000)), FORM),
+    ("more after it", b"List-Unsubscribe=One-Click-Not", "text/plain"),
+    ("more before it", b"X-List-Unsubscribe=One-Click", "text/plain"),
     ("a long field", b"List-Unsubscribe=One-Click" + b"x" * 20_000, FORM),
 ]  # fmt: skip
 
@@ -138,6 +135,83 @@ async def test_a_post_that_does_not_say_one_click_changes_nothing_and_says_so(
     assert response.status_code == 400
     assert "so nothing was changed" in Page(response.text).text
     assert await ada.captures() == []
+
+
+WRITTEN: list[tuple[str, bytes, str | None]] = [
+    ("another type", b"List-Unsubscribe=One-Click", "text/plain"),
+    ("no type", b"List-Unsubscribe=One-Click", None),
+    ("a type that is none", b"List-Unsubscribe=One-Click", "x"),
+    ("JSON", b'{"List-Unsubscribe": "One-Click"}', "application/json"),
+    ("a line's end behind", b"List-Unsubscribe=One-Click\r\n", FORM),
+    ("blanks around", b"  List-Unsubscribe=One-Click  ", FORM),
+    ("blanks around the sign", b"List-Unsubscribe = One-Click", "text/plain"),
+    ("small letters", b"list-unsubscribe=one-click", FORM),
+    ("capitals", b"LIST-UNSUBSCRIBE=ONE-CLICK", None),
+    ("percent signs", b"List%2DUnsubscribe=One%2DClick", FORM),
+    ("multipart in small letters", MULTIPART.lower(), MULTIPART_TYPE),
+    ("multipart without a boundary", MULTIPART, "multipart/form-data"),
+    ("multipart with another boundary", MULTIPART, "multipart/form-data; boundary=x"),
+    ("multipart with bare line ends", MULTIPART.replace(b"\r", b""), "multipart/form-data"),
+    ("a file", MULTIPART.replace(b'Unsubscribe"', b'Unsubscribe"; filename="f"'), MULTIPART_TYPE),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "content_type"), [row[1:] for row in WRITTEN], ids=[row[0] for row in WRITTEN])
+@pytest.mark.parametrize("path", ["u", "p"])
+async def test_a_post_that_says_one_click_opts_out_however_it_is_written_and_at_either_address(
+    ada: Recipient, body: bytes, content_type: str | None, path: str
+) -> None:
+    headers = {} if content_type is None else {"content-type": content_type}
+    response = await ada.client.post(f"/{path}/{ada.token}", content=body, headers=headers)
+    assert response.status_code == 200
+    assert "You are unsubscribed" in Page(response.text).text
+    [event] = await ada.captures()
+    assert (event.entry.data["value"], event.entry.data["source"]) == ("OPTED_OUT", "ONE_CLICK_UNSUBSCRIBE")
+
+
+async def test_what_was_shown_is_kept_and_a_mail_programs_click_is_told_apart(ada: Recipient) -> None:
+    page = await ada.page("u", "?lang=de")
+    await ada.post(page.forms[0].hidden, "u", sec_gpc="1")
+    pressed = await ada.last_evidence()
+    assert (pressed["locale"], pressed["method"], pressed["attributes"]) == (
+        "de",
+        "one-click page, button",
+        {"gpc": True},
+    )
+    shown = pressed["noticeText"]
+    assert words(shown.splitlines()[2]) in page.squeezed.replace("\n", "").replace(" ", ""), "the very words"
+    assert "[Abmelden]" in shown
+    await ada.with_link(topic="deals").post(ONE_CLICK, "u")
+    by_program = await ada.last_evidence()
+    assert "noticeText" not in by_program
+    assert "locale" not in by_program
+    assert "RFC 8058" in by_program["method"]
+    other = dict(page.forms[0].hidden) | {"form": "x"}
+    await ada.with_link(topic=None).post(other, "u")
+    assert "noticeText" not in await ada.last_evidence(), "a seal that is none keeps nobody from leaving"
+    assert (await ada.values())[COMMERCIAL] is OUT
+
+
+async def test_a_link_that_was_used_says_what_is_so_already(ada: Recipient) -> None:
+    before = await ada.page("u")
+    assert before.forms
+    await ada.post(ONE_CLICK, "u")
+    size = await ada.position()
+    after = await ada.page("u")
+    assert "You are unsubscribed already" in after.text
+    assert not after.forms
+    assert await ada.position() == size
+    await ada.change(commercial__news=True)
+    assert (await ada.page("u")).forms, "who came back can leave again"
+
+
+async def test_all_choices_are_where_the_profile_has_them(ada: Recipient, caller: Caller) -> None:
+    link = "https://acme.example/prefs?t={{topicid}}&m={{messageid}}&c={{contact}}"
+    await update_profile(ada.tenant, caller, ref="default", external_link=link)
+    for page in (await ada.page("u"), Page((await ada.post(ONE_CLICK, "u")).text)):
+        addresses = [a["href"] for a in page.all("a")]
+        assert "https://acme.example/prefs?t=news&m=m-1&c=" in addresses
+        assert not any("/p/" in address for address in addresses)
 
 
 async def test_further_fields_and_the_field_twice_are_no_reason_to_keep_writing(ada: Recipient) -> None:
@@ -189,3 +263,7 @@ async def test_after_erasure_it_confirms_politely_and_nothing_is_recorded(ada: R
 async def test_one_click_of_what_is_sent_in_any_case_says_so(ada: Recipient) -> None:
     page = await ada.with_link(purpose="transactional", topic=None).page("u")
     assert "These messages may reach you whatever you choose here." in page.text
+    told = Page((await ada.with_link(purpose="transactional", topic=None).post(ONE_CLICK, "u")).text).text
+    assert "Your choice is noted" in told
+    assert "sends you no more" not in told, "it does not say what is not so"
+    assert "They may reach you all the same" in told

@@ -1,20 +1,27 @@
 """The preference page: what it shows, what it saves, what it says ("Preference center and unsubscribe" in SEMANTICS.md)."""
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from httpx import AsyncClient
 
 from domain.addresses import Channel
+from domain.bounces import Bounce
 from domain.catalogue import EnforcementModel, PurposeType
 from domain.consent import ConsentValue
-from domain.preference_center import PreferenceCenterPatch
+from domain.preference_center import PreferenceCenter, PreferenceCenterPatch
+from domain.refusals import Refusal
 from ledger.assembly import Caller
+from ledger.bounces import record_bounce
 from ledger.catalogue import create_purpose, create_topic, update_profile, update_purpose, update_topic
 from ledger.check import Question, check
 from ledger.erasure import erase_contact_point
+from tests.conftest import Clock
 from tests.web.pages.conftest import ADA, Recipient
 from tests.web.pages.reading import Page, words
+from web.pages.rendering import brand_of
 
 IN, OUT, NOT_SET = ConsentValue.OPTED_IN, ConsentValue.OPTED_OUT, ConsentValue.NOT_SET
 COMMERCIAL, NEWS, DEALS = ("commercial", None), ("commercial", "news"), ("commercial", "deals")
@@ -322,17 +329,27 @@ async def test_a_channel_that_needs_an_opt_in_shows_its_boxes_empty(ada: Recipie
     assert (await bob.values())[COMMERCIAL] is IN
 
 
-@pytest.mark.parametrize(
-    ("logo", "shown"), [(PIXEL, True), ("https://example.org/logo.png", False)], ids=["inline", "elsewhere"]
-)
-async def test_the_logo_is_shown_only_if_no_other_host_is_asked_for_it(
-    ada: Recipient, caller: Caller, logo: str, shown: bool
-) -> None:
-    patch = PreferenceCenterPatch(logo_url=logo)
+async def test_the_logo_is_in_the_page_itself(ada: Recipient, caller: Caller) -> None:
+    patch = PreferenceCenterPatch(logo_url=PIXEL)
     await update_profile(ada.tenant, caller, ref="default", preference_center=patch)
     page = await ada.page()
-    assert [image["src"] for image in page.all("img")] == ([logo] if shown else [])
+    assert [image["src"] for image in page.all("img")] == [PIXEL]
     assert "https:" not in page.source
+
+
+async def test_a_logo_elsewhere_is_refused_and_one_that_was_held_before_is_not_asked_for(
+    ada: Recipient, caller: Caller
+) -> None:
+    elsewhere = "https://example.org/logo.png"
+    patch = PreferenceCenterPatch(logo_url=elsewhere)
+    with pytest.raises(Refusal) as refused:
+        await update_profile(ada.tenant, caller, ref="default", preference_center=patch)
+    assert refused.value.path == ("preferenceCenter", "logoUrl")
+    assert "data: URL" in refused.value.message
+    held = PreferenceCenter().changed({"logoUrl": elsewhere})
+    assert held.logo_url == elsewhere, "older events stay readable"
+    profile = replace(ada.tenant.catalogue.profiles["default"], preference_center=held)
+    assert brand_of(profile).logo is None
 
 
 async def test_the_text_of_a_page_that_is_too_long_for_evidence_is_kept_without_descriptions(
@@ -376,3 +393,91 @@ async def test_the_support_resource_of_global_privacy_control(client: AsyncClien
     assert response.json() == {"gpc": True, "lastUpdate": "2026-11-24"}
     assert response.headers["content-type"] == "application/json"
     assert response.headers["cache-control"] == "public, max-age=86400"
+
+
+async def bounced(ada: Recipient, caller: Caller) -> None:
+    await record_bounce(ada.tenant, caller, channel=Channel.EMAIL, address=ADA, bounce=Bounce.HARD, status="5.1.1")
+
+
+WORKS = ("works", "yes")
+
+
+async def test_an_address_from_which_messages_came_back_is_told_so_and_lifts_it_in_one_action(
+    ada: Recipient, caller: Caller, clock: Clock
+) -> None:
+    await ada.change(commercial__news=False)
+    assert "came back" not in (await ada.page()).text
+    await bounced(ada, caller)
+    clock.now += timedelta(minutes=1)
+    assert not await allowed(ada)
+    page = await ada.page()
+    assert "Messages to this address came back" in page.text
+    assert page.choices.boxes["works"] is False
+    same = await ada.saved(page.choices.filled("save"))
+    assert "Nothing was changed" in same.text
+    assert not await allowed(ada), "a form sent as it was says nothing"
+    told = await ada.saved([*(await ada.page()).choices.filled("save"), WORKS])
+    assert "Your choices are saved" in told.text
+    assert "came back" not in told.text
+    assert not any("undo" in form.buttons for form in told.forms), "a bounce is not taken back by half"
+    assert await allowed(ada)
+    assert await allowed(ada, "transactional")
+    assert not await allowed(ada, "commercial", "news"), "what they had left stays so"
+    assert ("tracking", None, "OPTED_IN") not in await ada.recorded(), "an address that works is no yes to tracking"
+    evidence = await ada.last_evidence()
+    assert "this address works" in evidence["method"]
+    assert "Messages to this address came back" in evidence["noticeText"]
+    assert "[ ] This address works" in evidence["noticeText"]
+
+
+async def test_an_address_that_works_and_wants_nothing_stays_as_it_is(ada: Recipient, caller: Caller) -> None:
+    await ada.change(
+        commercial=False, commercial__news=False, commercial__deals=False, transactional=False, tracking=False
+    )
+    await bounced(ada, caller)
+    before = await ada.position()
+    told = await ada.saved([*(await ada.page()).choices.filled("save"), WORKS])
+    assert "no messages come to this address, as before" in told.text
+    assert await ada.position() == before
+
+
+async def test_out_of_everything_commercial_is_no_opt_in_of_an_address_that_works(
+    ada: Recipient, caller: Caller, clock: Clock
+) -> None:
+    await bounced(ada, caller)
+    clock.now += timedelta(minutes=1)
+    await ada.saved([*(await ada.page()).choices.filled("everything"), WORKS])
+    assert await ada.recorded() == [("commercial", None, "OPTED_OUT")]
+
+
+@pytest.mark.parametrize("field", [WORKS, ("works", "no"), ("works", "")])
+async def test_that_an_address_works_is_taken_only_from_the_page_that_asks(
+    ada: Recipient, field: tuple[str, str]
+) -> None:
+    before = await ada.position()
+    response = await ada.post([*(await ada.page()).choices.filled("save"), field])
+    assert response.status_code == 400
+    assert await ada.position() == before
+
+
+async def test_topics_of_a_purpose_that_is_off_are_shown_as_off(ada: Recipient) -> None:
+    page = await ada.page()
+    assert "They reach you only while Commercial is ticked" in page.text
+    assert not any(each.get("class") == "off" for each in page.all("fieldset"))
+    page = await ada.change("everything")
+    assert "None of them reaches you, because Commercial is not ticked." in page.text
+    assert [each.get("class") for each in page.all("fieldset")] == ["off"]
+    assert page.choices.boxes["choice.commercial.deals"], "their own value stays"
+    await ada.change(commercial=True)
+    assert "None of them reaches you, because Commercial is not ticked." in (await ada.last_evidence())["noticeText"]
+
+
+async def test_the_address_is_named_so_that_only_who_has_it_knows_it(ada: Recipient) -> None:
+    page = await ada.page()
+    assert "They are about this address: a…@e….org" in page.text
+    await ada.change(commercial=False)
+    assert "a…@" not in (await ada.last_evidence())["noticeText"], "a notice is shared by its content"
+    sms = await ada.with_link(channel=Channel.SMS, address="+4930123456").page()
+    assert "+49…56" in sms.text
+    push = await ada.with_link(channel=Channel.PUSH, address="device").page()
+    assert "They are about this address" not in push.text
