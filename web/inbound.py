@@ -4,8 +4,8 @@ Thin, so that a provider's webhook is a few lines or none: text messages as JSON
 mails as they came. What a provider cannot be told to post is said in the query: `profile`, and of a text message `locale`.
 """
 
-import json
 import re
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -127,7 +127,7 @@ async def _text_message(request: Request) -> tuple[Mapping[str, str], bool]:
             continue
         if not isinstance(value, str) and name not in _SIDE_FIELDS:
             raise refused(400, "BAD_USER_INPUT", f"{name} must be text", path=[name])
-        said[name] = value if isinstance(value, str) else json.dumps(value)
+        said[name] = value if isinstance(value, str) else reprlib.repr(value)
     for name, value in asked.items():
         if said.setdefault(name, value) != value and name not in _SIDE_FIELDS:
             raise refused(

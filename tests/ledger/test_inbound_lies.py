@@ -7,9 +7,12 @@ from email.message import EmailMessage
 import pytest
 
 from domain.addresses import Channel
+from domain.catalogue import DoubleOptInMode
 from domain.consent import ConsentSource, ConsentValue
 from domain.refusals import Refusal, RefusalCode
 from ledger.assembly import Caller, Tenant
+from ledger.catalogue import update_profile
+from ledger.double_opt_in import confirm_double_opt_in, open_confirmation, request_double_opt_in
 from ledger.erasure import erase_contact_point
 from ledger.inbound_email import RECIPIENTS_BELIEVED_MAX, receive_email
 from ledger.inbound_sms import InboundKind
@@ -183,6 +186,29 @@ async def test_a_repeated_opt_out_wins_over_a_reset_and_over_an_erasure_that_lef
     assert await decided(tenant, ADA) == "NOT_SET_ALLOWED"
     assert (await receive_email(tenant, caller, mail)).recorded == 1
     assert await decided(tenant, ADA) == "OPTED_OUT"
+
+
+async def test_a_repeated_opt_out_wins_over_a_confirmation_that_is_awaited(
+    clocked_tenant: Tenant, caller: Caller, clock: Clock
+) -> None:
+    await update_profile(clocked_tenant, caller, ref="default", double_opt_in=DoubleOptInMode.EVERY_SUBMISSION)
+    mail = asking(ADA, "unsubscribe", Message_ID="<1@example.org>")
+    await receive_email(clocked_tenant, caller, mail)
+    clock.now += timedelta(hours=1)
+    requested = await request_double_opt_in(
+        clocked_tenant, caller, channel=Channel.EMAIL, address=ADA, purpose="commercial"
+    )
+    clock.now += timedelta(hours=1)
+    assert (await receive_email(clocked_tenant, caller, mail)).recorded == 1
+    assert requested.token is not None
+    await confirm_double_opt_in(*await open_confirmation(clocked_tenant.ledger, requested.token))
+    assert await decided(clocked_tenant, ADA) == "OPTED_OUT"
+
+
+async def test_a_key_that_stands_for_something_else_refuses_no_stop(tenant: Tenant, caller: Caller) -> None:
+    await sms(tenant, caller, "START", idempotency_key="k")
+    assert (await sms(tenant, caller, "STOP", idempotency_key="k")).recorded == 1
+    assert await decided(tenant, NUMBER, Channel.SMS) == "OPTED_OUT"
 
 
 # Reports: whom they are about.
