@@ -646,6 +646,7 @@ async def test_without_a_profile_or_a_token_it_is_everything_commercial_of_every
 ) -> None:
     await with_brand(tenant, caller)
     await update_purpose(tenant, caller, ref="brand-commercial", active=False)
+    await opted_in(tenant, caller, BOB)
     both = {"commercial", "brand-commercial"}
     for result in (
         await receive_email(tenant, caller, asking(ADA, "unsubscribe")),
@@ -658,6 +659,7 @@ async def test_without_a_profile_or_a_token_it_is_everything_commercial_of_every
 
 async def test_a_profile_that_is_named_is_whose_mail_it_is(tenant: Tenant, caller: Caller) -> None:
     await with_brand(tenant, caller)
+    await opted_in(tenant, caller, BOB)
     for raw in (asking(ADA, "unsubscribe"), complaint(None, f"Original-Rcpt-To: {BOB}")):
         result = await receive_email(tenant, caller, raw, profile="brand")
         assert [event.entry.data["purpose"] for event in result.events] == ["brand-commercial"]

@@ -281,7 +281,7 @@ async def test_a_number_without_its_plus_is_the_same_number(post: Inbound) -> No
 )  # fmt: skip
 async def test_an_error_names_the_field_as_it_was_given(post: Inbound, said: dict[str, str], name: str) -> None:
     size = await post.position()
-    response = await post.sms(**{"from": NUMBER, "text": "STOP", **said})
+    response = await post.sms(**{"from": NUMBER, "text": "START", **said})
     assert response.status_code == 400
     [error] = response.json()["errors"]
     assert error["extensions"]["path"] == [name]
