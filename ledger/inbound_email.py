@@ -6,13 +6,14 @@ that cannot be forged, and what contradicts it does not count.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from domain.addresses import Channel
 from domain.bounces import Bounce as BounceKind
 from domain.catalogue import DEFAULT_PROFILE, Catalogue, ComplianceProfile, Purpose, Topic
 from domain.consent import ConsentSource, ConsentValue
 from domain.refusals import LimitExceeded
+from eventstore.personal.link_tokens import TokenInvalid, tenant_of
 from ledger.assembly import Caller, Tenant
 from ledger.bounces import record_bounce
 from ledger.flood_limit import opted_out_a_moment_ago
@@ -34,13 +35,16 @@ from ledger.inbound_sms import (
     standing_of,
 )
 from ledger.links import LinkInvalid, MessageLink, open_message_link
-from ledger.mail_content import Complaint, Failures, Ignored, read_mail
+from ledger.mail_content import Complaint, Failure, Failures, Ignored, read_mail
 from ledger.mail_letters import Letter
 from ledger.record import Capture
 
 MAIL_BYTES_MAX = 1024 * 1024
-_TOKENS_TRIED_MAX = 5
-_QUOTED_TOKENS_TRIED_MAX = 20
+# A token is found to be none of ours by its own bytes; whose else it is, by a query.
+_TOKENS_TRIED_MAX = 1_000
+_FOREIGN_TOKENS_TRIED_MAX = 5
+# Of a report that has no link of ours: a list of addresses is not about one message to one of them.
+RECIPIENTS_BELIEVED_MAX = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,15 +132,56 @@ _FOREIGN = "the link in the message is none of this tenant's"
 
 
 async def _link(tenant: Tenant, tokens: Sequence[str]) -> MessageLink | None:
-    """The link of the first token that was made here. Raises _Foreign, StoreUnavailable."""
-    for token in tokens[:_TOKENS_TRIED_MAX]:
+    """The link of the first token that was made for this tenant, whatever stands before it.
+
+    Raises _Foreign where there is none, and one that was made for another; StoreUnavailable.
+    """
+    own: list[str] = []
+    others: list[str] = []
+    for token in list(dict.fromkeys(tokens))[:_TOKENS_TRIED_MAX]:
         try:
-            owner, link = await open_message_link(tenant.ledger, token)
+            (own if tenant_of(token) == tenant.id else others).append(token)
+        except TokenInvalid:
+            continue
+    for token in own:
+        try:
+            _, link = await open_message_link(tenant.ledger, token)
         except LinkInvalid:
             continue
-        if owner.id != tenant.id:
-            raise _Foreign
         return link
+    for token in others[:_FOREIGN_TOKENS_TRIED_MAX]:
+        try:
+            await open_message_link(tenant.ledger, token)
+        except LinkInvalid:
+            continue
+        raise _Foreign
+    return None
+
+
+async def _known(tenant: Tenant, address: str) -> bool:
+    known, _ = await standing_of(tenant, Channel.EMAIL, address, ())
+    return known
+
+
+async def _complainer(tenant: Tenant, recipients: Sequence[str]) -> str | None:
+    """Whom a complaint without a link of ours is believed to be of: the first that it names who is known here."""
+    if len(recipients) > RECIPIENTS_BELIEVED_MAX:
+        return None
+    for address in recipients:
+        if await _known(tenant, address):
+            return address
+    return None
+
+
+async def _failure(tenant: Tenant, report: Failures, link: MessageLink | None) -> Failure | None:
+    """The one failure that a report is believed of: the link's, or else the first of an address that is known here."""
+    if link is not None:
+        return report.of(link.address)
+    if report.recipients > RECIPIENTS_BELIEVED_MAX:
+        return None
+    for failure in sorted(report.failures, key=lambda failure: not failure.hard):
+        if failure.recipient is not None and await _known(tenant, failure.recipient):
+            return None if failure.recipient in report.reached else failure
     return None
 
 
@@ -152,6 +197,7 @@ async def _complained(
         link = await _link(tenant, complaint.tokens)
     except _Foreign:
         return _ignored(_FOREIGN)
+    complainer = None if link is not None else await _complainer(tenant, complaint.recipients)
     if link is not None:
         # A complaint is wider than the one topic.
         purposes = (catalogue.purposes[link.purpose],)
@@ -161,10 +207,13 @@ async def _complained(
             link.channel, link.address, catalogue.profiles[link.profile], purposes, message_id=link.message_id
         )
         asked = [opting_out]
-    elif complaint.recipients:
-        asked = [_out_of_everything(catalogue, of, address) for address in complaint.recipients]
+    elif complainer is not None:
+        asked = [_out_of_everything(catalogue, of, complainer)]
     else:
-        return _ignored("the complaint does not say who complains: it has no link of ours and no one recipient")
+        return _ignored(
+            "the complaint does not say who complains: it has no link of ours, and names nobody who is known here, or"
+            f" more than {RECIPIENTS_BELIEVED_MAX} recipients"
+        )
     return await _opted_out(
         tenant, caller, mail, asked, InboundKind.COMPLAINT, ConsentSource.COMPLAINT, complaint.evidence
     )
@@ -206,14 +255,10 @@ async def _unsubscribed(
 
 async def _quoted_link(tenant: Tenant, tokens: Sequence[str]) -> MessageLink | None:
     """The link of the message that a mail is about. One of another tenant's takes nobody's words away."""
-    for token in tokens[:_QUOTED_TOKENS_TRIED_MAX]:
-        try:
-            link = await _link(tenant, (token,))
-        except _Foreign:
-            continue
-        if link is not None:
-            return link
-    return None
+    try:
+        return await _link(tenant, tokens)
+    except _Foreign:
+        return None
 
 
 def _asked_in_words(
@@ -316,48 +361,38 @@ async def _bounced(tenant: Tenant, caller: Caller, mail: str, report: Failures, 
         link = await _link(tenant, report.tokens)
     except _Foreign:
         return _ignored(_FOREIGN)
-    failures = report.failures
     if link is not None and link.channel is not Channel.EMAIL:
         return _ignored("the link in the message is none of an e-mail")
-    if link is not None:
-        # The token says whom the message was for. A recipient that it contradicts (a lie, or a forwarded mailbox further
-        # on) is not blamed; of several, the one that it names is what the report is about.
-        named = next((failure for failure in failures if failure.recipient == link.address), failures[0])
-        failures = (replace(named, recipient=link.address),)
-    bounces: list[Bounce] = []
-    flooded = False
-    for failure in failures:
-        if failure.recipient is None:
-            continue
-        known, standing = await standing_of(tenant, Channel.EMAIL, failure.recipient, ())
-        # A hard bounce blocks, so it passes as an opt-out does; one more at an address that is blocked for one need not.
-        if seconds_to_wait(tenant, Channel.EMAIL, failure.recipient) and (standing.bounced or not failure.hard):
-            flooded = True
-            continue
-        if known or link is not None:
-            bounces.append(
-                Bounce(
-                    hard=failure.hard,
-                    address=failure.recipient,
-                    known=known,
-                    action=failure.action,
-                    status=failure.status,
-                    diagnostic=failure.diagnostic,
-                    original_message_id=report.original_message_id,
-                    link=link,
-                    key=f"bounce:{digest_of(mail, failure.recipient, failure.hard, failure.status)}",
-                )
-            )
-    if flooded and not bounces:
+    failure = await _failure(tenant, report, link)
+    if failure is None or failure.recipient is None:
+        return _ignored(
+            "the bounce is none of the address that the link in the message names"
+            if link is not None
+            else "the bounce has no link of ours, and names no address that is known here, or more than"
+            f" {RECIPIENTS_BELIEVED_MAX} recipients"
+        )
+    known, standing = await standing_of(tenant, Channel.EMAIL, failure.recipient, ())
+    # A hard bounce blocks, so it passes as an opt-out does; one more at an address that is blocked for one need not.
+    if seconds_to_wait(tenant, Channel.EMAIL, failure.recipient) and (standing.bounced or not failure.hard):
         return _ignored("there are too many bounces of this address")
-    if not bounces:
-        return _ignored("the bounce has no link of ours, and names no address that is known here")
-    positions = [await on_bounce(tenant, caller, bounce) for bounce in bounces]
-    recorded = tuple(position for position in positions if position is not None)
+    # The key has all that is said: two reports that claim one id do not lose one of them to a conflict.
+    said = digest_of(mail, failure, report.original_message_id)
+    bounce = Bounce(
+        hard=failure.hard,
+        address=failure.recipient,
+        known=known,
+        action=failure.action,
+        status=failure.status,
+        diagnostic=failure.diagnostic,
+        original_message_id=report.original_message_id,
+        link=link,
+        key=f"bounce:{said}",
+    )
+    position = await on_bounce(tenant, caller, bounce)
     return InboundResult(
-        kind=InboundKind.HARD_BOUNCE if any(bounce.hard for bounce in bounces) else InboundKind.SOFT_BOUNCE,
-        known=any(bounce.known for bounce in bounces),
-        recorded=len(recorded),
-        positions=recorded,
-        why=None if recorded else "nothing was recorded of the bounce",
+        kind=InboundKind.HARD_BOUNCE if bounce.hard else InboundKind.SOFT_BOUNCE,
+        known=known,
+        recorded=0 if position is None else 1,
+        positions=() if position is None else (position,),
+        why="nothing was recorded of the bounce" if position is None else None,
     )

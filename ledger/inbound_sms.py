@@ -6,15 +6,15 @@ An opt-out is never lost: not because the number is unknown, nor because the pur
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from domain.addresses import Channel, normalise
+from domain.addresses import Channel
 from domain.catalogue import DEFAULT_PROFILE, Catalogue, ComplianceProfile, MessageSubject, Purpose, PurposeType
 from domain.consent import ActorKind, ConsentSource, ConsentValue
 from domain.opt_out_wording import keyword_of_text_message
-from domain.refusals import RefusalCode
+from domain.refusals import Refusal, RefusalCode
 from domain.sms_keywords import Keyword
 from domain.sms_replies import Holds, reply_text
 from domain.standing import Standing, counting_record, decision_of
@@ -26,7 +26,9 @@ from ledger.erasure_completion import complete_erasure
 from ledger.flood_limit import TooOften, opted_out_a_moment_ago
 from ledger.given_evidence import Evidence
 from ledger.look_up import LookUp, look_up
-from ledger.record import CONSENTS_MAX, Actor, Capture, Recorded, record_consents
+from ledger.record import CONSENTS_MAX, Actor, Capture, Recorded, record_consent, record_consents
+from ledger.repeated_opt_outs import lost_opt_outs
+from ledger.text_message_fields import number_of, side_fields
 
 SMS_TEXT_CHARS_MAX = 1_000
 RECIPIENT = Actor(kind=ActorKind.RECIPIENT)
@@ -51,6 +53,7 @@ class InboundResult:
 
     `known`: whether its address was, before. `recorded`: how many events are new; `positions`: where its events stand,
     those of an earlier delivery of the same message too. `reply`: what to send back. `why`: why nothing was recorded.
+    `left_out`: the fields that could not be read.
     """
 
     kind: InboundKind
@@ -61,6 +64,7 @@ class InboundResult:
     keyword: Keyword | None = None
     reply: str | None = field(default=None, repr=False)
     why: str | None = None
+    left_out: tuple[str, ...] = ()
 
 
 async def receive_sms(
@@ -72,7 +76,7 @@ async def receive_sms(
     profile: str | None = None,
     message_id: str | None = None,
     locale: str | None = None,
-    received_at: datetime | None = None,
+    received_at: datetime | str | None = None,
     idempotency_key: str | None = None,
 ) -> InboundResult:
     """Take a text message of `sender`, the person's number, and record what its keyword asks for.
@@ -82,8 +86,12 @@ async def receive_sms(
     id is one. Raises Refusal (INVALID_ADDRESS, NOT_FOUND of the profile, and what a capture is
     refused for), TooOften for anything but a STOP, StoreUnavailable: then send it again.
     """
-    number = normalise(Channel.SMS, sender)
     keyword = keyword_of_text_message(text)
+    opts_in = keyword is Keyword.START
+    number = number_of(sender, opts_in=opts_in)
+    beside = side_fields(
+        opts_in=opts_in, message_id=message_id, locale=locale, received_at=received_at, now=tenant.ledger.clock()
+    )
     flooded = seconds_to_wait(tenant, Channel.SMS, number)
     if flooded and keyword is not Keyword.STOP:
         raise TooOften(flooded)
@@ -112,7 +120,7 @@ async def receive_sms(
         why_nothing = SUPPRESSED if purposes else "the profile has no commercial purpose"
         purposes = not_suppressed_for_ever(purposes, known=known, standing=standing)
         if flooded:
-            effective_at = received_at or tenant.ledger.clock()
+            effective_at = beside.received_at or tenant.ledger.clock()
             wanted = len(purposes)
             purposes = [
                 purpose
@@ -120,19 +128,23 @@ async def receive_sms(
                 if not opted_out_a_moment_ago(catalogue, of, purpose, None, standing, effective_at)
             ]
             why_nothing = OUT_ALREADY if wanted else why_nothing
-    cut = text[:SMS_TEXT_CHARS_MAX]
+    attributes: dict[str, object] = {"smsText": shown_text(text[:SMS_TEXT_CHARS_MAX])}
+    if beside.left_out:
+        attributes["leftOut"] = beside.left_out
+    # What could not be read is a part of what the message says, too.
+    at = beside.received_at or received_at
     captures = [
         Capture(
             channel=Channel.SMS,
             address=number,
             purpose=purpose.key,
             value=value,
-            effective_at=received_at,
+            effective_at=beside.received_at,
             source=ConsentSource.SMS_KEYWORD,
             actor=RECIPIENT,
-            evidence=Evidence(locale=locale, attributes={"smsText": shown_text(cut)}),
-            message_id=message_id,
-            idempotency_key=_key(idempotency_key, message_id, number, text, locale, received_at, purpose),
+            evidence=Evidence(locale=beside.locale, attributes=attributes),
+            message_id=beside.message_id,
+            idempotency_key=_key(idempotency_key, message_id, number, text, locale, at, purpose),
         )
         for purpose in purposes
     ]
@@ -148,6 +160,7 @@ async def receive_sms(
         keyword=keyword,
         reply=reply,
         why=None if recorded else why_nothing,
+        left_out=tuple(beside.left_out),
     )
 
 
@@ -216,15 +229,20 @@ def not_suppressed_for_ever(purposes: Sequence[Purpose], *, known: bool, standin
 async def record_all(tenant: Tenant, caller: Caller, captures: Sequence[Capture]) -> list[Recorded]:
     """Record captures of one message. Raises the first Refusal, StoreUnavailable.
 
-    A purpose that was switched off in this very moment is left out of an opt-in, and is no reason to refuse the others.
+    A purpose that was switched off in this very moment is left out of an opt-in, and is no reason to refuse the others. An
+    opt-out that its idempotency key would lose is recorded without one.
     """
     recorded: list[Recorded] = []
-    for outcome in [
+    outcomes: list[Recorded | Refusal] = [
         outcome
         for start in range(0, len(captures), CONSENTS_MAX)
         for outcome in await record_consents(tenant, caller, captures[start : start + CONSENTS_MAX])
-    ]:
-        if isinstance(outcome, Recorded):
+    ]
+    lost = await lost_opt_outs(tenant, captures, outcomes)
+    for capture, outcome, is_lost in zip(captures, outcomes, lost, strict=True):
+        if is_lost:
+            recorded.append(await record_consent(tenant, caller, replace(capture, idempotency_key=None)))
+        elif isinstance(outcome, Recorded):
             recorded.append(outcome)
         elif outcome.code is not RefusalCode.INACTIVE:
             raise outcome
@@ -257,7 +275,7 @@ def _key(
     number: str,
     text: str,
     locale: str | None,
-    received_at: datetime | None,
+    received_at: datetime | str | None,
     purpose: Purpose,
 ) -> str | None:
     if given:

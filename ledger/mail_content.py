@@ -4,7 +4,7 @@ Pure. Whom it is about stands in it as our own tokens, not opened yet, and as ad
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import Message
 
 from domain.bounces import Bounce, bounce_of
@@ -29,6 +29,7 @@ from ledger.mail_parts import (
 from ledger.mail_tokens import original_in, returned_tokens
 
 _STATUS = re.compile(r"(?<![\d.])([245])\.\d{1,3}\.\d{1,3}(?![\d.])", re.ASCII)
+_REACHED = frozenset({"delivered", "relayed", "expanded"})
 _COMPLAINTS = frozenset({"abuse", "fraud"})
 # Pressed in a mail program, too: out of this list, or of all that this sender sends.
 _OPT_OUT_OF_LIST, _OPT_OUT = "opt-out-list", "opt-out"
@@ -64,11 +65,25 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failures:
-    """What a delivery status says."""
+    """What a delivery status says: of how many recipients, which were reached, and which not."""
 
     tokens: tuple[str, ...]
     failures: tuple[Failure, ...]
     original_message_id: str | None
+    recipients: int
+    reached: frozenset[str]
+
+    def of(self, address: str) -> Failure | None:
+        """What it says of one address: each block is about its own recipient (RFC 3464 section 2.3), and no other.
+
+        Where there is one block only, and it hides whom it is about, it is about whom the message was for.
+        """
+        if address in self.reached:
+            return None
+        own = [failure for failure in self.failures if failure.recipient == address]
+        if not own and self.recipients == 1 and self.failures[0].recipient is None:
+            own = [replace(self.failures[0], recipient=address)]
+        return max(own, key=lambda failure: failure.hard, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +131,9 @@ def _report(report: Message) -> Ignored | Complaint | Failures:
 
 def _complaint(part: Message | None, original: Message | None) -> Ignored | Complaint:
     fields = None if part is None else (inner_parts(part) or [headers_in(text_of(part))])[0]
-    types = set[str]() if fields is None else {said.lower() for said in all_of(fields, "Feedback-Type")}
+    types = [] if fields is None else [said.lower() for said in all_of(fields, "Feedback-Type")]
     if fields is None or len(types) != 1:
-        raise unreadable("it is a feedback report that does not say its one Feedback-Type")
+        raise unreadable("it is a feedback report that does not say its Feedback-Type exactly once")
     [kind] = types
     if kind not in _COMPLAINTS | {_OPT_OUT, _OPT_OUT_OF_LIST}:
         return Ignored(
@@ -130,8 +145,10 @@ def _complaint(part: Message | None, original: Message | None) -> Ignored | Comp
         "userAgent": header(fields, "User-Agent"),
         "originalMessageId": message_id or header(fields, "Original-Message-ID"),
     }
+    tokens = () if original is None else returned_tokens(original)
     named = [recipient_of(text) for text in all_of(fields, "Original-Rcpt-To")]
-    if len(named) > RECIPIENTS_MAX:
+    # Where there may be a link of ours that says whom it is about, nothing else is asked.
+    if len(named) > RECIPIENTS_MAX and not tokens:
         raise unreadable(f"its feedback report has more than {RECIPIENTS_MAX} recipients")
     if not any(named) and original is not None:
         # Of several it does not say which one complains.
@@ -139,7 +156,7 @@ def _complaint(part: Message | None, original: Message | None) -> Ignored | Comp
         named = named if len(named) == 1 else []
     return Complaint(
         of_everything=kind == _OPT_OUT,
-        tokens=() if original is None else returned_tokens(original),
+        tokens=tokens,
         recipients=tuple(dict.fromkeys(address for address in named if address is not None)),
         evidence={name: value[:EVIDENCE_CHARS_MAX] for name, value in evidence.items() if value},
     )
@@ -162,6 +179,10 @@ def _failures(part: Message | None, original: Message | None) -> Ignored | Failu
         tokens=() if original is None else returned_tokens(original),
         failures=failures,
         original_message_id=None if original is None else cut(header(original, "Message-ID")),
+        recipients=len(about),
+        reached=frozenset(
+            recipient for block in about if _action(block) in _REACHED and (recipient := _recipient(block)) is not None
+        ),
     )
 
 
@@ -181,17 +202,25 @@ def _fields(message: Message) -> str:
 
 def _failure(block: Message) -> Failure | None:
     """What a block says; None for a recipient that was reached, or of whom nothing is said."""
-    action = (header(block, "Action") or "").partition(";")[0].strip().lower()
+    action = _action(block)
     said = header(block, "Status")
     diagnostic = header(block, "Diagnostic-Code")
     status = _STATUS.match(said or "") or _STATUS.search(diagnostic or "")
     if action not in ("failed", "delayed") or (status is not None and status[1] == "2"):
         return None
-    named = (recipient_of(header(block, name) or "") for name in ("Original-Recipient", "Final-Recipient"))
     return Failure(
-        recipient=next((address for address in named if address is not None), None),
+        recipient=_recipient(block),
         hard=action == "failed" and status is not None and bounce_of(status[0]) is Bounce.HARD,
         action=action,
         status=None if status is None else status[0],
         diagnostic=cut(diagnostic),
     )
+
+
+def _action(block: Message) -> str:
+    return (header(block, "Action") or "").partition(";")[0].strip().lower()
+
+
+def _recipient(block: Message) -> str | None:
+    named = (recipient_of(header(block, name) or "") for name in ("Original-Recipient", "Final-Recipient"))
+    return next((address for address in named if address is not None), None)

@@ -27,7 +27,8 @@ _MULTIPARTS_MAX = 40
 _HEADER_CHARS_MAX = 16_000
 EVIDENCE_CHARS_MAX = 500
 _TEXT_BYTES_MAX = 64 * 1024
-_SLOW_CHARSETS = frozenset({"idna", "punycode"})  # they take the square of the length
+# The first two take the square of the length; the others are how a programming language writes text, and no mail is in them.
+_NO_CHARSETS_OF_MAIL = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape"})
 _MULTIPART = re.compile(rb"(?<![^\r\n])content-type:\s*multipart/", re.IGNORECASE)
 _HIDDEN = re.compile(
     r".*redacted.*|(?:hidden|undisclosed|suppressed|anonymi[sz]ed)(?:[._-].*)?@.*|[x*._-]{3,}@.*|\*+@.*"
@@ -125,10 +126,12 @@ def text_of(part: Message) -> str:
         return ""
     given = payload[:_TEXT_BYTES_MAX]
     try:
-        charset = codecs.lookup(str(part.get_param("charset") or "utf-8")).name
-        return given.decode("utf-8" if charset in _SLOW_CHARSETS else charset, "replace")
+        charset = codecs.lookup(str(part.get_param("charset") or "utf-8")).name.replace("_", "-")
+        text = given.decode("utf-8" if charset in _NO_CHARSETS_OF_MAIL else charset, "replace")
     except (LookupError, ValueError):
-        return given.decode("utf-8", "replace")
+        text = given.decode("utf-8", "replace")
+    # Some charsets have halves of surrogate pairs, which evidence cannot hold.
+    return shown_text(text)
 
 
 def cut(text: str | None) -> str | None:

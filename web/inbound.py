@@ -5,8 +5,8 @@ mails as they came. What a provider cannot be told to post is said in the query:
 """
 
 import re
+import reprlib
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -15,7 +15,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from domain.refusals import Refusal
-from domain.time import parse_instant
 from ledger.inbound_email import MAIL_BYTES_MAX, receive_email
 from ledger.inbound_sms import InboundResult, receive_sms
 from web.graphql_endpoint import NotServed
@@ -26,6 +25,8 @@ SMS_BYTES_MAX = 64 * 1024
 _FORM = "application/x-www-form-urlencoded"
 _MAIL = ("message/rfc822", "message/global", "application/octet-stream")
 _FIELDS = ("from", "text", "profile", "messageId", "locale", "receivedAt")
+# What is wrong with one of these is for the ledger to judge: no opt-out is refused for it.
+_SIDE_FIELDS = ("messageId", "locale", "receivedAt")
 # Providers' words for ours; what else their forms hold is theirs.
 _FIELD_OF_FORM = {"From": "from", "Body": "text", "MessageSid": "messageId"}
 _FORM_OF_FIELD = {ours: theirs for theirs, ours in _FIELD_OF_FORM.items()}
@@ -50,7 +51,6 @@ async def inbound_sms(request: Request) -> Response:
     try:
         tenant, caller = await caller_with(SCOPE, request)
         said, form = await _text_message(request)
-        received_at = said.get("receivedAt")
         try:
             result = await receive_sms(
                 tenant,
@@ -60,7 +60,7 @@ async def inbound_sms(request: Request) -> Response:
                 profile=said.get("profile"),
                 message_id=said.get("messageId"),
                 locale=said.get("locale"),
-                received_at=None if received_at is None else _instant(received_at),
+                received_at=said.get("receivedAt"),
             )
         except Refusal as refusal:
             raise _as_given(refusal, form=form) from refusal
@@ -125,11 +125,11 @@ async def _text_message(request: Request) -> tuple[Mapping[str, str], bool]:
             raise refused(400, "BAD_USER_INPUT", f"there is no such field; the fields are {', '.join(_FIELDS)}")
         if value is None:
             continue
-        if not isinstance(value, str):
+        if not isinstance(value, str) and name not in _SIDE_FIELDS:
             raise refused(400, "BAD_USER_INPUT", f"{name} must be text", path=[name])
-        said[name] = value
+        said[name] = value if isinstance(value, str) else reprlib.repr(value)
     for name, value in asked.items():
-        if said.setdefault(name, value) != value:
+        if said.setdefault(name, value) != value and name not in _SIDE_FIELDS:
             raise refused(
                 400, "BAD_USER_INPUT", f"{name} is one thing in the query and another in the body", path=[name]
             )
@@ -144,21 +144,22 @@ async def _text_message(request: Request) -> tuple[Mapping[str, str], bool]:
 def _form(body: bytes) -> dict[str, Any]:
     try:
         pairs = parse_qsl(
-            body.decode(),
+            body.decode(errors="surrogateescape"),
             keep_blank_values=True,
             strict_parsing=True,
-            errors="strict",
+            errors="surrogateescape",
             max_num_fields=_FORM_FIELDS_MAX,
         )
-        return each_once([(_FIELD_OF_FORM[name], value) for name, value in pairs if name in _FIELD_OF_FORM])
+        said = each_once([(_FIELD_OF_FORM[name], value) for name, value in pairs if name in _FIELD_OF_FORM])
+        for name, value in said.items():
+            # In what is theirs, and beside the words of the person, text that is none refuses nothing.
+            if name not in _SIDE_FIELDS:
+                value.encode()
+        return said
     except ValueError as error:
         raise refused(
             400, "BAD_USER_INPUT", "the body must be urlencoded UTF-8, with From, Body and MessageSid once each"
         ) from error
-
-
-def _instant(text: str) -> datetime:
-    return parse_instant(text, field="receivedAt")
 
 
 def _answer(result: InboundResult) -> Response:
@@ -170,6 +171,7 @@ def _answer(result: InboundResult) -> Response:
         "positions": list(result.positions),
         "reply": result.reply,
         "why": result.why,
+        "leftOut": list(result.left_out) or None,
     }
     given = {name: value for name, value in said.items() if value is not None}
     return JSONResponse(given, headers={"cache-control": "no-store"})

@@ -122,7 +122,7 @@ async def test_a_keyword_counts_from_when_it_was_received(tenant: Tenant, caller
     await sms(tenant, caller, "STOP", received_at=now - timedelta(minutes=2))
     assert await decided(tenant, NUMBER, Channel.SMS) == "OPTED_IN", "the STOP was sent before, and came late"
     with pytest.raises(Refusal) as refused:
-        await sms(tenant, caller, "STOP", received_at=now + timedelta(hours=1))
+        await sms(tenant, caller, "START", received_at=now + timedelta(hours=1))
     assert refused.value.code is RefusalCode.EFFECTIVE_IN_FUTURE
 
 
@@ -315,6 +315,12 @@ async def test_a_link_in_a_header_that_was_encoded_is_found(tenant: Tenant, call
 
 async def test_a_complaint_without_a_link_is_out_of_everything_commercial(tenant: Tenant, caller: Caller) -> None:
     await create_purpose(tenant, caller, key="offers", name="Offers", type=PurposeType.COMMERCIAL, profiles=["default"])
+    for address in (ADA, BOB):
+        await record_consent(
+            tenant,
+            caller,
+            Capture(channel=Channel.EMAIL, address=address, purpose="transactional", value=ConsentValue.OPTED_IN),
+        )
     original = await sent(tenant)
     del original["List-Unsubscribe"]
     named = await receive_email(tenant, caller, complaint(original, f"Original-Rcpt-To: <{BOB}>"))
@@ -476,9 +482,8 @@ async def test_a_recipient_that_the_token_contradicts_is_not_blamed(tenant: Tena
         bounce(await sent(tenant), BOB),
         bounce(await sent(tenant), BOB, "carol@example.org", headers_only=True),
     ):
-        await receive_email(tenant, caller, raw, on_bounce=telling(told))
-    assert [bounced.address for bounced in told] == [ADA, ADA]
-    told.clear()
+        result = await receive_email(tenant, caller, raw, on_bounce=telling(told))
+        assert (result.kind, told) == (InboundKind.IGNORED, []), "nor is the one that it names"
     two = bounce(await sent(tenant), BOB, ADA).replace(b"Status: 5.1.1", b"Status: 4.2.2", 1)
     await receive_email(tenant, caller, two, on_bounce=telling(told))
     assert [(bounced.address, bounced.hard) for bounced in told] == [(ADA, True)], "its own fields, not another's"
@@ -641,6 +646,7 @@ async def test_without_a_profile_or_a_token_it_is_everything_commercial_of_every
 ) -> None:
     await with_brand(tenant, caller)
     await update_purpose(tenant, caller, ref="brand-commercial", active=False)
+    await opted_in(tenant, caller, BOB)
     both = {"commercial", "brand-commercial"}
     for result in (
         await receive_email(tenant, caller, asking(ADA, "unsubscribe")),
@@ -653,6 +659,7 @@ async def test_without_a_profile_or_a_token_it_is_everything_commercial_of_every
 
 async def test_a_profile_that_is_named_is_whose_mail_it_is(tenant: Tenant, caller: Caller) -> None:
     await with_brand(tenant, caller)
+    await opted_in(tenant, caller, BOB)
     for raw in (asking(ADA, "unsubscribe"), complaint(None, f"Original-Rcpt-To: {BOB}")):
         result = await receive_email(tenant, caller, raw, profile="brand")
         assert [event.entry.data["purpose"] for event in result.events] == ["brand-commercial"]

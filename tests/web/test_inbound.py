@@ -128,11 +128,11 @@ async def test_only_a_key_with_the_scope_write_posts(post: Inbound) -> None:
         b"", b"null", b"[]", b'"STOP"', b"{", b"\xff", b"[" * 60_000, b"{}", b'{"from": "+4989765432"}', b'{"text": "STOP"}',
         b'{"from": "+4989765432", "text": "STOP", "text": "START"}', b'{"from": 4989765432, "text": "STOP"}',
         b'{"from": "+4989765432", "text": ["STOP"]}', b'{"from": "+4989765432", "text": "STOP", "tenant": "x"}',
-        b'{"from": "+4989765432", "text": "STOP", "receivedAt": "yesterday"}',
-        b'{"from": "+4989765432", "text": "STOP", "receivedAt": "2999-01-01T00:00:00Z"}',
+        b'{"from": "+4989765432", "text": "START", "receivedAt": "yesterday"}',
+        b'{"from": "+4989765432", "text": "START", "receivedAt": "2999-01-01T00:00:00Z"}',
         b'{"from": "030 1", "text": "STOP"}', b'{"from": "", "text": "STOP"}', b'{"from": "\\ud800", "text": "STOP"}',
-        b'{"from": "+4989765432", "text": "STOP", "messageId": "\\u0000"}',
-        b'{"from": "+4989765432", "text": "STOP", "locale": "' + b"x" * 100 + b'"}', b'{"from": null, "text": "STOP"}',
+        b'{"from": "+4989765432", "text": "START", "messageId": "\\u0000"}',
+        b'{"from": "+4989765432", "text": "START", "locale": "' + b"x" * 100 + b'"}', b'{"from": null, "text": "STOP"}',
     ],
 )  # fmt: skip
 async def test_what_is_no_text_message_is_refused_in_words(post: Inbound, content: bytes) -> None:
@@ -152,6 +152,31 @@ async def test_what_is_no_text_message_is_refused_in_words(post: Inbound, conten
 async def test_what_is_no_form_of_a_provider_is_refused_in_words(post: Inbound, content: bytes) -> None:
     size = await post.position()
     await refused(post, await post.post("sms", content, FORM), 400, "BAD_USER_INPUT", size)
+
+
+@pytest.mark.parametrize(
+    ("content", "left_out"),
+    [
+        (b'"receivedAt": "yesterday"', ["receivedAt"]), (b'"receivedAt": 1780315200', ["receivedAt"]),
+        (b'"receivedAt": "2999-01-01T00:00:00Z"', ["receivedAt"]), (b'"receivedAt": "2026-01-01T00:00:00"', ["receivedAt"]),
+        (b'"messageId": "\\u0000"', ["messageId"]),
+        (b'"locale": ' + b"[" * 900 + b"]" * 900, []), (b'"messageId": 17', []), (b'"locale": ["de"]', []),
+        (b'"locale": "\\u0007", "messageId": {}, "receivedAt": ""', ["locale", "receivedAt"]),
+        (b'"locale": "' + b"x" * 100 + b'"', ["locale"]), (b'"locale": null', []),
+    ],
+)  # fmt: skip
+async def test_no_field_beside_its_words_refuses_a_stop(post: Inbound, content: bytes, left_out: list[str]) -> None:
+    response = await post.post("sms", b'{"from": "+4989765432", "text": "STOP", ' + content + b"}", "application/json")
+    assert (response.status_code, response.json()["recorded"]) == (200, 1)
+    assert response.json().get("leftOut", []) == left_out
+
+
+@pytest.mark.parametrize(
+    "content", [b"From=whatsapp:%2B4989765432&Body=STOP", b"From=%2B4989765432&Body=STOP&ToCity=%ff\xff&MessageSid=%ff"]
+)
+async def test_no_field_of_a_providers_form_refuses_a_stop(post: Inbound, content: bytes) -> None:
+    response = await post.post("sms", content, FORM)
+    assert (response.status_code, response.json()["recorded"]) == (200, 1)
 
 
 async def test_a_profile_that_is_not_there_is_told(post: Inbound) -> None:
@@ -256,7 +281,7 @@ async def test_a_number_without_its_plus_is_the_same_number(post: Inbound) -> No
 )  # fmt: skip
 async def test_an_error_names_the_field_as_it_was_given(post: Inbound, said: dict[str, str], name: str) -> None:
     size = await post.position()
-    response = await post.sms(**{"from": NUMBER, "text": "STOP", **said})
+    response = await post.sms(**{"from": NUMBER, "text": "START", **said})
     assert response.status_code == 400
     [error] = response.json()["errors"]
     assert error["extensions"]["path"] == [name]

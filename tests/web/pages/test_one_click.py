@@ -220,6 +220,24 @@ async def test_further_fields_and_the_field_twice_are_no_reason_to_keep_writing(
     assert (await ada.values())[NEWS] is OUT
 
 
+_FILE = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n'.encode() + b"\xff" * 300_000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        _FILE + b"\r\n" + MULTIPART,
+        (_FILE[:100] + b"\r\n") * 50 + MULTIPART,
+        MULTIPART.replace(b'Unsubscribe"', b'Unsubscribe"; filename="f"'),
+    ],
+    ids=["a file", "files", "the field as a file"],
+)
+async def test_a_file_in_the_form_is_no_reason_to_keep_writing(ada: Recipient, body: bytes) -> None:
+    response = await ada.client.post(f"/u/{ada.token}", content=body, headers={"content-type": MULTIPART_TYPE})
+    assert response.status_code == 200
+    assert (await ada.values())[NEWS] is OUT
+
+
 async def test_link_scanners_that_look_at_every_address_change_no_position(ada: Recipient) -> None:
     await ada.change(commercial__deals=False)
     before = await ada.position()

@@ -1,0 +1,66 @@
+"""An opt-out that came before, by the id of its message, while the person is not opted out any more.
+
+Two messages can share one id, and say the same. Whether the second is the first once more or a new one nobody can tell; but if
+the person opted in in between, the latest word of theirs that came in is this opt-out. So it is recorded again.
+"""
+
+from collections.abc import Sequence
+
+from domain.consent import ConsentValue
+from domain.double_opt_in import is_awaited
+from domain.refusals import Refusal, RefusalCode
+from domain.standing import Standing
+from ledger.assembly import Tenant
+from ledger.look_up import LookUp, look_up
+from ledger.record import Capture, Recorded, subject_of_address
+
+
+async def lost_opt_outs(
+    tenant: Tenant, captures: Sequence[Capture], outcomes: Sequence[Recorded | Refusal]
+) -> list[bool]:
+    """Of each capture of one message whether it is an opt-out that its idempotency key would lose. Raises StoreUnavailable.
+
+    That is one whose key stands for another input, and one that was recorded before and does not count any more. One that
+    says by itself when the person chose is the same opt-out, wherever it stands among the others. Captures name purposes and
+    topics by their keys.
+    """
+    lost = [_conflicts(outcome) and _opts_out(capture) for capture, outcome in zip(captures, outcomes, strict=True)]
+    repeated = [
+        number
+        for number, (capture, outcome) in enumerate(zip(captures, outcomes, strict=True))
+        if isinstance(outcome, Recorded) and outcome.repeated and _opts_out(capture) and capture.effective_at is None
+    ]
+    if not repeated:
+        return lost
+    of = captures[repeated[0]]
+    levels = [(captures[number].purpose, captures[number].topic) for number in repeated]
+    asked = LookUp(
+        [subject_of_address(tenant, of.channel, of.address).blind_index],
+        tuple({purpose for purpose, _ in levels}),
+        tuple({topic or "" for _, topic in levels}),
+    )
+    async with tenant.ledger.connection() as connection:
+        [seen] = await look_up(connection, tenant.id, [asked])
+    [(_, standing)] = seen.found
+    for number in repeated:
+        lost[number] = not _is_out(tenant, captures[number], standing)
+    return lost
+
+
+def _opts_out(capture: Capture) -> bool:
+    return capture.value is ConsentValue.OPTED_OUT
+
+
+def _conflicts(outcome: Recorded | Refusal) -> bool:
+    return isinstance(outcome, Refusal) and outcome.code is RefusalCode.IDEMPOTENCY_CONFLICT
+
+
+def _is_out(tenant: Tenant, capture: Capture, standing: Standing) -> bool:
+    """Whether an OPTED_OUT counts that nothing awaited can overrule, in the unit where this one would be recorded."""
+    if standing.erased:
+        return False
+    level = capture.purpose, capture.topic
+    record = standing.records.get(level, {}).get(tenant.catalogue.purposes[capture.purpose].unit)
+    if record is None or record.value is not ConsentValue.OPTED_OUT:
+        return False
+    return not is_awaited(standing.requests.get(level), record, tenant.ledger.clock())
