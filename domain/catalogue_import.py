@@ -84,7 +84,12 @@ def changes_by_item(catalogue: Catalogue, document: object) -> list[list[Catalog
     if not isinstance(overwrite, bool):
         raise Refusal(RefusalCode.INVALID, "overwrite is true or false", ("overwrite",))
     # What the file makes is made as the file says it; what was there is changed only if that is asked for.
-    there = {*catalogue.units, *catalogue.profiles, *catalogue.purposes, *catalogue.topics}
+    there = {
+        "businessUnits": frozenset(catalogue.units),
+        "profiles": frozenset(catalogue.profiles),
+        "purposes": frozenset(catalogue.purposes),
+        "topics": frozenset(catalogue.topics),
+    }
     changes: list[list[CatalogueDraft]] = []
     for name, steps in _SECTIONS:
         for number, item in _in_order(name, members):
@@ -102,7 +107,7 @@ def changes_by_item(catalogue: Catalogue, document: object) -> list[list[Catalog
                         )
                         catalogue = apply(catalogue, event)
                     drafts += new
-                    if not overwrite and _optional(given, "key") in there:
+                    if not overwrite and _optional(given, "key") in there[name]:
                         break
             except Refusal as refusal:
                 raise refusal.under(*path) from refusal

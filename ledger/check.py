@@ -12,7 +12,7 @@ from uuid import UUID
 
 from domain.addresses import Channel, normalise
 from domain.bounces import Bounce, ends_bounce, is_bounced
-from domain.catalogue import Catalogue, ComplianceProfile, MessageSubject, Purpose, Topic
+from domain.catalogue import Catalogue, ComplianceProfile, MessageSubject, Purpose, PurposeType, Topic
 from domain.consent import ConsentRecord, ConsentValue, record_that_counts
 from domain.decision import Contactability, Decision, ReasonCode, contactability, refuse_address
 from domain.double_opt_in import levels_of, request_of
@@ -87,6 +87,17 @@ class _Taken:
     position: int
     as_of: datetime
     decided_at: datetime
+
+
+async def check_for_message(tenant: Tenant, question: Question) -> list[Answer]:
+    """The same for who is about to send a message: no message is for a TRACKING purpose, and its yes is no "send".
+
+    Raises Refusal INVALID for such a purpose, and what `check` raises.
+    """
+    answers = await check(tenant, question)
+    if any(answer.subject.purpose.type is PurposeType.TRACKING for answer in answers):
+        raise Refusal(RefusalCode.INVALID, "no message is for a purpose of type TRACKING", ("purpose",))
+    return answers
 
 
 async def check(tenant: Tenant, question: Question) -> list[Answer]:

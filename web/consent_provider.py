@@ -17,7 +17,7 @@ from starlette.responses import Response
 from domain.addresses import Channel, normalise
 from domain.refusals import LimitExceeded, Refusal
 from ledger.assembly import Tenant
-from ledger.check import ADDRESSES_MAX, Answer, Question, check
+from ledger.check import ADDRESSES_MAX, Answer, Question, check_for_message
 from ledger.links import unsubscribe_links
 from schema.node_ids import NodeKind, ref
 from web.body_limit import BODY_BYTES_MAX
@@ -65,7 +65,7 @@ async def consent_provider(request: Request) -> Response:
         tenant, _ = await caller_with(SCOPE, request, within_unit=True)
         content_type(request, JSON)
         asked = _asked(tenant, json_object(await body_of(request, BODY_BYTES_MAX)))
-        answers = await check(tenant, _question(asked))
+        answers = await check_for_message(tenant, _question(asked))
         consents = await _consents(tenant, asked, answers)
     except NotServed as refusal:
         return not_served(refusal)

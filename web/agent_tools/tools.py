@@ -16,7 +16,7 @@ from domain.upcasting import upcast
 from ledger import history
 from ledger.agents import OptOutScope, ToldToStop, check_agent, record_opt_out
 from ledger.assembly import Caller, Tenant
-from ledger.check import Answer, Question, check
+from ledger.check import Answer, Question, check_for_message
 from ledger.history import EventFilter, StoredEntry
 from ledger.links import unsubscribe_links
 from ledger.receipts import Answered, receipts
@@ -270,7 +270,7 @@ async def _answer(tenant: Tenant, asked: CheckConsent | GetUnsubscribeLink) -> t
         purpose=ref(tenant.id, NodeKind.PURPOSE, asked.purpose or ""),
         topic=None if asked.topic is None else ref(tenant.id, NodeKind.TOPIC, asked.topic),
     )
-    [answer] = await check(tenant, question)
+    [answer] = await check_for_message(tenant, question)
     return None, channel, answer
 
 
