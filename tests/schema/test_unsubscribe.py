@@ -1,7 +1,9 @@
 """The links and headers that go with a decision: RFC 2369 and RFC 8058, external links, and that a link works for ever."""
 
+import re
 from base64 import urlsafe_b64decode
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -148,3 +150,16 @@ async def test_the_hosted_pages_settings(ask: Asker) -> None:
                        ({"logoUrl": "data:text/html;base64,AA=="}, "logoUrl")):  # fmt: skip
         errors = (await ask.data(document, page=bad))["updateComplianceProfile"]["errors"]
         assert errors == [{"code": "INVALID", "path": ["preferenceCenter", name]}]
+
+
+async def test_the_documents_example_of_an_external_link_works(ask: Asker) -> None:
+    document = (Path(__file__).resolve().parents[2] / "docs" / "recipients.md").read_text("utf-8")
+    [link] = re.findall(r'`externalLink: "(.*?)"`', document)
+    [asked] = re.findall(r"`(unsubscribe\(messageId: .*?)`", document)
+    update = """mutation($link: String!) {
+      updateComplianceProfile(input: {ref: "default", externalLink: $link}) { errors { code } } }"""
+    await ask.data(update, link=link)
+    found = await ask.data(
+        f'{{ checkConsent(input: {{address: "ada@example.org", purpose: "commercial"}}) {{ {asked} }} }}'
+    )
+    assert found["checkConsent"]["unsubscribe"]["preferenceCenterUrl"] == "https://acme.example/choices?m=m-1&c=4711"
