@@ -18,6 +18,7 @@ from domain.refusals import Refusal, RefusalCode
 URL_CHARS_MAX = 2_000
 HELD_AFTER = timedelta(days=3)
 OLD_SECRET_VALID = timedelta(hours=24)
+_LABEL_CHARS_MAX = 63
 _FIRST_DELAY_S = 5.0
 _DELAY_FACTOR = 3
 _DELAY_MAX_S = 4 * 3_600.0
@@ -67,7 +68,7 @@ def retry_after(text: str | None, now: datetime) -> timedelta | None:
         return timedelta(seconds=int(text))
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return at - now if at.tzinfo is not None and at > now else None
 
@@ -103,6 +104,8 @@ def receiver_url(text: str, *, http_allowed: bool) -> ReceiverUrl:
     except ValueError:
         raise refusal from None
     if parts.scheme not in schemes or not host or port == 0 or "\\" in text:
+        raise refusal
+    if ":" not in host and not all(0 < len(label) <= _LABEL_CHARS_MAX for label in host.removesuffix(".").split(".")):
         raise refusal
     shown = f"[{host}]" if ":" in host else host
     if ":" in host:

@@ -170,7 +170,7 @@ class _JudgedBackend(httpcore.AsyncNetworkBackend):
         """A connection to one of the host's addresses. Raises ConnectError."""
         try:
             addresses = [host] if address_of(host) else await self._resolve(host, port)
-        except OSError:
+        except (OSError, UnicodeError):
             raise httpcore.ConnectError("the name has no address") from None
         for text in addresses:
             address = address_of(text)

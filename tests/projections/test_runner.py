@@ -47,6 +47,17 @@ async def level(ledger: Ledger, tenants: list[Tenant]) -> None:
     await until(all_level)
 
 
+@pytest.fixture(autouse=True)
+async def _nothing_of_other_tests_to_do(owner: asyncpg.Connection) -> None:
+    """A runner works for every tenant of the database, and other tests left many, some of them stopped."""
+    await owner.execute(
+        "INSERT INTO projection_checkpoints (tenant, projection, position)"
+        " SELECT tenant, $1, size - 1 FROM log_heads"
+        " ON CONFLICT (tenant, projection) DO UPDATE SET position = excluded.position, stopped = NULL",
+        CONSENT_TREND.name,
+    )
+
+
 @pytest.fixture
 async def tenants(ledger: Ledger, tenant: Tenant) -> list[Tenant]:
     return [tenant, *[await create_tenant(ledger, f"{tenant.key}-{number}", "Test") for number in range(3)]]

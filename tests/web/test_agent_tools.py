@@ -330,7 +330,7 @@ async def test_a_store_that_is_away_and_what_is_not_expected_say_not_to_send(
             async def broken(*_: object, error: Exception = error, **__: object) -> None:
                 raise error
 
-            monkeypatch.setattr(tools, "check", broken)
+            monkeypatch.setattr(tools, "check_for_message", broken)
             monkeypatch.setattr(tools, "record_opt_out", broken)
             for name in ("check_consent", "record_opt_out"):
                 said = await agent.refused(name, address=ADA, purpose="commercial")

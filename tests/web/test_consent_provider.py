@@ -258,7 +258,7 @@ async def test_a_store_that_is_away_and_what_is_not_expected_are_no_consent(
     async def broken(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(consent_provider, "check", broken)
+    monkeypatch.setattr(consent_provider, "check_for_message", broken)
     response = await provider.ask()
     refused(response, status, "UNAVAILABLE" if status == 503 else "INTERNAL")
     assert "10.0.0.1" not in response.text

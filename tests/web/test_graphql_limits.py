@@ -82,12 +82,12 @@ def test_fragments_that_double_at_each_step_are_priced_at_once() -> None:
     steps = "".join(
         f"fragment F{n} on Item {{ a: child {{...F{n + 1}}} b: child {{...F{n + 1}}} }} " for n in range(12)
     )
-    started = time.perf_counter()
+    started = time.process_time()
     reached = refused(Limits(cost=1000), "{ item { ...F0 } } " + steps + "fragment F12 on Item { name }")
     assert reached is not None
     assert reached.given is not None
     assert reached.given > 2**12
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,9 @@ def test_fragments_that_double_at_each_step_are_priced_at_once() -> None:
 )  # fmt: skip
 async def test_hostile_documents_are_dealt_with_quickly(query: str) -> None:
     async with asking(toy_app()) as client:
-        started = time.perf_counter()
+        started = time.process_time()
         response = await client.post("/graphql", json={"query": query})
-        assert time.perf_counter() - started < 3
+        assert time.process_time() - started < 3
         assert response.status_code == 200
         assert len(response.json().get("errors", [])) <= 11
 

@@ -76,10 +76,15 @@ class Sharing:
                 batch = await group.after(position)
                 for payload in batch.payloads:
                     if payload.position > position:
+                        # The last moment before it is sent: a slow reader may have kept it waiting since.
+                        if group.is_outdated(batch):
+                            break
                         yield payload
+                        position = payload.position
                     if payload.is_last:
                         return
-                position = max(position, batch.received)
+                else:
+                    position = max(position, batch.received)
 
     @contextlib.contextmanager
     def _joined(self, runnable: Runnable, stream: ConsentEventStream, request_id: str) -> Generator["_Group"]:
@@ -127,10 +132,14 @@ class _Group:
             task.cancel()
         self._closing.close()
 
+    def is_outdated(self, batch: Batch) -> bool:
+        """Whether somebody asked for an erasure after it was made: then it is made anew."""
+        return batch.made_at_size <= self._tail.last_of_type.get(_ERASURE, -1)
+
     async def after(self, position: int) -> Batch:
         """What follows `position`, made once for all who ask at about the same time."""
         made = self._made.get(position)
-        if made is not None and made.made_at_size > self._tail.last_of_type.get(_ERASURE, -1):
+        if made is not None and not self.is_outdated(made):
             return made
         making = self._making.get(position)
         if making is None:

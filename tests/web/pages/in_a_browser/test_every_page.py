@@ -96,6 +96,7 @@ async def test_words_made_twice_as_big_still_fit(visitors: Visitors, site: Site)
         visitor = await visitors(size=(640, 900))
         await way(visitor.page, site, "?lang=de")
         # As the browser's own setting does it (WCAG 2.2, 1.4.4): the root's size, on which all others rest.
+        await visitor.page.wait_for_load_state()
         await visitor.page.evaluate("document.documentElement.style.fontSize = '32px'")
         measured = await visitor.page.evaluate(MEASURE)
         assert (measured["width"], measured["cut"]) == (640, 0), name
