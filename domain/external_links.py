@@ -9,6 +9,7 @@ from domain.text import clean_text
 LINK_CHARS_MAX = 2_000
 OURS = ("messageid", "purposeid", "topicid")
 _PLACEHOLDER = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+_NOT_IN_HOST = ("@", "{", "}", "\\")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
 
@@ -25,12 +26,14 @@ def external_link(value: str | None) -> str | None:
     if "{{" in (rest := _PLACEHOLDER.sub("", link)) or "}}" in rest:
         raise _refusal("externalLink has a placeholder that is not closed: write it as {{name}}")
     try:
-        parts = urlsplit(_PLACEHOLDER.sub("x", link))
+        parts = urlsplit(link)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and " " not in link
+        # Where it leads is not for a sender's attributes to say, nor a password for everybody to read.
+        good = good and not any(sign in parts.netloc for sign in _NOT_IN_HOST) and parts.port != 0
     except ValueError:
         good = False
     if not good:
-        raise _refusal("externalLink must be an http or https URL")
+        raise _refusal("externalLink must be an http or https URL, its host without user, password or placeholder")
     return link
 
 
