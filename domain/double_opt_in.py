@@ -25,10 +25,14 @@ class Request(NamedTuple):
     expires_at: datetime
 
 
-def asks_for_confirmation(mode: DoubleOptInMode, *, has_record_under_profile: bool) -> bool:
-    """Whether a submission has to be confirmed; "new" is a contact point without a record under that profile."""
+def asks_for_confirmation(mode: DoubleOptInMode, *, opted_in: bool) -> bool:
+    """Whether a submission has to be confirmed; `opted_in` is whether a record of that profile says so and counts now.
+
+    Any other record makes nobody known: a reset is none, an expired one is none, and an opted-out person's address may be
+    typed in by a stranger.
+    """
     if mode is DoubleOptInMode.NEW_CONTACT_POINTS:
-        return not has_record_under_profile
+        return not opted_in
     return mode is DoubleOptInMode.EVERY_SUBMISSION
 
 

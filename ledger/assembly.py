@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import asyncpg
 
@@ -25,19 +26,23 @@ from eventstore.signing_keys import SIGNING_KEYS_FOLDER, SigningKeys
 from eventstore.tail import LogTails
 from eventstore.wakeup import Wakeup, wait
 from ledger.check_queue import CheckQueue
-from ledger.existing_consent import read_existing_consent
-from ledger.flood_limit import FloodLimit
+from ledger.existing_consent import read_standing
+from ledger.flood_limit import FloodLimit, JoinedOptOuts
 from ledger.key_cache import KeyCache
 from ledger.look_up import LookUp, Seen, look_up
 from ledger.outgoing_addresses import Network
 from projections.catalogue import HeldCatalogue
 from projections.inline import InlineCurrentConsent
 
+if TYPE_CHECKING:
+    from ledger.record import Recorded
+
 WAIT_FOR_POSITION_S = 5.0
 DEFAULT_PUBLIC_URL = "http://127.0.0.1:8080"
 _POOL_CONNECTIONS_MAX = 10
 _FEED_READERS = 2
 _CONNECT_TIMEOUT_S = 10.0
+_NUMBERS_KEPT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +173,7 @@ class Tenant:
 
     async def _before_deciding(self, connection: Connected, head: Head, commands: Sequence[Command]) -> None:
         await self.refresh_catalogue(head.catalogue_position, connection)
-        await read_existing_consent(connection, self.id, self.catalogue, commands)
+        await read_standing(connection, self.id, self.catalogue, commands)
 
 
 class Ledger:
@@ -193,6 +198,7 @@ class Ledger:
         # Where recipients reach the pages; a server says where it is, unless it is told.
         self.public_url = DEFAULT_PUBLIC_URL
         self.inbound_limit = FloodLimit()
+        self.joined_opt_outs: JoinedOptOuts[list[Recorded]] = JoinedOptOuts()
         self.link_valid_days: int | None = None
         # Where webhooks may be sent besides public addresses; a server is told.
         self.webhook_networks: tuple[Network, ...] = ()
@@ -202,6 +208,8 @@ class Ledger:
         # Feeds that catch up read from the store two at a time: whoever records and checks has the other connections.
         self.feed_reading = asyncio.Semaphore(_FEED_READERS)
         self._tenants: dict[int, Tenant] = {}
+        self._numbers: frozenset[int] = frozenset()
+        self._numbers_read_at: float | None = None
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncGenerator[Connected]:
@@ -220,6 +228,20 @@ class Ledger:
     async def tenant_by_id(self, tenant_id: int) -> Tenant:
         """The same by its number."""
         return self._tenants.get(tenant_id) or await self._load("tenant = $1", tenant_id)
+
+    def held_tenant(self, tenant_id: int) -> Tenant | None:
+        """The tenant with this number, if this process holds it already."""
+        return self._tenants.get(tenant_id)
+
+    async def tenant_numbers(self) -> frozenset[int]:
+        """The numbers of all tenants: those of a moment ago, for whoever asks for what may be none at all, and often."""
+        loop = asyncio.get_running_loop()
+        if self._numbers_read_at is None or loop.time() - self._numbers_read_at >= _NUMBERS_KEPT_S:
+            asked_at = loop.time()
+            async with self.connection() as connection:
+                rows = await connection.fetch("SELECT tenant FROM tenants")
+            self._numbers, self._numbers_read_at = frozenset(row[0] for row in rows), asked_at
+        return self._numbers
 
     async def _load(self, condition: str, value: object) -> Tenant:
         async with self.connection() as connection:

@@ -10,21 +10,24 @@ from datetime import UTC, datetime
 from typing import Any
 
 from domain.addresses import Channel
-from domain.catalogue import Purpose, Topic
+from domain.catalogue import Catalogue, Purpose, Topic
 from domain.consent import ActorKind, ConsentSource, ConsentValue
 from domain.double_opt_in import CONFIRMATION_VALID, asks_for_confirmation, levels_of
 from domain.events import CURRENT_VERSIONS, ConsentCaptured, EventType
 from domain.refusals import Refusal, RefusalCode
-from domain.suppression import Level
+from domain.suppression import Level, is_suppressed
 from domain.time import format_instant
 from eventstore import read
 from eventstore.append import Command, Draft, IndexColumns
-from eventstore.personal.link_tokens import TokenInvalid, open_token, seal_token, tenant_of
+from eventstore.personal.link_tokens import seal_token
 from eventstore.read import EntryFilter, StoredEntry
 from ledger.assembly import Caller, Ledger, Tenant
 from ledger.check import consent_of
+from ledger.existing_consent import StandingNow
 from ledger.given_evidence import Evidence, given_evidence
 from ledger.idempotency import append, stored_key
+from ledger.links import LinkInvalid, open_link
+from ledger.look_up import LookUp, look_up
 from ledger.opt_ins import opt_in_valid_until
 from ledger.preferences import RECIPIENT_LINK
 from ledger.record import Recorded, capture_draft, subject_of_address
@@ -77,7 +80,7 @@ async def request_double_opt_in(
         raise Refusal(RefusalCode.TOO_MANY, f"at most {TOPICS_MAX} topics at once", ("topics",))
     subject = subject_of_address(tenant, channel, address)
     sealed, notice = given_evidence(evidence, {}, address, subject.address)
-    confirms = await _asks(tenant, profile, subject.blind_index)
+    now = _StandingUnderProfile(blind_index=subject.blind_index, profile=profile)
     fields = {
         "channel": channel, "address": address, "profile": profile, "purpose": purpose, "topics": list(topics),
         "evidence": evidence,
@@ -87,6 +90,9 @@ async def request_double_opt_in(
         found_purpose, found_topics = _subject(tenant, profile, purpose, topics)
         # A request is held to what an opt-in has to bring: once it is confirmed, only the link would come with it.
         opt_in_valid_until(found_purpose, recorded_at, evidence=evidence)
+        confirms = asks_for_confirmation(
+            tenant.catalogue.profile(profile).double_opt_in, opted_in=now.opted_in(tenant.catalogue, recorded_at)
+        )
         if not confirms:
             levels = [None, *found_topics]
             return [
@@ -121,6 +127,7 @@ async def request_double_opt_in(
         application=caller.application,
         subject=subject,
         idempotency=stored_key(tenant, caller.application, idempotency_key, "requestDoubleOptIn", fields),
+        circumstances=now,
     )
     appended = await append(tenant, command)
     recorded = Recorded(appended.entries, appended.repeated)
@@ -138,12 +145,9 @@ async def request_double_opt_in(
 async def open_confirmation(ledger: Ledger, token: str) -> tuple[Tenant, Confirmation]:
     """What a confirmation link names. Raises Refusal INVALID_TOKEN, EXPIRED_TOKEN, StoreUnavailable."""
     try:
-        tenant = await ledger.tenant_by_id(tenant_of(token))
-        content = canonical_json.loads(open_token(tenant.keys.links, tenant.id, token))
-    except (TokenInvalid, Refusal) as error:
+        tenant, content = await open_link(ledger, token, _CONFIRMATION)
+    except LinkInvalid as error:
         raise invalid_token() from error
-    if content.get("k") != _CONFIRMATION:
-        raise invalid_token()
     confirmation = Confirmation(
         channel=Channel(content["c"]),
         address=content["a"],
@@ -161,12 +165,14 @@ async def open_confirmation(ledger: Ledger, token: str) -> tuple[Tenant, Confirm
 class Confirmed:
     """What a confirmation link asked for, by level: what counts now, and what another choice has overtaken.
 
-    Topics of a purpose that is left out are left out with it, whatever is recorded of them.
+    Topics of a purpose that is left out are left out with it, whatever is recorded of them. `blocked` where the address is
+    suppressed all the same: a message came back since it was asked for.
     """
 
     purpose: str
     counting: tuple[Level, ...]
     overtaken: tuple[Level, ...]
+    blocked: bool = False
 
 
 async def confirm_double_opt_in(tenant: Tenant, confirmation: Confirmation, shown: Evidence | None = None) -> Recorded:
@@ -277,7 +283,24 @@ async def confirmed(tenant: Tenant, confirmation: Confirmation) -> Confirmed | N
         if not isinstance(answer, Refusal) and answer.value is ConsentValue.OPTED_IN
     }
     counting = tuple(level for level in levels if level in opted_in and (purpose, None) in opted_in)
-    return Confirmed(purpose, counting, tuple(level for level in levels if level not in counting))
+    overtaken = tuple(level for level in levels if level not in counting)
+    return Confirmed(purpose, counting, overtaken, await _is_blocked(tenant, confirmation, counting))
+
+
+async def _is_blocked(tenant: Tenant, confirmation: Confirmation, levels: Sequence[Level]) -> bool:
+    """Whether nothing is sent at one of these levels, whatever counts there."""
+    look = LookUp(
+        [tenant.blind_index(confirmation.channel, confirmation.address)],
+        tuple({purpose for purpose, _ in levels}),
+        ("", *(topic for _, topic in levels if topic is not None)),
+    )
+    async with tenant.ledger.connection() as connection:
+        [seen] = await look_up(connection, tenant.id, [look])
+    [(_, standing)] = seen.found
+    return standing.bounced or any(
+        is_suppressed(standing.suppressions, standing.opt_ins, tenant.catalogue.purposes[purpose], topic)
+        for purpose, topic in levels
+    )
 
 
 async def _request(tenant: Tenant, confirmation: Confirmation) -> StoredEntry | None:
@@ -306,19 +329,33 @@ def _token(tenant: Tenant, confirmation: Confirmation) -> str:
     return seal_token(tenant.keys.links, tenant.id, canonical_json.encode(content))
 
 
-async def _asks(tenant: Tenant, profile_ref: str, blind_index: bytes) -> bool:
-    """Whether the profile asks for a confirmation at this address."""
-    profile = (await tenant.latest_catalogue()).profile(profile_ref)
-    async with tenant.ledger.connection() as connection:
-        has_record: bool = await connection.fetchval(
-            "SELECT EXISTS (SELECT FROM vault_subjects s JOIN current_consent c ON c.tenant = s.tenant"
-            " AND c.contact_point = s.contact_point WHERE s.tenant = $1 AND s.blind_index = $2 AND NOT s.erasing"
-            " AND c.purpose = ANY($3::text[]))",
-            tenant.id,
-            blind_index,
-            list(profile.purposes),
+@dataclass(slots=True, kw_only=True)
+class _StandingUnderProfile(StandingNow):
+    """Where an address stands, under the head that a submission is written on, in all that belongs to its profile."""
+
+    profile: str
+
+    def levels(self, catalogue: Catalogue) -> list[Level]:
+        """Every purpose of the profile, and every topic of these."""
+        return [
+            (purpose, topic)
+            for purpose in catalogue.profile(self.profile).purposes
+            for topic in (None, *(topic.key for topic in catalogue.topics_of(purpose)))
+        ]
+
+    def opted_in(self, catalogue: Catalogue, as_of: datetime) -> bool:
+        """Whether a record that counts there says OPTED_IN now: then whoever has the address is known to want messages."""
+        unit = catalogue.profile(self.profile).unit
+        counting = [
+            self.counting(
+                catalogue, unit, catalogue.purposes[purpose], None if topic is None else catalogue.topics[topic]
+            )
+            for purpose, topic in self.levels(catalogue)
+        ]
+        return any(
+            record is not None and record.value is ConsentValue.OPTED_IN and not record.expired_at(as_of)
+            for record in counting
         )
-    return asks_for_confirmation(profile.double_opt_in, has_record_under_profile=has_record)
 
 
 def _subject(tenant: Tenant, profile: str, purpose: str, topics: Sequence[str]) -> tuple[Purpose, list[Topic]]:

@@ -1,20 +1,23 @@
-"""What a load or a list must not turn: the consent that is there, read under the very head that the new event is written on.
+"""The consent that is there, read under the very head that a new event is written on: what must not be turned by it.
 
-An OPTED_OUT that counts now, in whatever business unit, stays; so does what suppresses the address (an erasure, a bounce).
-Between the reading and the writing nothing can come in: the log would have moved, and the event is decided anew.
+Between the reading and the writing nothing can come in: the log would have moved, and the event is decided anew. What a load
+or a list meets stands here too: an OPTED_OUT that counts now, in whatever business unit, stays; so does what suppresses the
+address (an erasure, a bounce).
 """
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from uuid import UUID
 
 from domain.bounces import Bounce
 from domain.catalogue import Catalogue, Purpose, Topic
-from domain.consent import ConsentRecord, ConsentValue, join
+from domain.consent import ConsentRecord, ConsentValue, join, record_that_counts
 from domain.events import EventType
 from domain.refusals import Refusal
 from domain.standing import NOTHING_KNOWN, Standing
-from domain.suppression import is_suppressed
+from domain.suppression import Level, is_suppressed
 from eventstore.append import Circumstances, Command
 from eventstore.personal.vault import Connected
 from projections import current_consent
@@ -29,40 +32,47 @@ class ConsentKept(StrEnum):
 
 
 @dataclass(slots=True, kw_only=True)
-class ExistingConsent(Circumstances):
-    """What there is at one level of one address. `kept` says, once it was decided, what stood in the way of a capture."""
+class StandingNow(Circumstances, ABC):
+    """Where an address stands at the head that a command is written on, with what the same group records before it."""
 
     blind_index: bytes = field(repr=False)
-    purpose: str
-    topic: str | None
+    found: UUID | None = None
     standing: Standing = NOTHING_KNOWN
-    kept: ConsentKept | None = None
+
+    @abstractmethod
+    def levels(self, catalogue: Catalogue) -> Iterable[Level]:
+        """The levels that it is asked for. Raises Refusal for what is not in the catalogue: nothing is looked up then."""
 
     @property
-    def all_known(self) -> bool:
-        """Whether each part of the command was recorded before."""
-        return bool(self.parts) and None not in self.known
+    def contact_point(self) -> UUID | None:
+        """The contact point of the address, if it has one."""
+        return self.found or next((entry.stream for entry in self.earlier), None)
 
-    def keeps(self, purpose: Purpose, topic: Topic | None, value: ConsentValue) -> bool:
-        """Whether what is there must stay as it is: then the capture is not recorded."""
-        self.kept = None
-        if value is not ConsentValue.OPTED_OUT:
-            level = purpose.key, None if topic is None else topic.key
-            if self._opted_out(level):
-                self.kept = ConsentKept.OPTED_OUT
-            elif self._suppressed(purpose, level[1]):
-                self.kept = ConsentKept.SUPPRESSED
-        return self.kept is not None
+    @property
+    def only_suppressed(self) -> bool:
+        """Whether nothing but a suppression is known of the address: it was erased."""
+        return self.contact_point is None and bool(self.standing.suppressions)
 
-    def _opted_out(self, level: tuple[str, str | None]) -> bool:
-        by_unit: dict[str, ConsentRecord | None] = dict(self.standing.records.get(level, {}))
+    def records(self, level: Level) -> dict[str, ConsentRecord]:
+        """The current records at a level, by unit."""
+        by_unit = dict(self.standing.records.get(level, {}))
         for entry in self.earlier:
             record = consent_record(entry)
             if record is not None and (record.purpose, record.topic) == level:
-                by_unit[record.unit] = join(by_unit.get(record.unit), record)
-        return any(record is not None and record.value is ConsentValue.OPTED_OUT for record in by_unit.values())
+                winner = join(by_unit.get(record.unit), record)
+                if winner is not None:
+                    by_unit[record.unit] = winner
+        return by_unit
 
-    def _suppressed(self, purpose: Purpose, topic: str | None) -> bool:
+    def counting(self, catalogue: Catalogue, unit: str, purpose: Purpose, topic: Topic | None) -> ConsentRecord | None:
+        """The record that counts at a level for a profile of `unit`."""
+        level = purpose.key, None if topic is None else topic.key
+        return record_that_counts(
+            self.records(level), purpose_unit=purpose.unit, profile_unit=unit, unit_scoping=catalogue.unit_scoping
+        )
+
+    def suppressed(self, purpose: Purpose, topic: str | None) -> bool:
+        """Whether an erasure or a bounce blocks a level."""
         standing = self.standing
         return (
             standing.bounced
@@ -74,25 +84,67 @@ class ExistingConsent(Circumstances):
         )
 
 
-async def read_existing_consent(
-    connection: Connected, tenant: int, catalogue: Catalogue, commands: Sequence[Command]
-) -> None:
-    """Tell the commands of a group that ask for it what there is, by one statement."""
-    asking = [one for command in commands if isinstance(one := command.circumstances, ExistingConsent)]
+@dataclass(slots=True, kw_only=True)
+class StandingAtLevels(StandingNow):
+    """The same at levels that are named, by keys."""
+
+    named: tuple[Level, ...]
+
+    def levels(self, catalogue: Catalogue) -> Iterable[Level]:
+        """As they are named."""
+        del catalogue
+        return self.named
+
+
+@dataclass(slots=True, kw_only=True)
+class ExistingConsent(StandingNow):
+    """What there is at one level of one address. `kept` says, once it was decided, what stood in the way of a capture."""
+
+    purpose: str
+    topic: str | None
+    kept: ConsentKept | None = None
+
+    def levels(self, catalogue: Catalogue) -> Iterable[Level]:
+        """Its level, by its keys."""
+        topic = None if self.topic is None else catalogue.topic(self.topic).key
+        return [(catalogue.purpose(self.purpose).key, topic)]
+
+    @property
+    def all_known(self) -> bool:
+        """Whether each part of the command was recorded before."""
+        return bool(self.parts) and None not in self.known
+
+    def keeps(self, purpose: Purpose, topic: Topic | None, value: ConsentValue) -> bool:
+        """Whether what is there must stay as it is: then the capture is not recorded."""
+        self.kept = None
+        if value is not ConsentValue.OPTED_OUT:
+            level = purpose.key, None if topic is None else topic.key
+            if any(record.value is ConsentValue.OPTED_OUT for record in self.records(level).values()):
+                self.kept = ConsentKept.OPTED_OUT
+            elif self.suppressed(purpose, level[1]):
+                self.kept = ConsentKept.SUPPRESSED
+        return self.kept is not None
+
+
+async def read_standing(connection: Connected, tenant: int, catalogue: Catalogue, commands: Sequence[Command]) -> None:
+    """Tell the commands of a group that ask for it where their addresses stand, by one statement."""
+    asking = [one for command in commands if isinstance(one := command.circumstances, StandingNow)]
     if not asking:
         return
     purposes: set[str] = set()
     topics = {""}
     for one in asking:
         try:
-            purposes.add(catalogue.purpose(one.purpose).key)
-            if one.topic is not None:
-                topics.add(catalogue.topic(one.topic).key)
+            levels = list(one.levels(catalogue))
         except Refusal:
             # What is not in the catalogue is refused when it is decided.
             continue
+        purposes.update(purpose for purpose, _ in levels)
+        topics.update(topic for _, topic in levels if topic is not None)
     blind_indexes = list({one.blind_index for one in asking})
     _, found = await current_consent.by_blind_index(connection, tenant, blind_indexes, list(purposes), list(topics))
-    standings = {blind_indexes[number]: held.standing() for number, held in found.items()}
+    held = {blind_indexes[number]: one for number, one in found.items()}
     for one in asking:
-        one.standing = standings.get(one.blind_index, NOTHING_KNOWN)
+        known = held.get(one.blind_index)
+        one.found = None if known is None else known.contact_point
+        one.standing = NOTHING_KNOWN if known is None else known.standing()

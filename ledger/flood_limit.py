@@ -1,24 +1,26 @@
 """How often one link, or one address, may ask for something: a flood from there is slowed down, and no opt-out ever is.
 
-Whoever asks here lets an opt-out pass all the same. Only one that was recorded there a moment ago is not recorded again, so that
-a flood of them does not fill the log.
+Whoever asks here lets an opt-out pass all the same. Those of a flood are joined, so that they do not fill the log; each of
+them is recorded before it is answered.
 """
 
+import asyncio
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from datetime import datetime, timedelta
-
-from domain.catalogue import Catalogue, ComplianceProfile, Purpose, Topic
-from domain.consent import ConsentValue
-from domain.double_opt_in import is_awaited
-from domain.standing import Standing, counting_record
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeVar
 
 TIMES = 60
 SECONDS = 60.0
 _KEYS_MAX = 10_000
-_MOMENT = timedelta(minutes=1)
+# Shorter than mailbox and text message providers wait for an answer.
+_TURN_S = 2.0
+
+Outcome = TypeVar("Outcome")
+Pause = Callable[[float], Awaitable[object]]
 
 
 class TooOften(Exception):
@@ -54,17 +56,49 @@ class FloodLimit:
         return 0.0 if passes else (1.0 - left) / self._per_second
 
 
-def opted_out_a_moment_ago(
-    catalogue: Catalogue,
-    profile: ComplianceProfile,
-    purpose: Purpose,
-    topic: Topic | None,
-    standing: Standing,
-    effective_at: datetime,
-) -> bool:
-    """Whether an opt-out effective now would say what one of the last minute says, which nothing awaited can overrule."""
-    record = counting_record(catalogue, profile.unit, purpose, topic, standing.records)
-    if record is None or record.value is not ConsentValue.OPTED_OUT:
-        return False
-    request = standing.requests.get((purpose.key, None if topic is None else topic.key))
-    return record.effective_at >= effective_at - _MOMENT and not is_awaited(request, record, effective_at)
+class JoinedOptOuts(Generic[Outcome]):
+    """Opt-outs of a flood, those of one place at a time: what comes while one waits for its turn is recorded with it.
+
+    Nobody is answered before it is recorded, and what is recorded is effective at the latest of those that were joined: so no
+    opt-in that was chosen before any of them counts over it, however late it is recorded. A place has a turn every
+    `seconds`, so a flood neither fills the log nor is held up for long.
+    """
+
+    def __init__(self, *, seconds: float = _TURN_S, pause: Pause = asyncio.sleep) -> None:
+        self._seconds = seconds
+        self._pause = pause
+        self._waiting: dict[str, _Joined[Outcome]] = {}
+
+    async def record(
+        self, place: str, effective_at: datetime | None, record: Callable[[datetime | None], Awaitable[Outcome]]
+    ) -> Outcome:
+        """What came of recording an opt-out of this place; `effective_at` None is when it is recorded."""
+        joined = self._waiting.get(place)
+        if joined is None:
+            joined = self._waiting[place] = _Joined(effective_at)
+            # In a task of its own: who comes first and goes again takes nobody's opt-out along.
+            joined.task = asyncio.create_task(self._turn(place, joined, record))
+        elif joined.effective_at is not None:
+            joined.effective_at = None if effective_at is None else max(joined.effective_at, effective_at)
+        if joined.task is None:
+            raise RuntimeError("a turn without a task")
+        return await asyncio.shield(joined.task)
+
+    async def _turn(
+        self,
+        place: str,
+        joined: "_Joined[Outcome]",
+        record: Callable[[datetime | None], Awaitable[Outcome]],
+    ) -> Outcome:
+        await self._pause(self._seconds)
+        # Whoever comes from here on waits for the next turn: this one may be decided already.
+        del self._waiting[place]
+        return await record(joined.effective_at)
+
+
+@dataclass(slots=True)
+class _Joined(Generic[Outcome]):
+    """Opt-outs that wait for their turn together, and the latest instant from which one of them is to count."""
+
+    effective_at: datetime | None
+    task: asyncio.Task[Outcome] | None = None

@@ -16,28 +16,25 @@ from domain.refusals import LimitExceeded
 from eventstore.personal.link_tokens import TokenInvalid, tenant_of
 from ledger.assembly import Caller, Tenant
 from ledger.bounces import record_bounce
-from ledger.flood_limit import opted_out_a_moment_ago
 from ledger.given_evidence import Evidence
 from ledger.inbound_sms import (
-    OUT_ALREADY,
     RECIPIENT,
-    SUPPRESSED,
     InboundKind,
     InboundResult,
     commercial_purposes,
     digest_of,
     events_of,
     new_events,
-    not_suppressed_for_ever,
     positions_of,
     record_all,
+    record_joined,
     seconds_to_wait,
     standing_of,
 )
 from ledger.links import LinkInvalid, MessageLink, open_message_link
 from ledger.mail_content import Complaint, Failure, Failures, Ignored, read_mail
 from ledger.mail_letters import Letter
-from ledger.record import Capture
+from ledger.record import Capture, Recorded
 
 MAIL_BYTES_MAX = 1024 * 1024
 # A token is found to be none of ours by its own bytes; whose else it is, by a query.
@@ -312,47 +309,41 @@ async def _opted_out(
     source: ConsentSource,
     evidence: dict[str, str],
 ) -> InboundResult:
-    captures: list[Capture] = []
+    recorded: list[Recorded] = []
     anyone_known = False
-    why = SUPPRESSED
     for opting_out in asked:
         address = opting_out.address
         topic = None if opting_out.topic is None else opting_out.topic.key
         topics = () if topic is None else (topic,)
         flooded = seconds_to_wait(tenant, opting_out.channel, address)
-        known, standing = await standing_of(tenant, opting_out.channel, address, opting_out.purposes, *topics)
+        known, _ = await standing_of(tenant, opting_out.channel, address, opting_out.purposes, *topics)
         anyone_known = anyone_known or known
-        now = tenant.ledger.clock()
-        for purpose in not_suppressed_for_ever(opting_out.purposes, known=known, standing=standing):
-            if flooded and opted_out_a_moment_ago(
-                tenant.catalogue, opting_out.profile, purpose, opting_out.topic, standing, now
-            ):
-                why = OUT_ALREADY
-                continue
-            # The key has all that is said: two mails that claim one id do not lose an opt-out to a conflict.
-            said = digest_of(mail, opting_out.channel, address, topic, opting_out.message_id, source, evidence)
-            captures.append(
-                Capture(
-                    channel=opting_out.channel,
-                    address=address,
-                    purpose=purpose.key,
-                    topic=topic,
-                    value=ConsentValue.OPTED_OUT,
-                    source=source,
-                    actor=RECIPIENT,
-                    evidence=Evidence(attributes=evidence) if evidence else None,
-                    message_id=opting_out.message_id,
-                    idempotency_key=f"mail:{said}:{purpose.key}",
-                )
+        # The key has all that is said: two mails that claim one id do not lose an opt-out to a conflict.
+        said = digest_of(mail, opting_out.channel, address, topic, opting_out.message_id, source, evidence)
+        captures = [
+            Capture(
+                channel=opting_out.channel,
+                address=address,
+                purpose=purpose.key,
+                topic=topic,
+                value=ConsentValue.OPTED_OUT,
+                source=source,
+                actor=RECIPIENT,
+                evidence=Evidence(attributes=evidence) if evidence else None,
+                message_id=opting_out.message_id,
+                spare_erased=True,
+                idempotency_key=f"mail:{said}:{purpose.key}",
             )
-    recorded = await record_all(tenant, caller, captures)
+            for purpose in opting_out.purposes
+        ]
+        recorded += await (record_joined if flooded else record_all)(tenant, caller, captures)
     return InboundResult(
         kind=kind,
         known=anyone_known,
         recorded=new_events(recorded),
         positions=positions_of(recorded),
         events=events_of(recorded),
-        why=None if recorded else why,
+        why=None if recorded else "the profile has no commercial purpose",
     )
 
 

@@ -18,12 +18,11 @@ from domain.refusals import Refusal, RefusalCode
 from domain.sms_keywords import Keyword
 from domain.sms_replies import Holds, reply_text
 from domain.standing import Standing, counting_record, decision_of
-from domain.suppression import is_suppressed
 from domain.text import shown_text
 from eventstore.read import StoredEntry
 from ledger.assembly import Caller, Tenant
 from ledger.erasure_completion import complete_erasure
-from ledger.flood_limit import TooOften, opted_out_a_moment_ago
+from ledger.flood_limit import TooOften
 from ledger.given_evidence import Evidence
 from ledger.look_up import LookUp, look_up
 from ledger.record import CONSENTS_MAX, Actor, Capture, Recorded, record_consent, record_consents
@@ -32,8 +31,6 @@ from ledger.text_message_fields import number_of, side_fields
 
 SMS_TEXT_CHARS_MAX = 1_000
 RECIPIENT = Actor(kind=ActorKind.RECIPIENT)
-OUT_ALREADY = "the address opted out of this a moment ago, and sends too much; it was not recorded again"
-SUPPRESSED = "the address was erased and stays blocked for this; nothing was recorded"
 
 
 class InboundKind(StrEnum):
@@ -99,7 +96,7 @@ async def receive_sms(
     of = catalogue.profile(DEFAULT_PROFILE if profile is None else profile)
     everywhere = profile is None and keyword is Keyword.STOP
     purposes = commercial_purposes(catalogue, None if everywhere else of)
-    known, standing = await standing_of(tenant, Channel.SMS, number, purposes)
+    known, _ = await standing_of(tenant, Channel.SMS, number, purposes)
     if keyword is None:
         why = "the message is no keyword; nothing was recorded"
         return InboundResult(kind=InboundKind.IGNORED, known=known, why=why)
@@ -117,17 +114,7 @@ async def receive_sms(
             return InboundResult(kind=InboundKind.KEYWORD, known=known, keyword=keyword, why=why_nothing)
     else:
         value = ConsentValue.OPTED_OUT
-        why_nothing = SUPPRESSED if purposes else "the profile has no commercial purpose"
-        purposes = not_suppressed_for_ever(purposes, known=known, standing=standing)
-        if flooded:
-            effective_at = beside.received_at or tenant.ledger.clock()
-            wanted = len(purposes)
-            purposes = [
-                purpose
-                for purpose in purposes
-                if not opted_out_a_moment_ago(catalogue, of, purpose, None, standing, effective_at)
-            ]
-            why_nothing = OUT_ALREADY if wanted else why_nothing
+        why_nothing = "the profile has no commercial purpose"
     attributes: dict[str, object] = {"smsText": shown_text(text[:SMS_TEXT_CHARS_MAX])}
     if beside.left_out:
         attributes["leftOut"] = beside.left_out
@@ -144,11 +131,12 @@ async def receive_sms(
             actor=RECIPIENT,
             evidence=Evidence(locale=beside.locale, attributes=attributes),
             message_id=beside.message_id,
+            spare_erased=True,
             idempotency_key=_key(idempotency_key, message_id, number, text, locale, at, purpose),
         )
         for purpose in purposes
     ]
-    recorded = await record_all(tenant, caller, captures)
+    recorded = await (record_joined if flooded else record_all)(tenant, caller, captures)
     holds = await _what_holds(tenant, of, number, keyword, commercial_purposes(catalogue, None if everywhere else of))
     reply = reply_text(keyword, locale, sender_name=sender_name, known=known, holds=holds)
     return InboundResult(
@@ -214,16 +202,26 @@ async def standing_of(
         await complete_erasure(tenant, contact_point)
 
 
-def not_suppressed_for_ever(purposes: Sequence[Purpose], *, known: bool, standing: Standing) -> list[Purpose]:
-    """The purposes that an opt-out is recorded for: who was erased stays blocked, and is not written down again for it.
+async def record_joined(tenant: Tenant, caller: Caller, captures: Sequence[Capture]) -> list[Recorded]:
+    """Record the opt-outs of one address that floods, those that come meanwhile with them (see `JoinedOptOuts`)."""
+    if not captures:
+        return []
+    now = tenant.ledger.clock()
+    first = captures[0]
+    levels = sorted((capture.purpose, capture.topic or "") for capture in captures)
+    place = f"{tenant.id}:{first.channel}:{tenant.blind_index(first.channel, first.address).hex()}:{levels}"
 
-    Where there is a contact point it is recorded whatever suppresses the address now: that may end.
-    """
-    if known:
-        return list(purposes)
-    return [
-        purpose for purpose in purposes if not is_suppressed(standing.suppressions, standing.opt_ins, purpose, None)
-    ]
+    async def record(effective_at: datetime | None) -> list[Recorded]:
+        # Of several the evidence of the first is kept; its key stands for it alone.
+        return await record_all(
+            tenant,
+            caller,
+            [replace(capture, effective_at=effective_at, idempotency_key=None) for capture in captures],
+        )
+
+    # One whose clock is ahead counts from now, and takes none of the others along.
+    effective_at = None if first.effective_at is None or first.effective_at >= now else first.effective_at
+    return await tenant.ledger.joined_opt_outs.record(place, effective_at, record)
 
 
 async def record_all(tenant: Tenant, caller: Caller, captures: Sequence[Capture]) -> list[Recorded]:

@@ -21,7 +21,7 @@ from eventstore.append import Appended, Command, Draft, IndexColumns, Rehearsal,
 from eventstore.idempotency import IdempotencyConflict, IdempotencyKey
 from eventstore.read import StoredEntry
 from ledger.assembly import Caller, Tenant
-from ledger.existing_consent import ExistingConsent
+from ledger.existing_consent import ExistingConsent, StandingAtLevels
 from ledger.given_evidence import Evidence, given_evidence, under
 from ledger.idempotency import append, refusal_of, stored_key
 from ledger.opt_ins import opt_in_valid_until
@@ -69,6 +69,8 @@ class Capture:
     allow_inactive: bool = False
     # The idempotency key stands for this application, whoever records: a file's rows are the same by any way in.
     key_application: str | None = None
+    # An opt-out at an address that was erased, and of which nothing is known since, keeps nothing personal but the address.
+    spare_erased: bool = False
     # Keys that each stand for a row that the capture is made of; with them, what stands against it is left as it is.
     row_keys: tuple[str, ...] = field(default=(), repr=False)
 
@@ -101,7 +103,7 @@ class Rehearsed:
 
 async def record_consent(tenant: Tenant, caller: Caller, capture: Capture) -> Recorded:
     """Record one capture, durably. Raises Refusal, or StoreUnavailable: then ask again with the same idempotency key."""
-    return _recorded(await append(tenant, _capture_command(tenant, caller, capture)))
+    return _recorded(await append(tenant, capture_command(tenant, caller, capture)))
 
 
 async def record_consents(tenant: Tenant, caller: Caller, captures: Sequence[Capture]) -> list[Recorded | Refusal]:
@@ -111,7 +113,7 @@ async def record_consents(tenant: Tenant, caller: Caller, captures: Sequence[Cap
     answers: list[tuple[Command, asyncio.Future[Appended]] | Refusal] = []
     for capture in captures:
         try:
-            command = _capture_command(tenant, caller, capture)
+            command = capture_command(tenant, caller, capture)
             answers.append((command, tenant.log.enqueue(command)))
         except Refusal as refusal:
             answers.append(refusal)
@@ -198,7 +200,7 @@ async def rehearse_consents(
     answers: list[Command | Refusal] = []
     for capture in captures:
         try:
-            answers.append(_capture_command(tenant, caller, capture))
+            answers.append(capture_command(tenant, caller, capture))
         except Refusal as refusal:
             answers.append(refusal)
     commands = [answer for answer in answers if isinstance(answer, Command)]
@@ -249,7 +251,7 @@ def subject_of_address(tenant: Tenant, channel: Channel, address: str) -> Subjec
     return Subject(channel, normalised, tenant.blind_index(channel, normalised))
 
 
-def _capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Command:
+def capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Command:
     """The command that a capture is. Raises Refusal for what is wrong whatever the catalogue says."""
     subject = subject_of_address(tenant, capture.channel, capture.address)
     reason_label, own_reason = _reason(capture.reason)
@@ -268,6 +270,11 @@ def _capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Comman
     evidence_bytes, notice = given_evidence(capture.evidence, personal, capture.address, subject.address)
 
     existing = _existing_consent(tenant, caller, capture, subject)
+    standing = (
+        StandingAtLevels(blind_index=subject.blind_index, named=((capture.purpose, capture.topic),))
+        if capture.spare_erased and capture.value is ConsentValue.OPTED_OUT
+        else None
+    )
 
     def decide(recorded_at: datetime) -> list[Draft]:
         purpose, topic = tenant.catalogue.capture_subject(
@@ -304,14 +311,15 @@ def _capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Comman
             claimed_effective_at=_claimed(capture.effective_at, effective),
             dynamics=capture.dynamics,
         )
-        return [capture_draft(captured, capture.actor.kind, evidence_bytes, notice)]
+        spared = standing is not None and standing.only_suppressed
+        return [capture_draft(captured, capture.actor.kind, None if spared else evidence_bytes, notice)]
 
     return Command(
         decide=decide,
         application=caller.application,
         subject=subject,
         idempotency=_key(tenant, caller, capture),
-        circumstances=existing,
+        circumstances=existing or standing,
     )
 
 

@@ -125,34 +125,49 @@ async def test_the_link_is_good_for_28_days(tenant: Tenant, caller: Caller, cloc
     assert await codes(tenant) == ["NOT_SET_ALLOWED"]
 
 
+OPTED_IN, OPTED_OUT, NOT_SET = ConsentValue.OPTED_IN, ConsentValue.OPTED_OUT, ConsentValue.NOT_SET
+NEW = DoubleOptInMode.NEW_CONTACT_POINTS
+
+
 @pytest.mark.parametrize(
-    ("mode", "recorded_before", "asks"),
+    ("mode", "before", "asks"),
     [
         (DoubleOptInMode.OFF, None, False),
-        (DoubleOptInMode.OFF, "commercial", False),
+        (DoubleOptInMode.OFF, ("commercial", OPTED_OUT), False),
         (DoubleOptInMode.EVERY_SUBMISSION, None, True),
-        (DoubleOptInMode.EVERY_SUBMISSION, "commercial", True),
-        (DoubleOptInMode.NEW_CONTACT_POINTS, None, True),
-        (DoubleOptInMode.NEW_CONTACT_POINTS, "commercial", False),
-        (DoubleOptInMode.NEW_CONTACT_POINTS, "tracking", False),
+        (DoubleOptInMode.EVERY_SUBMISSION, ("commercial", OPTED_IN), True),
+        (NEW, None, True),
+        (NEW, ("commercial", OPTED_IN), False),
+        (NEW, ("transactional", OPTED_IN), False),
+        # A stranger may type in the address of who opted out; a reset is the absence of a record.
+        (NEW, ("commercial", OPTED_OUT), True),
+        (NEW, ("tracking", OPTED_OUT), True),
+        (NEW, ("commercial", NOT_SET), True),
         # A record, but none under this profile.
-        (DoubleOptInMode.NEW_CONTACT_POINTS, "brand-commercial", True),
+        (NEW, ("brand-commercial", OPTED_IN), True),
     ],
 )
 async def test_the_three_modes(
-    tenant: Tenant, caller: Caller, mode: DoubleOptInMode, recorded_before: str | None, asks: bool
+    tenant: Tenant, caller: Caller, mode: DoubleOptInMode, before: tuple[str, ConsentValue] | None, asks: bool
 ) -> None:
     await create_profile(tenant, caller, key="brand", name="Brand")
     await update_profile(tenant, caller, ref="default", double_opt_in=mode)
-    if recorded_before:
-        before = tenant.ledger.clock() - timedelta(days=1)
-        await record(tenant, caller, ConsentValue.OPTED_OUT, purpose=recorded_before, effective_at=before)
+    if before is not None:
+        yesterday = tenant.ledger.clock() - timedelta(days=1)
+        await record(tenant, caller, before[1], purpose=before[0], effective_at=yesterday)
     requested = await submit(tenant, caller, topics=["news"])
     assert (requested.token is not None) is asks
     if not asks:
         events = [(event.entry.type, event.entry.data.get("topic")) for event in requested.recorded.events]
         assert events == [("ConsentCaptured", None), ("ConsentCaptured", "news")]
         assert await codes(tenant) == ["OPTED_IN"]
+
+
+async def test_who_was_opted_in_until_an_expiry_is_new_again(tenant: Tenant, caller: Caller, clock: Clock) -> None:
+    await update_profile(tenant, caller, ref="default", double_opt_in=NEW)
+    await record(tenant, caller, OPTED_IN, valid_until=clock.now + timedelta(hours=1))
+    clock.now += timedelta(hours=1)
+    assert (await submit(tenant, caller)).token is not None
 
 
 @pytest.mark.parametrize("confirmed", [True, False])

@@ -180,14 +180,17 @@ async def test_what_is_no_number_is_refused(tenant: Tenant, caller: Caller, send
     assert refused.value.code is RefusalCode.INVALID_ADDRESS
 
 
-async def test_who_was_erased_stays_blocked_and_is_not_written_down_again(tenant: Tenant, caller: Caller) -> None:
+async def test_a_stop_of_who_was_erased_is_recorded_with_the_number_alone(tenant: Tenant, caller: Caller) -> None:
     await opted_in(tenant, caller, NUMBER, Channel.SMS)
     await erase_contact_point(tenant, caller, channel=Channel.SMS, address=NUMBER, reason="asked for")
-    before = await position(tenant)
-    stopped = await sms(tenant, caller, "STOP")
-    assert (stopped.known, stopped.recorded, await position(tenant)) == (False, 0, before)
+    between = tenant.ledger.clock()
+    stopped = await sms(tenant, caller, "STOP", message_id="m-1")
+    assert (stopped.known, stopped.recorded) == (False, 1)
     assert stopped.reply is not None
-    assert await decided(tenant, NUMBER, Channel.SMS) == "SUPPRESSED"
+    assert [event.entry.personal.keys() for event in stopped.events] == [{"address"}], "neither text nor message"
+    assert (await sms(tenant, caller, "STOP", message_id="m-1")).recorded == 0, "the same message again"
+    await sms(tenant, caller, "START", received_at=between)
+    assert await decided(tenant, NUMBER, Channel.SMS) == "OPTED_OUT", "the later choice counts, however late it comes"
     assert (await sms(tenant, caller, "START")).recorded == 1
     assert await decided(tenant, NUMBER, Channel.SMS) == "OPTED_IN", "the person's own choice ends it"
 
@@ -401,14 +404,13 @@ async def test_the_same_mail_twice_is_recorded_once(tenant: Tenant, caller: Call
     assert (await receive_email(tenant, caller, other)).recorded == 1, "a Message-ID used twice loses no opt-out"
 
 
-async def test_who_was_erased_stays_blocked_after_a_complaint(tenant: Tenant, caller: Caller) -> None:
+async def test_a_complaint_of_who_was_erased_is_recorded_with_the_address_alone(tenant: Tenant, caller: Caller) -> None:
     await opted_in(tenant, caller)
     original = await sent(tenant)
     await erase_contact_point(tenant, caller, channel=Channel.EMAIL, address=ADA, reason="asked for")
-    before = await position(tenant)
     result = await receive_email(tenant, caller, complaint(original))
-    assert (result.kind, result.recorded, await position(tenant)) == (InboundKind.COMPLAINT, 0, before)
-    assert result.why is not None
+    assert (result.kind, result.recorded) == (InboundKind.COMPLAINT, 1)
+    assert [event.entry.personal.keys() for event in result.events] == [{"address"}]
     assert await decided(tenant, ADA) == "SUPPRESSED"
 
 

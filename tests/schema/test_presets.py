@@ -12,9 +12,10 @@ from domain.presets import PresetKey
 from ledger import catalogue
 from ledger.assembly import Caller, Tenant
 from ledger.check import Question, check
+from ledger.choosing import Shown, one_click_opt_out, save
 from ledger.inbound_sms import receive_sms
 from ledger.links import MessageLink
-from ledger.preferences import Shown, one_click_opt_out, save
+from ledger.preferences import SeenThen
 from schema.schema import Schema
 from tests.conftest import Clock
 from tests.schema.conftest import ALL_SCOPES, Asker
@@ -34,6 +35,8 @@ APPLY = """mutation ($preset: CompliancePresetKey!, $profile: String! = "default
     errors { code path }
   }
 }"""
+
+SEEN = SeenThen(size=10**6, contact_point=None, erasures=0)
 
 
 @pytest.fixture
@@ -157,16 +160,16 @@ async def test_every_way_out_stays_open_whatever_is_required(ask: Asker, way: st
         case "out":
             assert (await ask.record(ADA, "OPTED_OUT"))["errors"] == []
         case "one click":
-            assert await one_click_opt_out(tenant, link)
+            await one_click_opt_out(tenant, link)
         case "everything":
             answered = await ask.data(
                 'mutation { optOutOfAll(input: {address: "ada@example.org"}) { errors { code } } }'
             )
             assert answered["optOutOfAll"]["errors"] == []
         case "page":
-            shown = Shown(form="1", text="The page", locale="en", method="boxes")
+            shown = Shown(form="1", button="save", seen=SEEN, text="The page", locale="en", method="boxes")
             saved = await save(tenant, link, {("commercial", None): ConsentValue.OPTED_OUT}, shown)
-            assert not saved.failed
+            assert not saved.not_saved
         case _:
             received = await receive_sms(tenant, caller, sender=address, text="STOP")
             assert received.recorded == 1
@@ -255,8 +258,8 @@ async def test_the_persons_own_page_brings_what_gdpr_requires(ask: Asker, caller
         channel=Channel.EMAIL, address=ADA, profile="default", purpose="commercial", topic=None, message_id=None,
         made_on=ask.tenant.ledger.clock().date(),
     )  # fmt: skip
-    shown = Shown(form="1", text="The page", locale="en", method="boxes")
+    shown = Shown(form="1", button="save", seen=SEEN, text="The page", locale="en", method="boxes")
     saved = await save(ask.tenant, link, {("commercial", None): ConsentValue.OPTED_IN}, shown)
-    assert not saved.failed
+    assert not saved.not_saved
     event = (await ask.data("{ consentEvents(last: 1) { nodes { source value } } }"))["consentEvents"]["nodes"][0]
     assert event == {"source": str(ConsentSource.PREFERENCE_CENTER), "value": "OPTED_IN"}

@@ -148,7 +148,7 @@ async def test_a_link_is_signed_and_names_everything_as_it_was_and_stays_valid(f
     for _ in range(2):
         assert (await faces.person.post(links["oneClickUrl"], data=ONE_CLICK)).status_code == 200
     captured = [event for event in await faces.events() if event["type"] == "ConsentCaptured"]
-    assert len(captured) == 1
+    assert len(captured) == 2
     await faces.ask(
         """mutation { eraseContactPoint(input: {address: "ada@example.org", reason: "DSAR-1"}) { errors { code } } }"""
     )
@@ -245,7 +245,7 @@ async def test_one_click_opts_out_of_the_topic_or_else_of_the_purpose(
     captured = [event for event in await faces.events() if event["type"] == "ConsentCaptured"]
     assert [(event["source"], event["reason"], event["actor"]["kind"]) for event in captured] == [
         ("ONE_CLICK_UNSUBSCRIBE", "Opt-out - One-click unsubscribe", "RECIPIENT")
-    ]
+    ] * 3, "a capture that changes nothing is still an event"
     assert await faces.reasons(topic="news") == (
         ["OPTED_OUT", "NOT_SET_ALLOWED"] if topic else ["OPTED_OUT", "PURPOSE_BLOCKS_TOPIC"]
     )

@@ -42,6 +42,7 @@ class Outcome(Enum):
     UNSET = auto()
     GONE = auto()
     LEFT = auto()
+    LATER = auto()
 
 
 OUTCOME_OF = {
@@ -49,7 +50,7 @@ OUTCOME_OF = {
     ConsentValue.OPTED_OUT: Outcome.OFF,
     ConsentValue.NOT_SET: Outcome.UNSET,
 }
-FAILURES = frozenset({Outcome.GONE, Outcome.LEFT})
+FAILURES = frozenset({Outcome.GONE, Outcome.LEFT, Outcome.LATER})
 
 
 def groups(
@@ -79,6 +80,11 @@ def has_commercial(catalogue: Catalogue, shown: Mapping[Level, bool]) -> bool:
     return any(catalogue.purposes[purpose].type is PurposeType.COMMERCIAL for purpose, _ in shown)
 
 
+def has_tracking(catalogue: Catalogue, shown: Mapping[Level, bool]) -> bool:
+    """Whether there is anything that the Global Privacy Control signal says no to."""
+    return any(catalogue.purposes[purpose].type is PurposeType.TRACKING for purpose, _ in shown)
+
+
 def text_of_page(
     catalogue: Catalogue,
     profile_key: str,
@@ -101,6 +107,7 @@ def text_of_page(
             suppressed=state.suppressed,
             bounced=state.bounced,
             gpc=state.gpc,
+            gpc_saves=has_tracking(catalogue, shown),
             with_descriptions=with_descriptions,
         )
         if len(whole) <= NOTICE_CHARS_MAX:
@@ -120,6 +127,12 @@ def text_of_told(
         heading=heading(outcomes, language),
         lines=[sentence % {"name": name} for sentence, name in _sentences(catalogue, outcomes, language)],
     )
+    return whole[:NOTICE_CHARS_MAX]
+
+
+def text_of_busy(catalogue: Catalogue, profile_key: str, language: Language) -> str:
+    """What the page said that asks to wait, above its button that ends everything commercial."""
+    whole = text("busy.txt", language, title=brand_of(catalogue.profiles[profile_key]).title)
     return whole[:NOTICE_CHARS_MAX]
 
 
@@ -153,6 +166,9 @@ def _sentences(catalogue: Catalogue, outcomes: Mapping[Level, Outcome], language
         Outcome.UNSET: gettext("%(name)s: as before you chose"),
         Outcome.GONE: gettext("%(name)s: not saved, because it is not offered any more"),
         Outcome.LEFT: gettext("%(name)s: left as it is, because it was changed since this form was first sent"),
+        Outcome.LATER: gettext(
+            "%(name)s: not saved yet, because this page was asked for very often; please save it again"
+        ),
     }
     order = {level: number for number, level in enumerate(_levels(catalogue))}
     return [

@@ -12,10 +12,10 @@ from starlette.responses import Response
 
 from domain.catalogue import Catalogue, EnforcementModel
 from ledger.assembly import Tenant
+from ledger.choosing import Click
 from ledger.double_opt_in import Confirmed
 from ledger.given_evidence import NOTICE_CHARS_MAX, Evidence
 from ledger.links import MessageLink, external_page
-from ledger.preferences import Click
 from web.pages.forms import FormState, new_number, open_button, seal_form
 from web.pages.languages import Language, language_of, languages
 from web.pages.rendering import brand_of, page, text
@@ -114,6 +114,8 @@ async def confirmation_page(
     state = "ask"
     if result is not None:
         state = "changed" if not result.counting else "partly" if result.overtaken else "done"
+        if result.counting and result.blocked:
+            state = "blocked"
         values["what"] = _named(catalogue, result.purpose, [topic for _, topic in result.counting if topic is not None])
         values["overtaken"] = ", ".join(catalogue.topics[topic].name for _, topic in result.overtaken if topic)
     return page(

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from python_multipart.exceptions import FormParserError
 from starlette.exceptions import HTTPException
@@ -19,10 +20,14 @@ from domain.consent import ConsentValue
 from domain.suppression import Level
 from eventstore.personal.link_tokens import TokenInvalid, open_token, seal_token
 from ledger.assembly import Tenant
+from ledger.preferences import NOTHING_SEEN, SeenThen
 from tlog import canonical_json
 
 BODY_BYTES_MAX = 1024 * 1024
 FIELDS_MAX = 4_000
+# A box has two fields, each with two keys in its name; multipart writes a line or two around each.
+_FIELDS_OF_BOX = 2
+_BYTES_OF_FIELD = 500
 FIELD_BYTES_MAX = 8 * 1024
 SAVE, EVERYTHING, UNDO = "save", "everything", "undo"
 WORKS = "works"
@@ -42,14 +47,17 @@ class FormTooBig(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormState:
-    """What a form is made from: its number, the catalogue's position, the language, and which notices stood above it."""
+    """What a form is made from: its number, the catalogue's position, the language, which notices stood above it, and what
+    was known of the address. `busy` where it stands on the page that asks to wait."""
 
     number: str
     position: int
     language: str
-    suppressed: bool
-    gpc: bool
+    seen: SeenThen = NOTHING_SEEN
+    suppressed: bool = False
+    gpc: bool = False
     bounced: bool = False
+    busy: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,30 +101,45 @@ def seal_form(tenant: Tenant, token: str, state: FormState, hidden: Mapping[str,
         "b": state.bounced,
         "c": state.position,
         "d": _digest(token, hidden),
+        "e": state.seen.erasures,
         "g": state.gpc,
+        "h": state.seen.size,
         "k": _FORM,
         "l": state.language,
         "n": state.number,
         "s": state.suppressed,
+        "w": state.busy,
     }
+    if state.seen.contact_point is not None:
+        content["p"] = state.seen.contact_point.hex
     return seal_token(tenant.keys.links, tenant.id, canonical_json.encode(content))
 
 
-async def read_fields(request: Request) -> list[tuple[str, str]]:
-    """The fields of a POST, urlencoded or multipart. Raises FormMalformed, FormTooBig; a file is no field."""
+def body_bytes_max(boxes: int) -> int:
+    """How big a form of so many boxes may be."""
+    return BODY_BYTES_MAX + _FIELDS_OF_BOX * _BYTES_OF_FIELD * boxes
+
+
+async def read_fields(request: Request, *, boxes: int = 0) -> list[tuple[str, str]]:
+    """The fields of a POST, urlencoded or multipart; whatever the limits, a form of so many `boxes` is taken.
+
+    Raises FormMalformed, FormTooBig; a file is no field.
+    """
     read = 0
+    fields_max = FIELDS_MAX + _FIELDS_OF_BOX * boxes
+    bytes_max = body_bytes_max(boxes)
 
     async def counted() -> Message:
         nonlocal read
         message = await request.receive()
         read += len(message.get("body", b""))
-        if read > BODY_BYTES_MAX:
+        if read > bytes_max:
             raise FormTooBig
         return message
 
     try:
         form = await Request(request.scope, counted).form(
-            max_files=0, max_fields=FIELDS_MAX, max_part_size=FIELD_BYTES_MAX
+            max_files=0, max_fields=fields_max, max_part_size=FIELD_BYTES_MAX
         )
     except (HTTPException, FormParserError, ClientDisconnect, UnicodeError) as error:
         raise FormMalformed from error
@@ -164,10 +187,17 @@ def _open(tenant: Tenant, token: str, sealed: str, hidden: Mapping[str, str]) ->
         number=content["n"],
         position=content["c"],
         language=content["l"],
+        # A form that was made before these were sealed in has seen nothing but the catalogue: in doubt it changes nothing.
+        seen=SeenThen(
+            size=content.get("h", content["c"] + 1),
+            contact_point=UUID(content["p"]) if "p" in content else None,
+            erasures=content.get("e", 0),
+        ),
         suppressed=content["s"],
         gpc=content["g"],
-        # A form that was open when this came in does not say it.
+        # A form that was open when these came in does not say them.
         bounced=content.get("b", False),
+        busy=content.get("w", False),
     )
 
 

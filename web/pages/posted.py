@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
-from web.pages.forms import BODY_BYTES_MAX, FormMalformed, FormTooBig, read_fields
+from web.pages.forms import FormMalformed, FormTooBig, body_bytes_max, read_fields
 
 _NAME, _VALUE = "list-unsubscribe", "one-click"
 # In a body of no type, or of another: as a field, or as a part of a form whose boundary is lost.
@@ -25,27 +25,27 @@ class Posted:
     one_click: bool
 
 
-async def posted(request: Request) -> Posted:
-    """What came. Raises FormTooBig, FormMalformed where whoever sent it left."""
-    body = await _body(request)
+async def posted(request: Request, *, boxes: int = 0) -> Posted:
+    """What came, be it a form of so many boxes. Raises FormTooBig, FormMalformed where whoever sent it left."""
+    body = await _body(request, body_bytes_max(boxes))
 
     async def again() -> Message:
         return {"type": "http.request", "body": body, "more_body": False}
 
     try:
-        fields = await read_fields(Request(request.scope, again))
+        fields = await read_fields(Request(request.scope, again), boxes=boxes)
     except FormMalformed:
         fields = None
     one_click = any(name.strip().lower() == _NAME and value.strip().lower() == _VALUE for name, value in fields or ())
     return Posted(fields, one_click or _FIELD.search(body) is not None or _PART.search(body) is not None)
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, bytes_max: int) -> bytes:
     body = bytearray()
     try:
         async for chunk in request.stream():
             body += chunk
-            if len(body) > BODY_BYTES_MAX:
+            if len(body) > bytes_max:
                 raise FormTooBig
     except ClientDisconnect as error:
         raise FormMalformed from error

@@ -4,8 +4,10 @@ Whatever is wrong is told on a page: a link that is none in the same words whate
 as not saved.
 """
 
+import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
@@ -20,6 +22,7 @@ from domain.refusals import Refusal, RefusalCode
 from domain.suppression import Level
 from eventstore.database import StoreUnavailable
 from ledger.assembly import Ledger, Tenant
+from ledger.choosing import Saved, Shown, one_click_opt_out, save
 from ledger.double_opt_in import (
     Confirmation,
     confirm_double_opt_in,
@@ -28,11 +31,22 @@ from ledger.double_opt_in import (
     open_confirmation,
     requested_by,
 )
-from ledger.flood_limit import FloodLimit, TooOften
+from ledger.flood_limit import FloodLimit, JoinedOptOuts, Pause, TooOften
 from ledger.links import LinkInvalid, MessageLink, open_message_link
 from ledger.page_previews import open_preview
-from ledger.preferences import Preferences, Shown, is_out_already, one_click_opt_out, preferences
-from web.pages.boxes import OUTCOME_OF, Outcome, groups, has_commercial, heading, lines, text_of_page, text_of_told
+from ledger.preferences import NOTHING_SEEN, Preferences, SeenThen, is_out_already, preferences
+from web.pages.boxes import (
+    FAILURES,
+    Outcome,
+    groups,
+    has_commercial,
+    has_tracking,
+    heading,
+    lines,
+    text_of_busy,
+    text_of_page,
+    text_of_told,
+)
 from web.pages.buttons import (
     CONFIRM,
     WAITING,
@@ -61,7 +75,7 @@ from web.pages.forms import (
 from web.pages.languages import Language, language_of, languages
 from web.pages.posted import Posted, posted
 from web.pages.rendering import brand_of, page
-from web.pages.saving import save_and_look, undo_to, undone, wanted_of
+from web.pages.saving import outcomes_of, undo_of, wanted_of
 from web.refusals import exception_entry
 from web.request_observer import request_record
 
@@ -76,15 +90,23 @@ _TAKEN_BACK = "preference center, button: undo"
 _GPC = {"gpc": True, "lastUpdate": "2026-11-24"}
 
 Handler = Callable[[Request], Awaitable[Response]]
+Busy = Callable[[Request, Language], Awaitable[Mapping[str, str] | None]]
+"""What the page that asks to wait offers meanwhile."""
 
 
-def page_routes(of_link: FloodLimit | None = None, of_address: FloodLimit | None = None) -> list[Route]:
+def page_routes(
+    of_link: FloodLimit | None = None, of_address: FloodLimit | None = None, pause: Pause = asyncio.sleep
+) -> list[Route]:
     """The routes of the recipients' pages, and how often a link, or all links of an address, may ask for them."""
-    pages = _Pages(of_link or FloodLimit(), of_address or FloodLimit(times=_TIMES_OF_ADDRESS))
+    pages = _Pages(of_link or FloodLimit(), of_address or FloodLimit(times=_TIMES_OF_ADDRESS), pause)
     return [
         # Whatever stands after the first slash is the token: a link with more behind it is told like any other that is none.
-        Route("/p/{token:path}", _Address(pages.show_preferences, pages.save_preferences), name="preferences"),
-        Route("/u/{token:path}", _Address(pages.show_one_click, pages.one_click), name="one-click"),
+        Route(
+            "/p/{token:path}",
+            _Address(pages.show_preferences, pages.save_preferences, busy=_opt_outs),
+            name="preferences",
+        ),
+        Route("/u/{token:path}", _Address(pages.show_one_click, pages.one_click, busy=_opt_outs), name="one-click"),
         Route("/c/{token:path}", _Address(pages.show_confirmation, pages.confirm), name="confirmation"),
         Route("/preview/{token:path}", _Address(pages.show_preview), name="preview"),
         Route("/.well-known/gpc.json", global_privacy_control),
@@ -99,7 +121,8 @@ async def global_privacy_control(_request: Request) -> Response:
 class _Address:
     """An address of the pages: what GET and POST do there, and every no as a page."""
 
-    def __init__(self, show: Handler, act: Handler | None = None) -> None:
+    def __init__(self, show: Handler, act: Handler | None = None, *, busy: Busy | None = None) -> None:
+        self._busy = busy
         self._handlers = {"GET": show, "HEAD": show} | ({} if act is None else {"POST": act})
         self._allow = _ALLOW if act is None else f"{_ALLOW}, POST"
 
@@ -122,13 +145,14 @@ class _Address:
         except LinkInvalid:
             return page("message.html", language, status=404, kind="link_invalid")
         except TooOften as too_often:
+            busy = None if self._busy is None else await self._busy(request, language)
             return page(
                 "message.html",
                 language,
                 status=429,
-                headers={"retry-after": str(math.ceil(too_often.seconds))},
+                headers=_retry_after(too_often.seconds),
                 kind="too_many",
-                one_click_link=beside(request, "u"),
+                busy=busy,
                 waiting=WAITING,
                 seconds=math.ceil(too_often.seconds),
             )
@@ -151,9 +175,11 @@ class _Address:
 class _Pages:
     """The pages' handlers."""
 
-    def __init__(self, of_link: FloodLimit, of_address: FloodLimit) -> None:
+    def __init__(self, of_link: FloodLimit, of_address: FloodLimit, pause: Pause) -> None:
         self._of_link = of_link
         self._of_address = of_address
+        self._joined = JoinedOptOuts[Saved](pause=pause)
+        self._joined_clicks = JoinedOptOuts[None](pause=pause)
 
     async def show_preferences(self, request: Request) -> Response:
         """The preference page, as things stand now."""
@@ -163,62 +189,56 @@ class _Pages:
     async def save_preferences(self, request: Request) -> Response:
         """Record what was changed relative to what was shown, and tell what became of it."""
         tenant, link = await _opened(request)
-        came = await posted(request)
+        came = await posted(request, boxes=_boxes(tenant))
         if came.one_click:
             # A mail program that was given this address.
-            return await _clicked(request, tenant, link, came)
+            return await self._clicked(request, tenant, link, came)
         if came.fields is None:
             raise FormMalformed
         form = submitted(tenant, token_of(request), came.fields)
         language = languages()[form.state.language]
         before, catalogue = await _present(tenant, link)
-        if form.action == UNDO:
-            wanted, outcomes = undone(form, before)
-            text = text_of_told(
-                tenant.catalogue_at(form.state.position),
-                link.profile,
-                {level: now for level, (now, _) in form.undo.items()},
-                language,
-            )
-            method = _TAKEN_BACK
-        else:
-            wanted, outcomes = wanted_of(form, before, catalogue, link)
-            text = text_of_page(
-                tenant.catalogue_at(form.state.position), link.profile, link.channel, form.shown, form.state, language
-            )
-            method = _BUTTON if form.action == EVERYTHING else _BOXES
-            if form.address_works:
-                method = f"{method}; {_WORKS}"
-        later: dict[Level, ConsentValue] = {}
+        wanted = (
+            {level: restored for level, (_, restored) in form.undo.items()}
+            if form.action == UNDO
+            else wanted_of(form, before, catalogue)
+        )
+        later: set[Level] = set()
         flooded = self._seconds_to_wait(request) or self._seconds_of_address(tenant, link)
         if flooded:
-            repeated = {choice.level for choice in before.choices if choice.opted_out_a_moment_ago}
-            opt_outs = {level for level, value in wanted.items() if value is ConsentValue.OPTED_OUT}
-            if not opt_outs:
-                raise TooOften(flooded)
             # Every opt-out passes; what else was chosen is asked to come again.
-            later = {level: value for level, value in wanted.items() if level not in opt_outs}
-            outcomes |= dict.fromkeys(opt_outs & repeated, Outcome.OFF)
-            wanted = {level: wanted[level] for level in opt_outs - repeated}
-        gpc = gpc_of(request)
-        # With another signal it is another input, which the same number must not stand for.
-        number = f"{form.state.number}:gpc" if gpc else form.state.number
-        shown = Shown(form=number, text=text, locale=language.tag, method=method, gpc=gpc)
-        undo = None
-        if wanted:
-            saved = await save_and_look(tenant, link, wanted, shown)
-            outcomes |= saved
-            undo = {
-                level: (wanted[level], undo_to(before, level, link))
-                for level, outcome in saved.items()
-                if outcome is OUTCOME_OF[wanted[level]]
-            }
-        if later:
-            raise TooOften(flooded)
+            later = {level for level, value in wanted.items() if value is not ConsentValue.OPTED_OUT}
+            wanted = {level: value for level, value in wanted.items() if level not in later}
+            if not wanted:
+                raise TooOften(flooded)
+        text, method = _evidence(tenant, link, form, language)
+        shown = Shown(
+            form=form.state.number,
+            button=form.action,
+            seen=form.state.seen,
+            text=text,
+            locale=language.tag,
+            method=method,
+            gpc=gpc_of(request),
+        )
+        if flooded:
+            place = f"{self._place(tenant, link)}:{sorted(wanted, key=str)}"
+            saved = await self._joined.record(
+                place, None, lambda _: save(tenant, link, wanted, shown, only_opt_outs=True)
+            )
+        else:
+            saved = await save(tenant, link, wanted, shown)
         # What let messages through to an address that they came back from is not taken back by half: boxes are there for it.
-        lifted = before.bounced and ConsentValue.OPTED_IN in wanted.values()
-        told = _Told(form, outcomes, {} if form.action == UNDO or undo is None or lifted else undo)
-        return await _preference_page(request, tenant, link, language, told)
+        lifted = before.bounced and ConsentValue.OPTED_IN in saved.values.values()
+        told = _Told(
+            action=form.action,
+            works=form.address_works,
+            outcomes=outcomes_of(saved) | dict.fromkeys(later, Outcome.LATER),
+            undo={} if form.action == UNDO or lifted else undo_of(saved, before, link),
+            seen=saved.seen,
+        )
+        wait_s = flooded if later else 0.0
+        return await _preference_page(request, tenant, link, language, told, wait_s=wait_s)
 
     async def show_one_click(self, request: Request) -> Response:
         """A page with one button, or what is so already."""
@@ -231,7 +251,7 @@ class _Pages:
         came = await posted(request)
         if not came.one_click:
             return page("message.html", language_of(request), status=400, kind="not_one_click")
-        return await _clicked(request, tenant, link, came)
+        return await self._clicked(request, tenant, link, came)
 
     async def show_confirmation(self, request: Request) -> Response:
         """A page with one button, or what is so already; nothing is confirmed yet."""
@@ -297,28 +317,80 @@ class _Pages:
         return self._of_link.seconds_to_wait(token_of(request))
 
     def _seconds_of_address(self, tenant: Tenant, link: MessageLink) -> float:
-        index = tenant.blind_index(link.channel, link.address)
-        return self._of_address.seconds_to_wait(f"{tenant.id}:{link.channel}:{index.hex()}")
+        return self._of_address.seconds_to_wait(self._place(tenant, link))
+
+    def _place(self, tenant: Tenant, link: MessageLink) -> str:
+        return f"{tenant.id}:{link.channel}:{tenant.blind_index(link.channel, link.address).hex()}"
+
+    async def _clicked(self, request: Request, tenant: Tenant, link: MessageLink, came: Posted) -> Response:
+        click = click_of(request, tenant, link, came.fields or [])
+        if self._seconds_to_wait(request) or self._seconds_of_address(tenant, link):
+            place = f"{self._place(tenant, link)}:{link.purpose}:{link.topic}"
+            await self._joined_clicks.record(place, None, lambda _: one_click_opt_out(tenant, link, click))
+        else:
+            await one_click_opt_out(tenant, link, click)
+        return await one_click_page(request, tenant, link, "done")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Told:
-    """What a page says of a submit: what became of each choice, and what the button that takes it back would do."""
+    """What a page says of a submit: what became of each choice, and what the button that takes it back would do.
 
-    def __init__(
-        self,
-        form: Submitted,
-        outcomes: Mapping[Level, Outcome],
-        undo: Mapping[Level, tuple[ConsentValue, ConsentValue]],
-    ) -> None:
-        self.action = form.action
-        self.works = form.address_works
-        self.outcomes = outcomes
-        self.undo = undo
+    `seen` is what was known right after it was recorded: what comes later is not taken back.
+    """
+
+    action: str
+    works: bool
+    outcomes: Mapping[Level, Outcome]
+    undo: Mapping[Level, tuple[ConsentValue, ConsentValue]]
+    seen: SeenThen | None
 
 
-async def _clicked(request: Request, tenant: Tenant, link: MessageLink, came: Posted) -> Response:
-    await one_click_opt_out(tenant, link, click_of(request, tenant, link, came.fields or []))
-    return await one_click_page(request, tenant, link, "done")
+def _evidence(tenant: Tenant, link: MessageLink, form: Submitted, language: Language) -> tuple[str, str]:
+    """(the text that was shown above the button that was pressed, which button that was)."""
+    catalogue = tenant.catalogue_at(form.state.position)
+    if form.action == UNDO:
+        values = {level: now for level, (now, _) in form.undo.items()}
+        return text_of_told(catalogue, link.profile, values, language), _TAKEN_BACK
+    if form.state.busy:
+        return text_of_busy(catalogue, link.profile, language), _BUTTON
+    text = text_of_page(catalogue, link.profile, link.channel, form.shown, form.state, language)
+    method = _BUTTON if form.action == EVERYTHING else _BOXES
+    return text, f"{method}; {_WORKS}" if form.address_works else method
+
+
+async def _opt_outs(request: Request, language: Language) -> Mapping[str, str] | None:
+    """The buttons of the page that asks to wait: the message's own opt-out, and that from everything commercial."""
+    tenant, _ = await _opened(request)
+    state = FormState(
+        number=new_number(),
+        position=tenant.catalogue.position,
+        language=language.tag,
+        # It takes nothing but opt-outs, which need not know what was there.
+        seen=NOTHING_SEEN,
+        busy=True,
+    )
+    return {
+        "one_click_link": beside(request, "u"),
+        "everything_link": f"{beside(request, 'p')}?lang={language.tag}",
+        "seal": seal_form(tenant, token_of(request), state, {}),
+    }
+
+
+def _retry_after(seconds: float) -> dict[str, str]:
+    return {"retry-after": str(math.ceil(seconds))}
+
+
+async def _fields_of_one_click(request: Request) -> list[tuple[str, str]]:
+    try:
+        return await read_fields(request)
+    except FormMalformed:
+        return []
+
+
+def _boxes(tenant: Tenant) -> int:
+    """At least as many boxes as any page of the tenant has or had."""
+    return len(tenant.catalogue.purposes) + len(tenant.catalogue.topics)
 
 
 async def _opened(request: Request) -> tuple[Tenant, MessageLink]:
@@ -337,7 +409,13 @@ async def _present(tenant: Tenant, link: MessageLink) -> tuple[Preferences, Cata
 
 
 async def _preference_page(
-    request: Request, tenant: Tenant, link: MessageLink, language: Language | None, told: _Told | None
+    request: Request,
+    tenant: Tenant,
+    link: MessageLink,
+    language: Language | None,
+    told: _Told | None,
+    *,
+    wait_s: float = 0.0,
 ) -> Response:
     seen, catalogue = await _present(tenant, link)
     profile = seen.profile
@@ -345,11 +423,12 @@ async def _preference_page(
     shown = {choice.level: choice.ticked for choice in seen.choices}
     hidden = shown_fields(shown)
 
-    def seal(fields: Mapping[str, str]) -> str:
+    def seal(fields: Mapping[str, str], then: SeenThen) -> str:
         state = FormState(
             number=new_number(),
             position=catalogue.position,
             language=language.tag,
+            seen=then,
             suppressed=seen.suppressed,
             gpc=gpc_of(request),
             bounced=seen.bounced,
@@ -359,6 +438,8 @@ async def _preference_page(
     return page(
         "preferences.html",
         language,
+        status=429 if wait_s else 200,
+        headers=_retry_after(wait_s) if wait_s else None,
         brand=brand_of(profile),
         groups=groups(catalogue, profile, link.channel, shown, language),
         commercial=has_commercial(catalogue, shown),
@@ -366,14 +447,15 @@ async def _preference_page(
         bounced=seen.bounced,
         address=masked(link.channel, link.address),
         gpc=gpc_of(request),
+        gpc_saves=has_tracking(catalogue, shown),
         hidden=hidden,
-        seal=seal(hidden),
+        seal=seal(hidden, seen.seen),
         told=None if told is None else _told_values(told, catalogue, language, seal),
     )
 
 
 def _told_values(
-    told: _Told, catalogue: Catalogue, language: Language, seal: Callable[[Mapping[str, str]], str]
+    told: _Told, catalogue: Catalogue, language: Language, seal: Callable[[Mapping[str, str], SeenThen], str]
 ) -> Mapping[str, object]:
     said: list[str] = list(lines(catalogue, told.outcomes, language))
     if not said and told.works:
@@ -389,9 +471,9 @@ def _told_values(
     fields = undo_fields(told.undo)
     return {
         "heading": heading(told.outcomes, language),
-        "failed": any(outcome in (Outcome.GONE, Outcome.LEFT) for outcome in told.outcomes.values()),
+        "failed": not FAILURES.isdisjoint(told.outcomes.values()),
         "lines": said,
-        "undo": {"seal": seal(fields), "fields": fields} if fields else None,
+        "undo": {"seal": seal(fields, told.seen), "fields": fields} if fields and told.seen is not None else None,
     }
 
 

@@ -1,5 +1,6 @@
 """A person with a link, at the real application on a real ledger."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -107,17 +108,42 @@ class StandingClock:
         return self.now
 
 
+class Turn:
+    """The pause of who floods: over at once, unless a test holds it. `begun` has one for each pause that began."""
+
+    def __init__(self) -> None:
+        self._open = asyncio.Event()
+        self._open.set()
+        self.begun = asyncio.Queue[float]()
+
+    async def __call__(self, seconds: float) -> None:
+        self.begun.put_nowait(seconds)
+        await self._open.wait()
+
+    def clear(self) -> None:
+        self._open.clear()
+        self.begun = asyncio.Queue[float]()
+
+    def set(self) -> None:
+        self._open.set()
+
+
+@pytest.fixture
+def turn() -> Turn:
+    return Turn()
+
+
 @pytest.fixture
 def limit_clock() -> StandingClock:
     return StandingClock()
 
 
 @pytest.fixture
-async def client(ledger: Ledger, limit_clock: StandingClock) -> AsyncIterator[AsyncClient]:
+async def client(ledger: Ledger, limit_clock: StandingClock, turn: Turn) -> AsyncIterator[AsyncClient]:
     app = create_app(ledger)
     # First, so that the limit is the test's own.
     app.router.routes[:0] = page_routes(
-        FloodLimit(times=200, clock=limit_clock), FloodLimit(times=300, clock=limit_clock)
+        FloodLimit(times=200, clock=limit_clock), FloodLimit(times=300, clock=limit_clock), turn
     )
     async with asking(app) as client:
         yield client
