@@ -4,27 +4,31 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from httpx import AsyncClient, Response
 from toy import asking
 
 from domain.addresses import Channel
+from domain.bounces import Bounce
 from domain.catalogue import DoubleOptInMode
 from domain.consent import ConsentValue
 from eventstore import read
 from eventstore.database import DatabaseAddress
 from ledger import history
 from ledger.assembly import Caller, Tenant, ledger_on
+from ledger.bounces import record_bounce
 from ledger.catalogue import create_topic, update_profile
-from ledger.double_opt_in import request_double_opt_in
+from ledger.double_opt_in import confirm_double_opt_in, request_double_opt_in
 from ledger.erasure import erase_contact_point
-from ledger.record import Capture, record_consent
+from ledger.record import Capture, Recorded, record_consent
 from ledger.tenants import create_tenant
 from ledger.verifying import verify_database
 from tests.conftest import Clock
 from tests.web.pages.reading import Page
 from web.app import create_app
+from web.pages import routes
 
 ADA = "ada@example.org"
 CONFIRM = {"confirm": "yes"}
@@ -161,6 +165,31 @@ async def test_what_is_erased_since_is_told_politely(ada: Asked, caller: Caller)
         assert response.status_code == 410
         assert "nothing left to confirm" in response.text
     assert await ada.size() == before
+
+
+async def test_what_is_erased_while_its_page_is_made_is_told_politely(
+    ada: Asked, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def confirm_and_erase(*given: Any) -> Recorded:
+        recorded = await confirm_double_opt_in(*given)
+        await erase_contact_point(ada.tenant, caller, channel=Channel.EMAIL, address=ADA, reason="asked")
+        return recorded
+
+    monkeypatch.setattr(routes, "confirm_double_opt_in", confirm_and_erase)
+    response = await ada.post()
+    assert response.status_code == 410
+    assert "nothing left to confirm" in response.text
+
+
+async def test_what_is_confirmed_after_a_message_came_back_does_not_promise_any(
+    ada: Asked, clock: Clock, caller: Caller
+) -> None:
+    clock.now += timedelta(hours=1)
+    await record_bounce(ada.tenant, caller, channel=Channel.EMAIL, address=ADA, bounce=Bounce.HARD)
+    clock.now += timedelta(hours=1)
+    told = (await ada.post()).text
+    assert "It is confirmed, but messages did not reach you" in told
+    assert "You get messages of this kind" not in told
 
 
 async def test_a_post_without_the_button_changes_nothing(ada: Asked) -> None:

@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +16,9 @@ from httpx import AsyncClient
 from domain.consent import ConsentValue
 from domain.preference_center import PreferenceCenterPatch
 from domain.refusals import Refusal, RefusalCode
-from eventstore.database import StoreUnavailable
-from ledger.assembly import Caller, Ledger
+from eventstore.database import DatabaseAddress, StoreUnavailable
+from ledger import assembly, links
+from ledger.assembly import Caller, Ledger, ledger_on
 from ledger.catalogue import update_profile
 from ledger.tenants import create_tenant
 from tests.web.pages.conftest import FORM, Recipient, StandingClock, Turn
@@ -106,6 +108,39 @@ async def test_whatever_is_wrong_with_a_link_is_told_in_the_same_words(
     assert "This link does not work" in Page(text).text
     assert (await ada.with_link(made_on=ada.link.made_on - timedelta(days=30)).get(path)).status_code == 200
     assert await ada.captures() == []
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_a_link_that_is_none_costs_the_same_whether_there_is_such_a_tenant(
+    ada: Recipient, ledger: Ledger, there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = base64.urlsafe_b64decode(ada.token + "=" * (-len(ada.token) % 4))
+    number = raw[:4] if there else (2**30).to_bytes(4, "big")
+    token = base64.urlsafe_b64encode(number + bytes(60)).rstrip(b"=").decode()
+    monkeypatch.setattr(assembly, "_NUMBERS_KEPT_S", 1_000.0)
+    await ledger.tenant_numbers()
+    asked: list[str] = []
+    tried: list[int] = []
+    monkeypatch.setattr(ledger, "connection", lambda: asked.append("a query"))
+    opened = links.open_token
+
+    def open_and_count(key: bytes, tenant: int, token: str) -> bytes:
+        tried.append(tenant)
+        return opened(key, tenant, token)
+
+    monkeypatch.setattr(links, "open_token", open_and_count)
+    for path in ("p", "u", "c", "preview"):
+        assert (await ada.client.get(f"/{path}/{token}")).status_code == 404
+    assert asked == [], "who is here was looked up a moment ago"
+    assert len(tried) == 4, "each is tried with a key, if it is nobody's"
+
+
+async def test_a_link_of_a_tenant_that_this_process_has_not_met_yet_is_opened(
+    ada: Recipient, database: DatabaseAddress, data_dir: Path
+) -> None:
+    async with ledger_on(database, data_dir / "master.key") as other:
+        tenant, link = await links.open_message_link(other, ada.token)
+        assert (tenant.key, link) == (ada.tenant.key, ada.link)
 
 
 async def test_a_link_has_no_end_unless_it_is_set(ada: Recipient) -> None:
