@@ -143,7 +143,7 @@ def _say_what_is_left_out(left: exporting.Left) -> None:
         print(f"left out {left.without_code} records of channels that the table has no code for", file=sys.stderr)
     if left.suppressed:
         print(
-            f"{left.suppressed} records of suppressed addresses went out as Opted Out: the table knows no suppression",
+            f"{left.suppressed} records of suppressed addresses went out as Opted Out: a file knows no suppression",
             file=sys.stderr,
         )
     if left.with_expiry:

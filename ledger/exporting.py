@@ -11,11 +11,12 @@ from typing import Any
 from uuid import UUID
 
 from domain import dynamics_codes as codes
+from domain.catalogue import Catalogue
 from domain.catalogue_export import export_catalogue
-from domain.consent import ConsentValue
-from domain.events import EventType
-from domain.standing import NOTHING_KNOWN
-from domain.suppression import is_suppressed
+from domain.consent import ConsentSource, ConsentValue
+from domain.events import ConsentCaptured, EventType
+from domain.standing import NOTHING_KNOWN, Standing
+from domain.suppression import Level, is_suppressed
 from domain.time import format_instant
 from eventstore import read
 from eventstore.read import EntryFilter, StoredEntry
@@ -70,16 +71,18 @@ async def contact_point_consents(tenant: Tenant, left: Left) -> AsyncIterator[li
     """The current consent records, one row each, as the columns of COLUMNS with codes.
 
     The table knows no expiry: an opt-in that has one goes out as Not Set, since without it it would last for ever. It knows
-    no suppression: what is not opted out at an address that is suppressed there goes out as Opted Out, or elsewhere it
-    would be sent to. Channels without a code are left out. All of these are counted in `left`.
+    no suppression: what is not opted out at an address that is suppressed there goes out as Opted Out, with a row of its own
+    where there is no record, or elsewhere it would be sent to. Channels without a code are left out. All of these are counted
+    in `left`.
     """
     catalogue = await tenant.latest_catalogue()
     place: tuple[UUID, str, str, str] = (UUID(int=0), "", "", "")
+    told: UUID | None = None
     while True:
         async with tenant.ledger.connection() as connection:
             rows = await connection.fetch(_RECORDS, tenant.id, *place, _PAGE)
             ids = list({row[0] for row in rows})
-            _, found = await current_consent.by_contact_point(connection, tenant.id, ids, [])
+            _, found = await current_consent.by_contact_point(connection, tenant.id, ids, list(catalogue.purposes))
         if not rows:
             return
         standings = {one.contact_point: one.standing() for one in found.values()}
@@ -101,6 +104,19 @@ async def contact_point_consents(tenant: Tenant, left: Left) -> AsyncIterator[li
                 left.with_expiry += 1
                 value = ConsentValue.NOT_SET
             standing = standings.get(contact_point, NOTHING_KNOWN)
+            if contact_point != told:
+                told = contact_point
+                for level, since in _suppressed(catalogue, standing):
+                    if level not in standing.records:
+                        left.suppressed += 1
+                        yield _blocked_row(
+                            catalogue,
+                            capture,
+                            contact_point,
+                            addresses[contact_point],
+                            level,
+                            since or capture.effective_at,
+                        )
             if value is not ConsentValue.OPTED_OUT and (
                 standing.bounced
                 or is_suppressed(standing.suppressions, standing.opt_ins, catalogue.purposes[purpose], topic or None)
@@ -130,6 +146,47 @@ async def contact_point_consents(tenant: Tenant, left: Left) -> AsyncIterator[li
             ]
 
 
+def _suppressed(catalogue: Catalogue, standing: Standing) -> list[tuple[Level, datetime | None]]:
+    """The levels at which an address is suppressed, and since when, as far as that is known."""
+    if not (standing.bounced or standing.suppressions):
+        return []
+    levels = [
+        *((purpose, None) for purpose in catalogue.purposes.values()),
+        *((catalogue.purposes[topic.purpose], topic.key) for topic in catalogue.topics.values()),
+    ]
+    since = max((one.since for one in standing.suppressions), default=None)
+    return [
+        ((purpose.key, topic), since)
+        for purpose, topic in levels
+        if (standing.bounced and topic is None)
+        or is_suppressed(standing.suppressions, standing.opt_ins, purpose, topic)
+    ]
+
+
+def _blocked_row(
+    catalogue: Catalogue, beside: ConsentCaptured, contact_point: UUID, address: str, level: Level, since: datetime
+) -> list[str]:
+    """The row of a level that is suppressed and has no record of its own, as the columns of COLUMNS."""
+    purpose, topic = level
+    return [
+        str(uuid.uuid5(_IDS, f"{contact_point}/{purpose}/{topic or ''}/suppressed")),
+        address,
+        str(codes.code_of(codes.CHANNELS, beside.channel)),
+        str(codes.code_of(codes.CONSENT_TYPES, "PURPOSE" if topic is None else "TOPIC")),
+        catalogue.purposes[purpose].guid or purpose,
+        "" if topic is None else (catalogue.topics[topic].guid or topic),
+        str(codes.code_of(codes.VALUES, ConsentValue.OPTED_OUT)),
+        str(codes.SOURCE_CODES[ConsentSource.OPERATOR]),
+        str(codes.reason_code(None)),
+        "",
+        "",
+        "",
+        format_instant(since),
+        format_instant(since),
+        "0",
+    ]
+
+
 async def contact_points(tenant: Tenant, selection: Selection) -> AsyncIterator[list[str]]:
     """The contact points of a selection, one row each, as the columns of CONTACT_POINT_COLUMNS, in the order in which they
     came up. Each was selected at the moment when its page was read.
@@ -156,7 +213,8 @@ async def catalogue(tenant: Tenant) -> dict[str, Any]:
 async def ndjson(tenant: Tenant, left: Left) -> AsyncIterator[str]:
     """Every capture, in log order, as one JSON object a line with the fields of RecordConsentInput.
 
-    Those of erased contact points are left out, and counted in `left`: they have no address any more.
+    Those of erased contact points are left out, and counted in `left`: they have no address any more. Last, and counted too,
+    an OPTED_OUT for whatever is suppressed, as effective as what is recorded there: captures alone would end it elsewhere.
     """
     after = -1
     only = EntryFilter(types=[EventType.CONSENT_CAPTURED])
@@ -164,7 +222,7 @@ async def ndjson(tenant: Tenant, left: Left) -> AsyncIterator[str]:
         async with tenant.ledger.connection() as connection:
             page = await read.forward(connection, tenant.id, only, after=after, limit=_PAGE)
         if not page:
-            return
+            break
         addresses = await history.addresses(tenant, list({event.entry.stream for event in page}))
         evidence = await history.evidence(tenant, page)
         for event in page:
@@ -174,6 +232,52 @@ async def ndjson(tenant: Tenant, left: Left) -> AsyncIterator[str]:
             line = _line(event, addresses[event.entry.stream], evidence.get(event.position, {}))
             yield json.dumps(line, ensure_ascii=False)
         after = page[-1].position
+    async for line in _blocked_lines(tenant, left):
+        yield json.dumps(line, ensure_ascii=False)
+
+
+# blocked: the contact points whose address a suppression names, or where a message bounced for good.
+_BLOCKED = """
+SELECT contact_point FROM (
+    SELECT s.contact_point FROM suppressions p
+    JOIN vault_subjects s ON s.tenant = p.tenant AND s.blind_index = p.blind_index WHERE p.tenant = $1
+    UNION
+    SELECT b.contact_point FROM bounces b WHERE b.tenant = $1 AND b.ended_at IS NULL
+) AS blocked
+WHERE contact_point > $2 ORDER BY contact_point LIMIT $3
+"""
+
+
+async def _blocked_lines(tenant: Tenant, left: Left) -> AsyncIterator[dict[str, Any]]:
+    catalogue = await tenant.latest_catalogue()
+    after = UUID(int=0)
+    while True:
+        async with tenant.ledger.connection() as connection:
+            ids = [row[0] for row in await connection.fetch(_BLOCKED, tenant.id, after, _PAGE)]
+            _, found = await current_consent.by_contact_point(connection, tenant.id, ids, list(catalogue.purposes))
+        if not ids:
+            return
+        points = await history.contact_points_by_id(tenant, ids)
+        addresses = await history.addresses(tenant, ids)
+        for one in found.values():
+            point = None if one.contact_point is None else points.get(one.contact_point)
+            if point is None or point.id not in addresses:
+                continue
+            standing = one.standing()
+            for level, since in _suppressed(catalogue, standing):
+                held = [record.effective_at for record in standing.records.get(level, {}).values()]
+                left.suppressed += 1
+                yield {
+                    "channel": point.channel,
+                    "address": addresses[point.id],
+                    "purpose": level[0],
+                    **({} if level[1] is None else {"topic": level[1]}),
+                    "value": ConsentValue.OPTED_OUT,
+                    "effectiveAt": format_instant(max([*held, since or point.created_at])),
+                    "source": ConsentSource.OPERATOR,
+                    "reasonDescription": "suppressed where it comes from",
+                }
+        after = ids[-1]
 
 
 _EVIDENCE_FIELDS = (

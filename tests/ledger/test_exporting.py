@@ -31,6 +31,7 @@ from ledger.catalogue import (
     update_topic,
 )
 from ledger.check import Question, check
+from ledger.erasure import erase_contact_point
 from ledger.importing import import_consents
 from ledger.record import Capture, record_consent
 from ledger.tenants import create_tenant
@@ -141,7 +142,7 @@ async def test_an_address_that_is_suppressed_goes_out_as_opted_out(tenant: Tenan
     )
     await record_bounce(tenant, caller, channel=Channel.EMAIL, address="a@example.org", bounce=Bounce.HARD)
     content, left = await export(tenant)
-    assert left.suppressed == 1
+    assert left.suppressed == 3, "commercial, which has a record, and the two other purposes"
     other = await empty_with_catalogue_of(tenant, caller)
     await bring_in(other, content)
     [answer] = await check(other, Question(channel=Channel.EMAIL, addresses=["a@example.org"], purpose="commercial"))
@@ -201,3 +202,44 @@ async def test_what_is_there_is_left_as_it_is_unless_the_file_says_otherwise(
     assert (held.name, held.enforcement[Channel.EMAIL]) == (
         ("Offers", EnforcementModel.DISABLED) if overwrite else ("Commercial", EnforcementModel.NON_RESTRICTIVE)
     )
+
+
+@pytest.mark.parametrize("form", ["contact-point-consents", "ndjson"])
+async def test_what_is_suppressed_here_is_not_sent_to_there(tenant: Tenant, caller: Caller, form: str) -> None:
+    def capture(address: str, purpose: str, value: ConsentValue) -> Capture:
+        return Capture(channel=Channel.EMAIL, address=address, purpose=purpose, value=value)
+
+    people = ["erased@example.org", "back@example.org", "bounced@example.org", "other@example.org"]
+    for address in people[:2]:
+        await record_consent(tenant, caller, capture(address, "commercial", ConsentValue.OPTED_OUT))
+        await erase_contact_point(tenant, caller, channel=Channel.EMAIL, address=address, reason="asked")
+    # Both come back: one says nothing of commercial, of the other an application says that it opted in.
+    await record_consent(tenant, caller, capture(people[0], "transactional", ConsentValue.OPTED_IN))
+    await record_consent(tenant, caller, capture(people[1], "commercial", ConsentValue.OPTED_IN))
+    await record_consent(tenant, caller, capture(people[2], "tracking", ConsentValue.OPTED_IN))
+    await record_bounce(tenant, caller, channel=Channel.EMAIL, address=people[2], bounce=Bounce.HARD)
+    await record_consent(tenant, caller, capture(people[3], "commercial", ConsentValue.OPTED_IN))
+    left = exporting.Left()
+    if form == "ndjson":
+        file = "".join([line + "\n" async for line in exporting.ndjson(tenant, left)])
+    else:
+        text = io.StringIO(newline="")
+        writer = csv.writer(text)
+        writer.writerow(exporting.COLUMNS)
+        async for row in exporting.contact_point_consents(tenant, left):
+            writer.writerow(row)
+        file = text.getvalue()
+    assert left.suppressed > 0
+    other = await empty_with_catalogue_of(tenant, caller)
+    for _ in range(2):
+        await import_consents(
+            other, io.BytesIO(file.encode()), format=form, report=lambda *_, **__: None, progress=lambda _: None
+        )
+    answers = {
+        where.key: [
+            answer.decision.allowed
+            for answer in await check(where, Question(channel=Channel.EMAIL, addresses=people, purpose="commercial"))
+        ]
+        for where in (tenant, other)
+    }
+    assert answers[tenant.key] == answers[other.key] == [False, False, False, True]
