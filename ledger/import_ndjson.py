@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 
 from domain.addresses import Channel
 from domain.consent import ActorKind, ConsentSource, ConsentValue
+from domain.json_members import each_once
 from domain.refusals import Refusal, RefusalCode
 from domain.time import parse_instant
 from ledger.file_encoding import Decoder
@@ -78,11 +79,11 @@ class NdjsonRows:
 
 def _read(raw: bytes) -> Capture | Refusal:
     try:
-        item: object = json.loads(raw.decode("utf-8-sig"))
+        item: object = json.loads(raw.decode("utf-8-sig"), object_pairs_hook=each_once)
     except UnicodeDecodeError:
         return _refusal((), "the line is not UTF-8")
-    except (json.JSONDecodeError, RecursionError):
-        return _refusal((), "the line is not JSON")
+    except (ValueError, RecursionError):
+        return _refusal((), "the line is not JSON, each member once")
     if not isinstance(item, dict):
         return _refusal((), "the line is not a JSON object")
     try:

@@ -14,11 +14,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from domain.json_members import each_once
 from domain.refusals import Refusal
 from ledger.inbound_email import MAIL_BYTES_MAX, receive_email
 from ledger.inbound_sms import InboundResult, receive_sms
 from web.graphql_endpoint import NotServed
-from web.plain_http import JSON, body_of, caller_with, content_type, each_once, failed, json_object, not_served, refused
+from web.plain_http import JSON, body_of, caller_with, content_type, failed, json_object, not_served, refused
 
 SCOPE = "write"
 SMS_BYTES_MAX = 64 * 1024

@@ -10,6 +10,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from domain.json_members import each_once
 from domain.refusals import LimitExceeded, Refusal
 from ledger.assembly import Caller, Tenant
 from ledger.flood_limit import TooOften
@@ -60,14 +61,6 @@ def json_object(body: bytes) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise refused(400, "BAD_USER_INPUT", "the body must be a JSON object")
     return given
-
-
-def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The fields, none of them twice. Raises ValueError."""
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise ValueError("a field twice")
-    return fields
 
 
 def refused(status: int, code: str, message: str, **extensions: object) -> NotServed:

@@ -177,6 +177,7 @@ NDJSON = {"address": "ada@example.org", "purpose": "commercial", "value": "OPTED
         ("nonsense", "JSON"),
         ("[]", "object"),
         (json.dumps({**NDJSON, "colour": "red"}), "colour"),
+        (json.dumps(NDJSON)[:-1] + ', "value": "OPTED_IN"}', "JSON, each member once"),
         (json.dumps({**NDJSON, "value": "YES"}), "value"),
         (json.dumps({**NDJSON, "address": 7}), "address"),
         (json.dumps({"purpose": "commercial", "value": "OPTED_IN"}), "address"),
