@@ -22,7 +22,7 @@ class Live:
         self.ledger = ledger
         self.limits = limits or LiveLimits()
         self.sessions = Sessions(ledger, self.limits, metrics)
-        self.sharing = Sharing(operations, metrics)
+        self.sharing = Sharing(operations, metrics, self.limits)
         self.metrics = metrics
         self.operations = operations
 

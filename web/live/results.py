@@ -38,7 +38,7 @@ async def results(
                 yield encoded(await operations.answer(runnable, context, request_id))
                 return
             stream = cast("ConsentEventStream", await operations.source(runnable, context, request_id))
-            async with aclosing(sharing.payloads(runnable, stream, request_id)) as payloads:
+            async with aclosing(sharing.payloads(runnable, stream, request_id, identity.key)) as payloads:
                 async for payload in payloads:
                     yield payload.text
     except OperationRefused:
