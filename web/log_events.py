@@ -7,12 +7,13 @@ it began, which its headers tell; whatever cuts it short leaves the chunked body
 import asyncio
 import json
 from base64 import b64encode
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.types import Send
+from starlette.types import Receive, Scope, Send
 
 from domain.events import CATALOGUE_TYPES
 from domain.time import format_instant
@@ -26,12 +27,15 @@ from ledger.pages import cursor
 from ledger.reading_far import Span
 from schema.node_ids import NodeKind, contact_point_node_id, event_node_id, key_node_id
 from web.graphql_endpoint import NotServed
+from web.live.connections import cut
 from web.log_access import failed, not_served, reader_of_log, refused
 
 SCOPE = "read"
 PERSONAL = "read:personal"
 AUDIT = "audit"
 STREAMS_MAX = 32
+# Of these, what one tenant may take with all its keys.
+_SHARE = 4
 _STALLED_S = 60.0
 _PARAMETERS = frozenset(("after", "type", "purpose"))
 
@@ -41,7 +45,7 @@ async def log_events(request: Request) -> Response:
     try:
         tenant, caller = await reader_of_log(request, SCOPE)
         asked = await reading_far.span(tenant, *_asked(request))
-        _reading(request)
+        _reading(request, tenant)
     except NotServed as no:
         return not_served(no)
     except Exception as error:  # noqa: BLE001 - every error is told in our words, as for GraphQL
@@ -51,7 +55,7 @@ async def log_events(request: Request) -> Response:
         headers["consentry-last-cursor"] = cursor(tenant, EVENTS, str(asked.last))
     if request.method == "HEAD":
         return Response(media_type="application/x-ndjson", headers=headers)
-    return _Lines(request, _lines(request, tenant, caller, asked), headers)
+    return _Lines(_reading(request, tenant), tenant, _lines(request, tenant, caller, asked), headers)
 
 
 def _asked(request: Request) -> tuple[str | None, EventFilter]:
@@ -67,19 +71,24 @@ def _asked(request: Request) -> tuple[str | None, EventFilter]:
     return given.get("after"), EventFilter(types=given.getlist("type") or None, purpose=given.get("purpose"))
 
 
-def _reading(request: Request) -> set[object]:
-    """Who reads now, in this process: each holds a page. Raises NotServed where there are enough."""
+def _reading(request: Request, tenant: Tenant) -> Counter[int]:
+    """How many read now, in this process, of each tenant: each holds a page. Raises NotServed where there are enough."""
     state = request.app.state
     if not hasattr(state, "reading_logs"):
-        state.reading_logs = set[object]()
-    if len(state.reading_logs) >= STREAMS_MAX:
-        raise refused(
-            429,
-            "LIMIT_EXCEEDED",
-            f"{STREAMS_MAX} logs are being read here already; try again",
-            limit="logs read at once",
-        )
+        state.reading_logs = Counter[int]()
+    reading, of_one = state.reading_logs, max(1, STREAMS_MAX // _SHARE)
+    for limit, allowed, now in (
+        ("logs read at once by one tenant", of_one, reading[tenant.id]),
+        ("logs read at once", STREAMS_MAX, reading.total()),
+    ):
+        if now >= allowed:
+            message = f"{limit}: {allowed} are being read here already; try again"
+            raise refused(429, "LIMIT_EXCEEDED", message, limit=limit)
     return state.reading_logs
+
+
+class _Stalled(Exception):
+    """The reader takes nothing."""
 
 
 class _Lines(StreamingResponse):
@@ -87,24 +96,41 @@ class _Lines(StreamingResponse):
 
     media_type = "application/x-ndjson"
 
-    def __init__(self, request: Request, lines: AsyncIterator[bytes], headers: dict[str, str]) -> None:
+    def __init__(
+        self, reading: Counter[int], tenant: Tenant, lines: AsyncIterator[bytes], headers: dict[str, str]
+    ) -> None:
         super().__init__(lines, headers=headers)
-        self._reading = _reading(request)
+        self._reading = reading
+        self._tenant_id = tenant.id
         self._lines = lines
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Count while it is sent; where its reader takes nothing, cut the connection: that is no failure of ours."""
+        self._reading[self._tenant_id] += 1
+        try:
+            await super().__call__(scope, receive, send)
+        except _Stalled:
+            if not cut(scope):
+                raise
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        finally:
+            self._reading[self._tenant_id] -= 1
+            if not self._reading[self._tenant_id]:
+                del self._reading[self._tenant_id]
+            await self._lines.aclose()  # type: ignore[attr-defined] - it is a generator
 
     async def stream_response(self, send: Send) -> None:
         """Send all of it, at the reader's pace."""
 
         async def patient(message: Any) -> None:
-            async with asyncio.timeout(_STALLED_S):
-                await send(message)
+            try:
+                async with asyncio.timeout(_STALLED_S):
+                    await send(message)
+            except TimeoutError:
+                raise _Stalled from None
 
-        self._reading.add(self)
-        try:
-            await super().stream_response(patient)
-        finally:
-            self._reading.discard(self)
-            await self._lines.aclose()  # type: ignore[attr-defined] - it is a generator
+        await super().stream_response(patient)
 
 
 async def _lines(request: Request, tenant: Tenant, caller: Caller, asked: Span) -> AsyncIterator[bytes]:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import socket
 from base64 import b64decode
 from collections.abc import AsyncIterator
@@ -25,6 +26,7 @@ from ledger.tenants import create_tenant
 from tlog.hashing import leaf_hash
 from web import log_events as module
 from web.app import create_app
+from web.live.connections import HttpConnection
 
 EVENTS = 600
 GRAPHQL = """query ($after: String) { consentEvents(first: 1000, after: $after) { edges { cursor node { position id type
@@ -181,7 +183,7 @@ class Serving:
 
         monkeypatch.setattr(module, "_lines", counted)
         monkeypatch.setattr(FlowControl, "pause_writing", pausing)
-        config = uvicorn.Config(create_app(ledger), lifespan="off", log_config=None, ws="none")
+        config = uvicorn.Config(create_app(ledger), lifespan="off", log_config=None, ws="none", http=HttpConnection)
         self.server = uvicorn.Server(config)
         self._task = asyncio.create_task(self.server.serve(sockets=[self._socket]))
 
@@ -273,3 +275,32 @@ async def test_enough_readers_are_enough(serving: Serving, log: Reader, monkeypa
     async with asyncio.timeout(20):
         while (await log.get()).status_code == 429:
             await asyncio.sleep(0)
+
+
+async def test_a_tenant_reads_its_share_and_leaves_the_rest_to_others(
+    serving: Serving, log: Reader, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "STREAMS_MAX", 7)
+    _, writer = await serving.open(log)
+    await asyncio.wait_for(serving.paused.wait(), 20)
+    another = await create_tenant(ledger, f"{log.tenant.key}-another", "Another")
+    async with AsyncClient(base_url=f"http://127.0.0.1:{serving.port}") as client:
+        response = await client.get(log.path, headers=log.headers)
+        assert response.status_code == 429
+        assert response.json()["errors"][0]["extensions"]["limit"] == "logs read at once by one tenant"
+        reader = Reader(client, another, await create_key(another, "reader", ["read"]))
+        assert (await reader.get()).status_code == 200
+    writer.transport.abort()
+    await asyncio.wait_for(serving.ended.wait(), 20)
+
+
+async def test_a_reader_that_is_given_up_is_cut_and_no_failure_is_logged(
+    serving: Serving, log: Reader, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "_STALLED_S", 0.1)
+    caplog.set_level(logging.WARNING)
+    _, writer = await serving.open(log)
+    await asyncio.wait_for(serving.ended.wait(), 20)
+    await serving.stop()
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+    writer.transport.abort()

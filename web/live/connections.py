@@ -111,5 +111,13 @@ def give_up(scope: Scope) -> None:
         asyncio.get_running_loop().call_later(_GRACE_S, connection.transport.abort)
 
 
+def cut(scope: Scope) -> bool:
+    """End the connection now; whether it is one that can be ended."""
+    connection = _connection(scope)
+    if connection is not None:
+        connection.transport.abort()
+    return connection is not None
+
+
 def _connection(scope: Scope) -> HttpConnection | WebSocketConnection | None:
     return scope.get("extensions", {}).get(_EXTENSION)

@@ -22,7 +22,7 @@ class Live:
         self.ledger = ledger
         self.limits = limits or LiveLimits()
         self.sessions = Sessions(ledger, self.limits, metrics)
-        self.sharing = Sharing(operations, metrics)
+        self.sharing = Sharing(operations, metrics, self.limits)
         self.metrics = metrics
         self.operations = operations
 
@@ -32,9 +32,11 @@ class Live:
         async with self.sessions.watching_keys():
             yield
 
-    def results(self, session: Session, asked: GraphQLRequest) -> AsyncGenerator[str]:
-        """What an operation sends back. Raises OperationRefused."""
-        return results(self.operations, self.sharing, session, asked, secrets.token_hex(8))
+    def results(
+        self, session: Session, asked: GraphQLRequest, counted: contextlib.ExitStack | None = None
+    ) -> AsyncGenerator[str]:
+        """What an operation sends back; `counted` is that it counts as the session's already. Raises OperationRefused."""
+        return results(self.operations, self.sharing, session, asked, secrets.token_hex(8), counted)
 
     def count_slow(self) -> None:
         """A connection was too slow."""

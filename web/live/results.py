@@ -1,7 +1,7 @@
 """What an operation sends back, one payload after the other, whatever transport carries it."""
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from typing import cast
 
 from graphql import OperationType
@@ -18,11 +18,19 @@ from web.refusals import exception_entry, limit_error
 
 
 async def results(
-    operations: Operations, sharing: Sharing, session: Session, asked: GraphQLRequest, request_id: str
+    operations: Operations,
+    sharing: Sharing,
+    session: Session,
+    asked: GraphQLRequest,
+    request_id: str,
+    counted: ExitStack | None = None,
 ) -> AsyncGenerator[str]:
-    """Each payload as JSON. Raises OperationRefused before the first one, where nothing of it is executed."""
+    """Each payload as JSON. Raises OperationRefused before the first one, where nothing of it is executed.
+
+    `counted` holds the session's operation where it was entered before, and is closed when this ends.
+    """
     try:
-        with session.operation():
+        with session.operation() if counted is None else counted:
             runnable = operations.runnable(asked)
             identity = session.identity
             context = RequestContext(identity.tenant, identity.caller)
@@ -30,7 +38,7 @@ async def results(
                 yield encoded(await operations.answer(runnable, context, request_id))
                 return
             stream = cast("ConsentEventStream", await operations.source(runnable, context, request_id))
-            async with aclosing(sharing.payloads(runnable, stream, request_id)) as payloads:
+            async with aclosing(sharing.payloads(runnable, stream, request_id, identity.key)) as payloads:
                 async for payload in payloads:
                     yield payload.text
     except OperationRefused:

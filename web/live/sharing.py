@@ -8,6 +8,7 @@ is. A moment is short, since an event shows things that change and that can be e
 import asyncio
 import contextlib
 import json
+from collections import Counter
 from collections.abc import AsyncGenerator, Generator, Hashable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -24,6 +25,7 @@ from graphql import (
 
 from domain.events import EventType
 from eventstore.database import StoreUnavailable
+from ledger.api_keys import KeyId
 from ledger.assembly import Caller
 from ledger.feed import Feed
 from ledger.history import StoredEntry
@@ -31,12 +33,17 @@ from schema.context import RequestContext
 from schema.feed import ConsentEventStream
 from web.graphql_operations import Operations, Runnable
 from web.graphql_response import encoded
+from web.live.sessions import LiveLimits, TooManyOpen
 from web.metrics import LiveMetrics
 
 _START_ARGUMENTS = ("after", "afterPosition")
 _MOMENT_S = 1.0
 _BATCH_EVENTS_MAX = 100
 _BATCH_COST_MAX = 10_000
+# What is kept of a batch: beyond this it ends, and the rest is made when it is asked for.
+_BATCH_CHARS_MAX = 4_000_000
+# What is executed at once; between them the process does other things.
+_SLICE_EVENTS = 20
 _AGAIN_S = 0.5
 
 
@@ -61,16 +68,19 @@ class Batch:
 class Sharing:
     """The groups of one process."""
 
-    def __init__(self, operations: Operations, metrics: LiveMetrics) -> None:
+    def __init__(self, operations: Operations, metrics: LiveMetrics, limits: LiveLimits) -> None:
         self._operations = operations
         self._metrics = metrics
+        self._limits = limits
         self._groups: dict[Hashable, _Group] = {}
+        # By API key: what it asks for, and how often.
+        self._asked_by: dict[KeyId, Counter[Hashable]] = {}
 
     async def payloads(
-        self, runnable: Runnable, stream: ConsentEventStream, request_id: str
+        self, runnable: Runnable, stream: ConsentEventStream, request_id: str, by: KeyId
     ) -> AsyncGenerator[Payload]:
-        """The payloads of one subscriber, as it asks for them; for ever, unless one is the last."""
-        with self._joined(runnable, stream, request_id) as group:
+        """The payloads of one subscriber, as it asks for them; for ever, unless one is the last. Raises TooManyOpen."""
+        with self._joined(runnable, stream, request_id, by) as group:
             position = stream.start.after
             while True:
                 batch = await group.after(position)
@@ -87,18 +97,29 @@ class Sharing:
                     position = max(position, batch.received)
 
     @contextlib.contextmanager
-    def _joined(self, runnable: Runnable, stream: ConsentEventStream, request_id: str) -> Generator["_Group"]:
+    def _joined(
+        self, runnable: Runnable, stream: ConsentEventStream, request_id: str, by: KeyId
+    ) -> Generator["_Group"]:
         start = stream.start
         key = (start.tenant.id, stream.context.caller.scopes, *_what_is_asked(runnable))
+        asked, allowed = self._asked_by.get(by, Counter[Hashable]()), self._limits.documents_per_key
+        if key not in asked and len(asked) >= allowed:
+            raise TooManyOpen("different subscriptions of one API key", allowed)
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = _Group(self._operations, runnable, stream, request_id)
         group.subscribers += 1
+        self._asked_by.setdefault(by, asked)[key] += 1
         self._metrics.subscribers.inc()
         try:
             yield group
         finally:
             self._metrics.subscribers.dec()
+            asked[key] -= 1
+            if not asked[key]:
+                del asked[key]
+            if not asked:
+                del self._asked_by[by]
             group.subscribers -= 1
             if not group.subscribers:
                 del self._groups[key]
@@ -161,7 +182,9 @@ class _Group:
                 if other is not this:
                     return await asyncio.shield(other)
             made_at_size = self._tail.size
-            batch = Batch(await self._payloads(page.events), page.received, made_at_size)
+            payloads = await self._payloads(page.events)
+            is_whole = len(payloads) == len(page.events)
+            batch = Batch(payloads, page.received if is_whole else payloads[-1].position, made_at_size)
             self._made[position] = batch
             asyncio.get_running_loop().call_later(_MOMENT_S, self._forget, position, batch)
             return batch
@@ -174,16 +197,27 @@ class _Group:
             del self._made[position]
 
     async def _payloads(self, events: Sequence[StoredEntry]) -> tuple[Payload, ...]:
+        """Of the first of the events, at least one: as many as a batch holds."""
+        payloads: list[Payload] = []
+        chars = 0
+        for start in range(0, len(events), _SLICE_EVENTS):
+            some = events[start : start + _SLICE_EVENTS]
+            for event, result in zip(some, await self._executed_surely(some), strict=True):
+                body = self._operations.body(result, self._runnable, self._request_id)
+                payloads.append(Payload(event.position, encoded(body), body.get("data") is None))
+                chars += len(payloads[-1].text)
+                if chars >= _BATCH_CHARS_MAX:
+                    return tuple(payloads)
+                await asyncio.sleep(0)
+        return tuple(payloads)
+
+    async def _executed_surely(self, events: Sequence[StoredEntry]) -> list[ExecutionResult]:
         results = await self._executed(events)
         while any(_is_unavailable(result) for result in results):
             # Sent as it is, the event would count as seen, and what it says would be missing.
             await asyncio.sleep(_AGAIN_S)
             results = await self._executed(events)
-        payloads: list[Payload] = []
-        for event, result in zip(events, results, strict=True):
-            body = self._operations.body(result, self._runnable, self._request_id)
-            payloads.append(Payload(event.position, encoded(body), body.get("data") is None))
-        return tuple(payloads)
+        return results
 
     async def _executed(self, events: Sequence[StoredEntry]) -> list[ExecutionResult]:
         # One context for all: what several of them need is loaded at once.
@@ -209,14 +243,14 @@ def _what_is_asked(runnable: Runnable) -> tuple[str, str | None, str]:
     start_only = _start_variables(runnable.operation.node)
     counts: dict[str, int] = {}
 
-    class Counter(Visitor):
+    class Counting(Visitor):
         def enter_variable_definition(self, *_args: object) -> object:
             return self.SKIP
 
         def enter_variable(self, node: VariableNode, *_args: object) -> None:
             counts[node.name.value] = counts.get(node.name.value, 0) + 1
 
-    visit(runnable.document.node, Counter())
+    visit(runnable.document.node, Counting())
     variables = {
         name: value
         for name, value in runnable.asked.variables.items()

@@ -25,6 +25,7 @@ from web.graphql_response import MediaType, graphql_answer, negotiate, status_of
 from web.live.live import Live
 from web.live.sessions import Ending, Session, TooManyOpen
 from web.live.sse_stream import EventStream, OperationId
+from web.live.unopened import Unopened
 from web.refusals import error_entry, limit_error
 from web.request_observer import request_record
 
@@ -43,6 +44,8 @@ class _Reservation:
     token: str
     session: Session
     held: contextlib.ExitStack
+    # What counts for as long as it is not open.
+    unopened: contextlib.ExitStack
     stream: "asyncio.Future[EventStream]"
     operations: dict[OperationId, asyncio.Task[None]] = field(default_factory=dict)
 
@@ -55,6 +58,7 @@ class EventStreams:
         self._live = live
         self._alone = alone
         self._reservations: dict[str, _Reservation] = {}
+        self._unopened = Unopened(live.limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -132,9 +136,11 @@ class EventStreams:
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._live.sessions.connection())
             session = stack.enter_context(self._live.sessions.session(identity))
+            unopened = stack.enter_context(contextlib.ExitStack())
+            unopened.enter_context(self._unopened.stream(identity.key))
             token = secrets.token_urlsafe(32)
             loop = asyncio.get_running_loop()
-            reservation = _Reservation(token, session, stack.pop_all(), loop.create_future())
+            reservation = _Reservation(token, session, stack.pop_all(), unopened, loop.create_future())
         self._reservations[token] = reservation
         loop.call_later(self._live.limits.introduction_s, self._expire, reservation)
         return PlainTextResponse(token, status_code=201)
@@ -155,6 +161,7 @@ class EventStreams:
             raise NotServed(409, error_entry("CONFLICT", "the stream of this token is open already"))
         stream = EventStream(self._live, reservation.session, request.scope, request.receive, send)
         reservation.stream.set_result(stream)
+        reservation.unopened.close()
         ending: Ending | None = None
         try:
             await stream.start()
@@ -167,6 +174,7 @@ class EventStreams:
 
     async def _start(self, reservation: _Reservation, request: Request) -> Response:
         asked = await self._asked(request)
+        size = len(await request.body()) + len(request.url.query)
         operation_id = asked.extensions.get("operationId")
         if not isinstance(operation_id, str) or not 0 < len(operation_id) <= _ID_CHARS_MAX:
             message = (
@@ -181,13 +189,26 @@ class EventStreams:
             media_type = negotiate(request.headers.get("accept")) or MediaType.JSON
             body = {"errors": refused.errors}
             return graphql_answer(body, status_of_result(body, media_type), media_type)
-        task = asyncio.create_task(self._run(reservation, asked, operation_id), name="stream-operation")
+        if self._reservations.get(reservation.token) is not reservation:
+            raise _not_found()  # it has ended while the request was read
+        # Counted from now on, not from when the stream is opened: until then it is kept.
+        counted = contextlib.ExitStack()
+        counted.enter_context(reservation.session.operation())
+        if not reservation.stream.done():
+            with counted:
+                reservation.unopened.enter_context(self._unopened.operation(reservation.session.identity.key, size))
+                counted = counted.pop_all()
+        task = asyncio.create_task(self._run(reservation, asked, operation_id, counted), name="stream-operation")
+        # Also where it is cancelled before it begins.
+        task.add_done_callback(lambda _: counted.close())
         reservation.operations[operation_id] = task
         return Response(status_code=202)
 
-    async def _run(self, reservation: _Reservation, asked: GraphQLRequest, operation_id: str) -> None:
+    async def _run(
+        self, reservation: _Reservation, asked: GraphQLRequest, operation_id: str, counted: contextlib.ExitStack
+    ) -> None:
         stream = await asyncio.shield(reservation.stream)
-        await stream.run(asked, operation_id)
+        await stream.run(asked, operation_id, counted)
         reservation.operations.pop(operation_id, None)
 
     async def _stop(self, reservation: _Reservation, request: Request) -> Response:

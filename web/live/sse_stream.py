@@ -6,7 +6,7 @@ A write waits for the client to take what was sent before; after `stall_s` witho
 import asyncio
 import json
 from collections.abc import Iterable
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 
 from starlette.types import Receive, Scope, Send
 
@@ -73,10 +73,10 @@ class EventStream:
             gone.cancel()
             await asyncio.gather(gone, return_exceptions=True)
 
-    async def run(self, asked: GraphQLRequest, operation_id: OperationId) -> None:
+    async def run(self, asked: GraphQLRequest, operation_id: OperationId, counted: ExitStack | None = None) -> None:
         """Send what the operation answers, and that it is complete."""
         try:
-            async with aclosing(self._live.results(self._session, asked)) as results:
+            async with aclosing(self._live.results(self._session, asked, counted)) as results:
                 async for result in results:
                     await self._write(_next(result, operation_id))
         except OperationRefused as refused:

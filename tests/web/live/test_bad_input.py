@@ -275,3 +275,66 @@ async def test_a_subscription_over_plain_http_is_told_where_to_go(served: Runnin
             headers={"authorization": f"Bearer {key}"},
         )
     assert "graphql-transport-ws" in answered.json()["errors"][0]["message"]
+
+
+WITH_TOKEN = "x-graphql-event-stream-token"
+
+
+def waiting(operation_id: str, padding: int = 0) -> dict[str, Any]:
+    query = "subscription { consentEvents(afterPosition: 6) { cursor } }"
+    return {"query": query + " " * padding, "extensions": {"operationId": operation_id}}
+
+
+async def refused_limit(answer: httpx.Response) -> str:
+    assert answer.status_code == 429, answer.text
+    return answer.json()["errors"][0]["extensions"]["limit"]
+
+
+async def test_operations_before_their_stream_is_opened_count_from_when_they_are_posted(
+    ledger: Ledger, key: str
+) -> None:
+    headers = {"authorization": f"Bearer {key}"}
+    async with (
+        running(ledger, LiveLimits(operations_per_connection=2)) as served,
+        httpx.AsyncClient(base_url=served.url, headers=headers, timeout=WAIT_S) as client,
+    ):
+        token = {WITH_TOKEN: (await client.put("/graphql")).text}
+        for number in range(2):
+            assert (await client.post("/graphql", json=waiting(str(number)), headers=token)).status_code == 202
+        refused = await client.post("/graphql", json=waiting("2"), headers=token)
+        assert await refused_limit(refused) == "operations of one connection"
+        await client.delete("/graphql", params={"operationId": "1"}, headers=token)
+        assert (await client.post("/graphql", json=waiting("2"), headers=token)).status_code == 202
+        async with client.stream("GET", "/graphql", headers={**token, "accept": "text/event-stream"}) as response:
+            assert response.status_code == 200
+            refused = await client.post("/graphql", json=waiting("3"), headers=token)
+            assert await refused_limit(refused) == "operations of one connection"
+        async with asyncio.timeout(WAIT_S):
+            while served.live.sessions.operations_of:
+                await asyncio.sleep(0.01)
+
+
+async def test_streams_that_are_reserved_and_not_opened_are_few_and_keep_little(
+    ledger: Ledger, tenant: Tenant, key: str
+) -> None:
+    headers = {"authorization": f"Bearer {key}"}
+    limits = LiveLimits(unopened_per_key=2, unopened_bytes_per_key=1000, unopened_bytes=1500)
+    async with (
+        running(ledger, limits) as served,
+        httpx.AsyncClient(base_url=served.url, headers=headers, timeout=WAIT_S) as client,
+    ):
+        token, second = [{WITH_TOKEN: (await client.put("/graphql")).text} for _ in range(2)]
+        assert await refused_limit(await client.put("/graphql")) == "streams reserved and not opened of one API key"
+        assert (await client.post("/graphql", json=waiting("1", 500), headers=token)).status_code == 202
+        refused = await client.post("/graphql", json=waiting("1", 500), headers=second)
+        assert await refused_limit(refused) == "bytes that wait for streams of one API key"
+        assert served.live.sessions.operations_of.total() == 1, "what was refused does not count"
+        other = {"authorization": f"Bearer {await create_key(tenant, 'other', ['read'])}"}
+        others = {**other, WITH_TOKEN: (await client.put("/graphql", headers=other)).text}
+        refused = await client.post("/graphql", json=waiting("1", 800), headers=others)
+        assert await refused_limit(refused) == "bytes that wait for streams of this server"
+        # What is open waits for nothing.
+        async with client.stream("GET", "/graphql", headers={**token, "accept": "text/event-stream"}):
+            assert (await client.put("/graphql")).status_code == 201
+            assert (await client.post("/graphql", json=waiting("1", 500), headers=second)).status_code == 202
+            assert (await client.post("/graphql", json=waiting("2", 2000), headers=token)).status_code == 202

@@ -5,16 +5,17 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 
 import pytest
-from following import APPLICATION, Socket, capture
+from following import APPLICATION, Socket, capture, running
 
 from domain.addresses import Channel
 from eventstore import read
 from eventstore.database import StoreUnavailable
 from ledger import history
 from ledger.api_keys import create_key
-from ledger.assembly import Tenant
+from ledger.assembly import Ledger, Tenant
 from ledger.erasure import erase_contact_point
 from web.live import sharing
+from web.live.sessions import LiveLimits
 
 Connect = Callable[..., Socket]
 ADDRESSES = """subscription($after: Long) { consentEvents(afterPosition: $after) {
@@ -140,3 +141,62 @@ async def test_an_event_is_read_from_the_store_once_however_many_follow(
         heard = [(await client.hear())["payload"]["data"]["consentEvents"]["node"]["position"] for _ in range(6)]
         assert sorted(heard) == sorted(recorded * 2)
     assert reads == recorded
+
+
+async def test_a_batch_ends_where_it_is_large_and_the_rest_follows(
+    socket: Connect, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "_BATCH_CHARS_MAX", 300)
+    sizes: list[int] = []
+    genuine = sharing._Group._payloads
+
+    async def measured(self: sharing._Group, events: list[history.StoredEntry]) -> tuple[sharing.Payload, ...]:
+        payloads = await genuine(self, events)
+        sizes.append(sum(len(payload.text) for payload in payloads[:-1]))
+        return payloads
+
+    monkeypatch.setattr(sharing._Group, "_payloads", measured)
+    async with socket(key) as client:
+        await client.subscribe(afterPosition=0)
+        assert await client.positions(6) == [1, 2, 3, 4, 5, 6]
+    assert len(sizes) > 1
+    assert max(sizes) < 300, "without the payload that reached it"
+
+
+async def test_other_things_are_done_between_the_events_of_a_batch(
+    socket: Connect, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded, between = sharing.encoded, []
+
+    def watched(body: object) -> str:
+        asyncio.get_running_loop().call_soon(between.append, len(between))
+        seen.append(len(between))
+        return encoded(body)  # type: ignore[arg-type]
+
+    seen: list[int] = []
+    monkeypatch.setattr(sharing, "encoded", watched)
+    async with socket(key) as client:
+        await client.subscribe(afterPosition=0)
+        await client.positions(6)
+    assert seen == [0, 1, 2, 3, 4, 5]
+
+
+async def test_one_key_has_so_many_different_subscriptions_and_may_ask_for_the_same_again(
+    ledger: Ledger, tenant: Tenant, key: str
+) -> None:
+    async with running(ledger, LiveLimits(documents_per_key=1)) as served:
+        url = served.websocket_url
+        async with Socket(url, key) as one, Socket(url, key) as two:
+            await one.subscribe(afterPosition=5)
+            assert await one.positions(1) == [6]
+            await two.subscribe("same", afterPosition=5)
+            assert await two.positions(1, "same") == [6]
+            await two.subscribe("different", query=ADDRESSES, after=5)
+            error = (await two.hear())["payload"][0]
+            assert error["extensions"]["limit"] == "different subscriptions of one API key"
+            async with Socket(url, await create_key(tenant, "other", ["read"])) as other:
+                await other.subscribe(query=ADDRESSES, after=5)
+                await other.edges(1)
+        async with asyncio.timeout(20):
+            while served.live.sharing._asked_by:
+                await asyncio.sleep(0.01)
