@@ -35,6 +35,8 @@ from web.live.ws_protocol import (
 )
 from web.refusals import error_entry, limit_error
 
+# Operations of a socket that have ended but for their last words.
+_ENDING_MAX = 16
 _CODE_OF_ENDING = {
     Ending.REVOKED: CloseCode.FORBIDDEN,
     Ending.STOPPING: CloseCode.RESTART,
@@ -107,6 +109,8 @@ class _Socket:
         self._protocol = GraphQLSocket()
         self._session: Session | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        # Those whose last words are still being sent included.
+        self._running: set[asyncio.Task[None]] = set()
         # Set once the socket must be closed, to how.
         self._over: asyncio.Future[_Over] = asyncio.get_running_loop().create_future()
 
@@ -119,7 +123,7 @@ class _Socket:
                 return
         finally:
             self._protocol.closed()
-            await _ended([reading, *self._tasks.values()])
+            await _ended([reading, *self._running])
         await self._close(self._over.result())
 
     def _end(self, over: _Over) -> None:
@@ -127,16 +131,16 @@ class _Socket:
             self._over.set_result(over)
 
     async def _close(self, over: _Over) -> None:
-        if over.code == CloseCode.TRY_AGAIN_LATER:
-            last_words(self._websocket.scope)
-            for operation_id in self._tasks:
-                error = error_entry("SLOW_CONSUMER", over.reason)
-                await self._send_text(_next(operation_id, encoded({"errors": [error]})))
-                await self._send_text(encoded({"id": operation_id, "type": "complete"}))
         try:
+            if over.code == CloseCode.TRY_AGAIN_LATER:
+                last_words(self._websocket.scope)
+                for operation_id in self._tasks:
+                    error = error_entry("SLOW_CONSUMER", over.reason)
+                    await self._send_text(_next(operation_id, encoded({"errors": [error]})))
+                    await self._send_text(encoded({"id": operation_id, "type": "complete"}))
             async with asyncio.timeout(self._live.limits.stall_s):
                 await self._websocket.close(over.code, close_reason(over.reason))
-        except (TimeoutError, WebSocketDisconnect):
+        except (TimeoutError, WebSocketDisconnect, _Over):
             pass  # it does not read, or has gone: there is nobody to tell
         finally:
             give_up(self._websocket.scope)
@@ -145,6 +149,9 @@ class _Socket:
         try:
             async with asyncio.timeout(self._live.limits.introduction_s) as introduction:
                 while True:
+                    # Who does not read is not read from either: a refusal that cannot be sent keeps its message.
+                    while len(self._running) >= self._live.limits.operations_per_connection + _ENDING_MAX:
+                        await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
                     message = await self._websocket.receive()
                     if message["type"] != "websocket.receive":
                         return
@@ -205,7 +212,10 @@ class _Socket:
             self._end(_Over(_CODE_OF_ENDING[ending.result()], ending.result().value))
 
     def _start(self, operation_id: str, payload: Mapping[str, Any]) -> None:
-        self._tasks[operation_id] = asyncio.create_task(self._run(operation_id, payload), name="socket-operation")
+        task = asyncio.create_task(self._run(operation_id, payload), name="socket-operation")
+        self._tasks[operation_id] = task
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
     async def _run(self, operation_id: str, payload: Mapping[str, Any]) -> None:
         assert self._session is not None  # noqa: S101 - the protocol starts nothing before
