@@ -28,13 +28,16 @@ from eventstore.database import StoreUnavailable
 from ledger.api_keys import KeyId
 from ledger.assembly import Caller
 from ledger.feed import Feed
+from ledger.given_evidence import ATTRIBUTES_CHARS_MAX, NOTICE_CHARS_MAX
 from ledger.history import StoredEntry
 from schema.context import RequestContext
 from schema.feed import ConsentEventStream
+from web.graphql_limits import LimitReached
 from web.graphql_operations import Operations, Runnable
 from web.graphql_response import encoded
 from web.live.sessions import LiveLimits, TooManyOpen
 from web.metrics import LiveMetrics
+from web.refusals import limit_error
 
 _START_ARGUMENTS = ("after", "afterPosition")
 _MOMENT_S = 1.0
@@ -42,8 +45,13 @@ _BATCH_EVENTS_MAX = 100
 _BATCH_COST_MAX = 10_000
 # What is kept of a batch: beyond this it ends, and the rest is made when it is asked for.
 _BATCH_CHARS_MAX = 4_000_000
-# What is executed at once; between them the process does other things.
+# What is executed at once: so many events, and of those that may be large fewer. Between them the process does other things.
 _SLICE_EVENTS = 20
+_SLICE_CHARS_MAX = 1_000_000
+# What one event may be answered with: what is larger ends the stream, since it would have to be kept whole for every reader.
+_EVENT_CHARS_MAX = 4_000_000
+_FIELD_CHARS = 2_000
+_EVIDENCE_CHARS = NOTICE_CHARS_MAX + ATTRIBUTES_CHARS_MAX
 _AGAIN_S = 0.5
 
 
@@ -200,16 +208,38 @@ class _Group:
         """Of the first of the events, at least one: as many as a batch holds."""
         payloads: list[Payload] = []
         chars = 0
-        for start in range(0, len(events), _SLICE_EVENTS):
-            some = events[start : start + _SLICE_EVENTS]
+        while len(payloads) < len(events):
+            some = self._slice(events, len(payloads), _BATCH_CHARS_MAX - chars)
             for event, result in zip(some, await self._executed_surely(some), strict=True):
-                body = self._operations.body(result, self._runnable, self._request_id)
-                payloads.append(Payload(event.position, encoded(body), body.get("data") is None))
+                payloads.append(self._payload(event, result))
                 chars += len(payloads[-1].text)
-                if chars >= _BATCH_CHARS_MAX:
+                if payloads[-1].is_last or chars >= _BATCH_CHARS_MAX:
                     return tuple(payloads)
                 await asyncio.sleep(0)
         return tuple(payloads)
+
+    def _slice(self, events: Sequence[StoredEntry], start: int, room_chars: int) -> Sequence[StoredEntry]:
+        """What to execute next, one event at least: as many as cannot be larger than there is room, each field all of it."""
+        room_chars = min(room_chars, _SLICE_CHARS_MAX)
+        for number, event in enumerate(events[start : start + _SLICE_EVENTS]):
+            room_chars -= self._field_chars(event) * max(1, self._runnable.cost)
+            if room_chars < 0:
+                return events[start : start + max(1, number)]
+        return events[start : start + _SLICE_EVENTS]
+
+    def _field_chars(self, event: StoredEntry) -> int:
+        """About how long the longest of an event's fields is: the entry in Base64, the evidence beside it, or a description."""
+        has_evidence = bool(event.entry.personal) or "noticeDigest" in event.entry.data
+        beside = _EVIDENCE_CHARS if has_evidence and "read:personal" in self._caller.scopes else _FIELD_CHARS
+        return max(4 * len(event.raw) // 3, beside)
+
+    def _payload(self, event: StoredEntry, result: ExecutionResult) -> Payload:
+        body = self._operations.body(result, self._runnable, self._request_id)
+        text = encoded(body)
+        if len(text) > _EVENT_CHARS_MAX:
+            limit = LimitReached("characters of an event's answer", _EVENT_CHARS_MAX, len(text))
+            return Payload(event.position, encoded({"errors": [limit_error(limit)], "data": None}), is_last=True)
+        return Payload(event.position, text, body.get("data") is None)
 
     async def _executed_surely(self, events: Sequence[StoredEntry]) -> list[ExecutionResult]:
         results = await self._executed(events)

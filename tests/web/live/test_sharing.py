@@ -8,12 +8,15 @@ import pytest
 from following import APPLICATION, Socket, capture, running
 
 from domain.addresses import Channel
+from domain.consent import ConsentValue
 from eventstore import read
 from eventstore.database import StoreUnavailable
 from ledger import history
 from ledger.api_keys import create_key
 from ledger.assembly import Ledger, Tenant
 from ledger.erasure import erase_contact_point
+from ledger.given_evidence import Evidence
+from ledger.record import Capture, record_consents
 from web.live import sharing
 from web.live.sessions import LiveLimits
 
@@ -144,7 +147,7 @@ async def test_an_event_is_read_from_the_store_once_however_many_follow(
 
 
 async def test_a_batch_ends_where_it_is_large_and_the_rest_follows(
-    socket: Connect, key: str, monkeypatch: pytest.MonkeyPatch
+    socket: Connect, key: str, executed: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sharing, "_BATCH_CHARS_MAX", 300)
     sizes: list[int] = []
@@ -161,6 +164,46 @@ async def test_a_batch_ends_where_it_is_large_and_the_rest_follows(
         assert await client.positions(6) == [1, 2, 3, 4, 5, 6]
     assert len(sizes) > 1
     assert max(sizes) < 300, "without the payload that reached it"
+    assert executed == [1, 2, 3, 4, 5, 6], "nothing is executed that the batch may have no room for"
+
+
+@pytest.mark.parametrize(("scopes", "slices"), [(["read"], [3]), (["read", "read:personal"], [1, 1, 1])])
+async def test_of_events_that_may_be_large_few_are_executed_at_once(
+    socket: Connect, tenant: Tenant, monkeypatch: pytest.MonkeyPatch, scopes: list[str], slices: list[int]
+) -> None:
+    executed: list[int] = []
+    genuine = sharing._Group._executed
+
+    async def counting(self: sharing._Group, events: list[history.StoredEntry]) -> object:
+        executed.append(len(events))
+        return await genuine(self, events)
+
+    monkeypatch.setattr(sharing._Group, "_executed", counting)
+    captures = [
+        Capture(
+            channel=Channel.EMAIL, address=f"a{number}@example.org", purpose="commercial", value=ConsentValue.OPTED_IN,
+            evidence=Evidence(notice_text="what was shown"),
+        )
+        for number in range(3)
+    ]  # fmt: skip
+    await record_consents(tenant, APPLICATION, captures)
+    several = " ".join(f"e{number}: evidence" for number in range(20))
+    async with socket(await create_key(tenant, "a", scopes)) as client:
+        await client.subscribe(query=f"subscription {{ consentEvents(afterPosition: 6) {{ node {{ {several} }} }} }}")
+        await client.edges(3)
+    assert executed == slices
+
+
+async def test_an_event_whose_answer_is_too_large_ends_the_stream_and_is_not_skipped(
+    socket: Connect, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "_EVENT_CHARS_MAX", 100)
+    async with socket(key) as client:
+        await client.subscribe(afterPosition=5)
+        payload = (await client.hear())["payload"]
+        assert payload["data"] is None
+        assert payload["errors"][0]["extensions"]["limit"] == "characters of an event's answer"
+        assert (await client.hear())["type"] == "complete"
 
 
 async def test_other_things_are_done_between_the_events_of_a_batch(
