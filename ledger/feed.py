@@ -56,18 +56,28 @@ class FeedPage:
 
 
 async def feed_start(
-    tenant: Tenant, event_filter: EventFilter, *, after: str | None = None, after_position: int | None = None
+    tenant: Tenant,
+    event_filter: EventFilter,
+    *,
+    after: str | None = None,
+    after_position: int | None = None,
+    from_position: int | None = None,
 ) -> FeedStart:
-    """Where a feed begins: after a cursor, after a position, or with what is recorded from now on.
+    """Where a feed begins: after a cursor, after a position, with one, or with what is recorded from now on.
 
     A cursor or position beyond the log's end is refused: it is of another log, perhaps of this one before its database was
     restored from a copy, and what comes at the positions before it would be missed. Raises Refusal INVALID, NOT_FOUND;
     StoreUnavailable.
     """
-    if after is not None and after_position is not None:
-        raise Refusal(RefusalCode.INVALID, "give after or afterPosition, not both", ("afterPosition",))
-    field = "after" if after is not None else "afterPosition"
-    position = cursor_position(tenant, after, field) if after is not None else after_position
+    places = {"after": after, "afterPosition": after_position, "fromPosition": from_position}
+    given = [name for name, place in places.items() if place is not None]
+    if len(given) > 1:
+        raise Refusal(RefusalCode.INVALID, f"give {' or '.join(given)}, not both", (given[-1],))
+    position = after_position
+    if after is not None:
+        position = cursor_position(tenant, after, "after")
+    elif from_position is not None:
+        position = from_position - 1
     wanted = entry_filter(await tenant.latest_catalogue(), event_filter)
     size = await tenant.ledger.tails.size(tenant.id)
     if position is None:
@@ -75,8 +85,8 @@ async def feed_start(
     elif position >= size:
         raise Refusal(
             RefusalCode.INVALID,
-            f"{field} is beyond the end of the log, whose last position is {size - 1}; it was not given out by this log",
-            (field,),
+            f"{given[0]} is beyond the end of the log, whose last position is {size - 1}; it was not given out by this log",
+            (given[0],),
         )
     return FeedStart(tenant, wanted, position, size)
 

@@ -48,8 +48,8 @@ class ConsentEventStream(AsyncIterable[Edge[ConsentEvent]]):
 class FeedSubscription:
     @strawberry.subscription(
         description="Every event that passes the filter, in log order, each once, from just after `after` (a cursor of "
-        "consentEvents or of this subscription) or `afterPosition`, or from now on; first what is there, then live, with no "
-        "gap and no repeat in between. A subscriber that is too slow is ended with the code SLOW_CONSUMER and resumes from "
+        "consentEvents or of this subscription) or `afterPosition`, or with the event at `fromPosition` (0 is the first), or "
+        "from now on; first what is there, then live, with no gap and no repeat in between. A subscriber that is too slow is ended with the code SLOW_CONSUMER and resumes from "
         "its last cursor."
     )
     async def consent_events(
@@ -58,11 +58,16 @@ class FeedSubscription:
         filter: ConsentEventFilter | None = LEFT_OUT,
         after: str | None = LEFT_OUT,
         after_position: Long | None = LEFT_OUT,
+        from_position: Long | None = LEFT_OUT,
     ) -> AsyncGenerator[Edge[ConsentEvent], None]:
         context = info.context
         context.require("read")
         start = await feed.feed_start(
-            context.tenant, event_filter(context, filter), after=given(after), after_position=given(after_position)
+            context.tenant,
+            event_filter(context, filter),
+            after=given(after),
+            after_position=given(after_position),
+            from_position=given(from_position),
         )
         # GraphQL asks for something to iterate; the annotation is what Strawberry reads the type from.
         return cast("AsyncGenerator[Edge[ConsentEvent], None]", ConsentEventStream(context, start))

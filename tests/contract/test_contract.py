@@ -59,6 +59,8 @@ ADDED = {
     *("Purpose.optInExpiry", "Purpose.requiredEvidence", "ComplianceProfile.presets", "Query.compliancePresets"),
     "Mutation.applyCompliancePreset",
     *(f"Mutation.applyCompliancePreset({name})" for name in ("profile", "preset", "idempotencyKey")),
+    # Following from the first event on, which has no position before it.
+    "Subscription.consentEvents(fromPosition)",
     # Webhooks.
     "Query.webhooks",
     "Query.webhookDeliveries",

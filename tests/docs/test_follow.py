@@ -87,7 +87,7 @@ async def follows(example: Example, served: Running, tenant: Tenant) -> None:
     """What is there, what comes, what came while it was cut off, and while it did not run: each once, in order."""
     await example.start()
     try:
-        assert await example.positions(6) == [1, 2, 3, 4, 5, 6]
+        assert await example.positions(7) == [0, 1, 2, 3, 4, 5, 6]
         assert [await capture(tenant, number) for number in range(3)] == [7, 8, 9]
         assert await example.positions(3) == [7, 8, 9]
         for of_key in served.live.sessions.of_key.values():

@@ -39,7 +39,7 @@ from web.live.sessions import LiveLimits, TooManyOpen
 from web.metrics import LiveMetrics
 from web.refusals import limit_error
 
-_START_ARGUMENTS = ("after", "afterPosition")
+_START_ARGUMENTS = ("after", "afterPosition", "fromPosition")
 _MOMENT_S = 1.0
 _BATCH_EVENTS_MAX = 100
 _BATCH_COST_MAX = 10_000

@@ -24,8 +24,9 @@ from web.live.live import Live
 from web.live.sessions import LiveLimits
 
 WAIT_S = 20
-SUBSCRIBE = """subscription($filter: ConsentEventFilter, $after: String, $afterPosition: Long) {
-    consentEvents(filter: $filter, after: $after, afterPosition: $afterPosition) { cursor node { position type value } }
+SUBSCRIBE = """subscription($filter: ConsentEventFilter, $after: String, $afterPosition: Long, $fromPosition: Long) {
+    consentEvents(filter: $filter, after: $after, afterPosition: $afterPosition, fromPosition: $fromPosition) {
+        cursor node { position type value } }
 }"""
 APPLICATION = Caller("tests", frozenset(("check", "read", "read:personal", "write", "admin", "audit", "erase")))
 

@@ -44,6 +44,9 @@ async def test_a_cursor_that_is_none_of_another_list_of_another_tenant_or_beyond
         assert (await refusal(client, afterPosition=7))["extensions"]["path"] == ["afterPosition"]
         both = await refusal(client, afterPosition=3, after=cursor(tenant, "event", "3"))
         assert "not both" in both["message"]
+        beyond = await refusal(client, fromPosition=8)
+        assert beyond["extensions"] == {"code": "BAD_USER_INPUT", "path": ["fromPosition"]}
+        assert "not both" in (await refusal(client, fromPosition=0, afterPosition=0))["message"]
         assert (await refusal(client, afterPosition=-1))["extensions"]["code"] == "BAD_USER_INPUT"
         assert (await refusal(client, filter={"purpose": "none"}))["extensions"]["code"] == "NOT_FOUND"
         assert (await refusal(client, filter={"types": ["None"]}))["extensions"]["code"] == "BAD_USER_INPUT"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import asyncpg
 import httpx
+import pytest
 from following import Running, Socket, capture, running
 
 from eventstore.database import StoreUnavailable
@@ -25,6 +26,22 @@ async def test_first_what_is_there_and_then_what_comes_each_once_in_order(
         assert await client.positions(6) == list(range(4, 10))
         recorded = [await capture(tenant, number) for number in range(3, 8)]
         assert await client.positions(5) == recorded == list(range(10, 15))
+
+
+async def test_from_position_is_the_first_that_comes_and_nothing_is_before_the_first_of_the_log(
+    socket: Connect, tenant: Tenant, key: str
+) -> None:
+    async with socket(key) as client:
+        await client.subscribe(fromPosition=0)
+        assert await client.positions(7) == list(range(7))
+        await client.subscribe("later", fromPosition=5)
+        assert await client.positions(2, "later") == [5, 6]
+        await client.say(id="1", type="complete")
+        await client.say(id="later", type="complete")
+        # The log's next position is none beyond its end.
+        await client.subscribe("next", fromPosition=7)
+        assert await capture(tenant, 1) == 7
+        assert await client.positions(1, "next") == [7]
 
 
 async def test_without_a_start_it_is_from_now_on(socket: Connect, tenant: Tenant, key: str) -> None:
@@ -119,3 +136,20 @@ async def test_what_is_open_is_measured(served: Running, socket: Connect, tenant
     assert "consentry_live_subscribers 2.0" in text
     assert "consentry_live_slow_consumers_ended_total 0.0" in text
     assert "consentry_feed_lag_seconds_count 1.0" in text
+
+
+async def test_who_asks_while_the_database_is_away_is_told_to_ask_again_on_the_same_socket(
+    socket: Connect, tenant: Tenant, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_args: object) -> int:
+        raise StoreUnavailable("away")
+
+    async with socket(key) as client:
+        with monkeypatch.context() as patched:
+            patched.setattr(tenant.ledger.tails, "size", away)
+            await client.subscribe(fromPosition=0)
+            message = await client.hear()
+        assert (message["type"], message["id"]) == ("error", "1")
+        assert message["payload"][0]["extensions"]["code"] == "UNAVAILABLE"
+        await client.subscribe(fromPosition=0)
+        assert await client.positions(7) == list(range(7))
