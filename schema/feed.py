@@ -49,8 +49,8 @@ class FeedSubscription:
     @strawberry.subscription(
         description="Every event that passes the filter, in log order, each once, from just after `after` (a cursor of "
         "consentEvents or of this subscription) or `afterPosition`, or with the event at `fromPosition` (0 is the first), or "
-        "from now on; first what is there, then live, with no gap and no repeat in between. A subscriber that is too slow is ended with the code SLOW_CONSUMER and resumes from "
-        "its last cursor."
+        "from now on; first what is there, then live, with no gap and no repeat in between. A subscriber that is too slow is "
+        "ended with the code SLOW_CONSUMER and resumes from its last cursor."
     )
     async def consent_events(
         self,

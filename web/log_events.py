@@ -6,6 +6,7 @@ it began, which its headers tell; whatever cuts it short leaves the chunked body
 
 import asyncio
 import json
+import logging
 from base64 import b64encode
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -18,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 from domain.events import CATALOGUE_TYPES
 from domain.time import format_instant
 from domain.upcasting import upcast
+from eventstore.database import StoreUnavailable
 from eventstore.read import StoredEntry
 from ledger import history, reading_far
 from ledger.assembly import Caller, Tenant
@@ -27,7 +29,7 @@ from ledger.pages import cursor
 from ledger.reading_far import Span
 from schema.node_ids import NodeKind, contact_point_node_id, event_node_id, key_node_id
 from web.graphql_endpoint import NotServed
-from web.live.connections import cut
+from web.live.connections import cut, cut_after_what_was_sent
 from web.log_access import failed, not_served, reader_of_log, refused
 
 SCOPE = "read"
@@ -38,6 +40,7 @@ STREAMS_MAX = 32
 _SHARE = 4
 _STALLED_S = 60.0
 _PARAMETERS = frozenset(("after", "type", "purpose"))
+_log = logging.getLogger("consentry.web.log_events")
 
 
 async def log_events(request: Request) -> Response:
@@ -105,15 +108,20 @@ class _Lines(StreamingResponse):
         self._lines = lines
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Count while it is sent; where its reader takes nothing, cut the connection: that is no failure of ours."""
+        """Count while it is sent; what cuts it short cuts the connection, which is all that can still be said."""
         self._reading[self._tenant_id] += 1
         try:
             await super().__call__(scope, receive, send)
         except _Stalled:
             if not cut(scope):
                 raise
-            while (await receive())["type"] != "http.disconnect":
-                pass
+            await _until_gone(receive)
+        except (NotServed, StoreUnavailable) as why:
+            if not cut_after_what_was_sent(scope):
+                raise
+            told = why.error["message"] if isinstance(why, NotServed) else str(why)
+            _log.info("a log that is being read is cut: %s", told, extra={"fields": {"tenant": self._tenant_id}})
+            await _until_gone(receive)
         finally:
             self._reading[self._tenant_id] -= 1
             if not self._reading[self._tenant_id]:
@@ -131,6 +139,11 @@ class _Lines(StreamingResponse):
                 raise _Stalled from None
 
         await super().stream_response(patient)
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _lines(request: Request, tenant: Tenant, caller: Caller, asked: Span) -> AsyncIterator[bytes]:

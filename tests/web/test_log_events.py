@@ -18,6 +18,8 @@ from uvicorn.protocols.http.flow_control import FlowControl
 
 from domain.addresses import Channel
 from domain.consent import ConsentValue
+from eventstore import read
+from eventstore.database import StoreUnavailable
 from ledger.api_keys import SCOPES, create_key, list_keys, revoke_key
 from ledger.assembly import Caller, Ledger, Tenant
 from ledger.pages import cursor
@@ -243,7 +245,10 @@ async def test_a_slow_reader_gets_all_of_it(serving: Serving, log: Reader) -> No
     writer.close()
 
 
-async def test_a_key_that_is_revoked_ends_what_it_reads_without_an_end(serving: Serving, log: Reader) -> None:
+async def test_a_key_that_is_revoked_ends_what_it_reads_without_an_end(
+    serving: Serving, log: Reader, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     reader, writer = await serving.open(log)
     await asyncio.wait_for(serving.paused.wait(), 20)
     for key in await list_keys(log.tenant):
@@ -252,6 +257,30 @@ async def test_a_key_that_is_revoked_ends_what_it_reads_without_an_end(serving: 
     body = await asyncio.wait_for(_all(reader), 20)
     assert not body.endswith(b"\r\n0\r\n\r\n")
     assert body.count(b'"cursor":') < EVENTS
+    writer.close()
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+    assert any("a log that is being read is cut" in record.getMessage() for record in caplog.records)
+
+
+async def test_a_database_that_goes_away_cuts_a_reader_that_goes_on_from_its_last_line(
+    serving: Serving, log: Reader, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.WARNING)
+    reader, writer = await serving.open(log)
+    await asyncio.wait_for(serving.paused.wait(), 20)
+
+    async def away(*_args: object, **_options: object) -> object:
+        raise StoreUnavailable("away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(read, "forward", away)
+        body = await asyncio.wait_for(_all(reader), 20)
+    assert not body.endswith(b"\r\n0\r\n\r\n")
+    *_, last = [line for line in body.split(b"\n") if line.startswith(b'{"cursor"') and line.endswith(b"}")]
+    assert 0 < (position := json.loads(last)["position"]) < EVENTS
+    rest = lines(await log.get(after=json.loads(last)["cursor"]))
+    assert [line["position"] for line in rest] == list(range(position + 1, EVENTS + 7))
+    assert [record.getMessage() for record in caplog.records] == []
     writer.close()
 
 

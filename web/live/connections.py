@@ -119,5 +119,14 @@ def cut(scope: Scope) -> bool:
     return connection is not None
 
 
+def cut_after_what_was_sent(scope: Scope) -> bool:
+    """End the connection once its peer has taken what was sent, in a moment at the latest; whether it is one that can be."""
+    connection = _connection(scope)
+    if connection is not None:
+        connection.transport.close()
+        give_up(scope)
+    return connection is not None
+
+
 def _connection(scope: Scope) -> HttpConnection | WebSocketConnection | None:
     return scope.get("extensions", {}).get(_EXTENSION)
