@@ -51,7 +51,7 @@ async def create_webhook(
     reason: str | None = None,
     idempotency_key: str | None = None,
 ) -> Changed:
-    """Make a webhook, of the caller's application unless told; it starts with what is recorded from now on, unless told.
+    """Make a webhook of the caller's own application; it starts with what is recorded from now on, unless told.
 
     Raises Refusal, StoreUnavailable.
     """
@@ -64,6 +64,7 @@ async def create_webhook(
     if owner is None:
         raise Refusal(RefusalCode.INVALID, "application is needed, for no application asks", ("application",))
     owner = clean_key(owner, field="application")
+    _is_its_own(caller, owner, "application")
     wanted = await _filter(tenant, event_filter)
     _may_carry_personal(caller, personal=personal)
     reason = clean_reason(reason)
@@ -149,6 +150,8 @@ async def update_webhook(
     }  # fmt: skip
 
     async def change(connection: Connected, before: Webhook) -> After:
+        if receiver is not None:
+            _is_its_own(caller, before.application, "url")
         after = replace(
             before,
             url=receiver.text if receiver else before.url,
@@ -311,6 +314,16 @@ async def _filter(tenant: Tenant, event_filter: EventFilter | None) -> EntryFilt
         return entry_filter(await tenant.latest_catalogue(), event_filter)
     except Refusal as refusal:
         raise refusal.under("filter") from None
+
+
+def _is_its_own(caller: Caller, application: str, field: str) -> None:
+    """That who says where an application's events go is that application: what is taken there counts as its knowledge."""
+    if caller.application not in (None, application):
+        raise Refusal(
+            RefusalCode.INVALID,
+            f"what a webhook delivers is taken as its application's own word, so only a key of {application} says where to",
+            (field,),
+        )
 
 
 def _may_carry_personal(caller: Caller, *, personal: bool) -> None:

@@ -42,7 +42,8 @@ class CreateWebhookInput:
     url: str = strawberry.field(description="https; it is kept sealed, for it may hold a credential.")
     application: str | None = strawberry.field(
         default=LEFT_OUT,
-        description="The key or id of the application that then knows of each event; the asking key's, unless told.",
+        description="The key or id of the application that then knows of each event: the asking key's own, which is also what "
+        "leaving it out means. For another application a key of that application makes the webhook.",
     )
     filter: WebhookFilter | None = strawberry.field(default=LEFT_OUT, description="Left out: every event.")
     include_personal: bool = strawberry.field(
@@ -60,7 +61,9 @@ class CreateWebhookInput:
 class UpdateWebhookInput:
     webhook: strawberry.ID
     expected_version: int | None = strawberry.field(default=LEFT_OUT, description=EXPECTED_VERSION)
-    url: str | None = LEFT_OUT
+    url: str | None = strawberry.field(
+        default=LEFT_OUT, description="For a key of the webhook's application only, whose knowledge a delivery is."
+    )
     filter: WebhookFilter | None = LEFT_OUT
     include_personal: bool | None = LEFT_OUT
     status: WebhookStatus | None = strawberry.field(

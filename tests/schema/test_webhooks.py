@@ -84,7 +84,7 @@ async def test_nothing_of_a_url_or_a_secret_is_stored_in_the_clear(asking: Asker
     ("fields", "code", "path"),
     [
         ({"url": "http://plain.invalid/"}, "INVALID", ["url"]),
-        ({"application": "nobody"}, "NOT_FOUND", ["application"]),
+        ({"application": "nobody"}, "INVALID", ["application"]),
         ({"filter": {"types": ["Nothing"]}}, "INVALID", ["filter", "types"]),
         ({"filter": {"purpose": "nothing"}}, "NOT_FOUND", ["filter"]),
         ({"fromPosition": 10_000}, "INVALID", ["fromPosition"]),
@@ -100,6 +100,22 @@ async def test_what_is_wrong_is_named(asking: Asker, fields: Any, code: str, pat
     assert error["path"][: len(path)] == path
     assert refused["secret"] is None
     assert (await asking.data("{ webhooks { id } }"))["webhooks"] == []
+
+
+async def test_only_an_application_itself_says_where_deliveries_go_that_count_as_its_knowledge(asking: Asker) -> None:
+    await create_key(asking.tenant, "mailer", ["read"])
+    other = Asker(asking.schema, asking.tenant, asking.caller.scopes, application="mailer")
+    refused = await make(asking, application="mailer")
+    assert [(error["code"], error["path"]) for error in refused["errors"]] == [("INVALID", ["application"])]
+    assert "only a key of mailer" in refused["errors"][0]["message"]
+    made = (await make(other, application="mailer"))["webhook"]
+    assert made["application"] == {"key": "mailer"}
+    elsewhere = await update(asking, made, url="https://elsewhere.invalid/")
+    assert [(error["code"], error["path"]) for error in elsewhere["errors"]] == [("INVALID", ["url"])]
+    # What sends nothing elsewhere is any administrator's.
+    assert (await update(asking, made, status="PAUSED"))["errors"] == []
+    moved = await update(other, made, url="https://elsewhere.invalid/")
+    assert moved["webhook"]["origin"] == "https://elsewhere.invalid"
 
 
 async def test_an_update_on_another_version_or_to_held_changes_nothing(asking: Asker) -> None:
