@@ -4,12 +4,15 @@
 
 Whoever holds the database and the signing key can make a second history, and sign it. What they cannot do is to make a
 witness forget the first one, or a file elsewhere: those refusals are what is told as an error here. Every target has a loop
-of its own, so that one which hangs delays no other. Several processes may publish at once: each step is safe to repeat.
+of its own, so that one which hangs delays no other. Of several processes one at a time publishes to a webhook or a witness, by
+a lease of the target; a folder is each machine's own, so every process keeps its files. Each step is safe to repeat all the
+same: whoever takes a target over looks at every tenant's checkpoint once, and so does who publishes by hand.
 """
 
 import asyncio
 import contextlib
 import fcntl
+import hashlib
 import logging
 import os
 import secrets
@@ -29,6 +32,7 @@ from ledger.checkpoints import LogRewritten, SignedCheckpoint, checkpoint, keep_
 from ledger.outgoing import ANSWER_BYTES_MAX, Answer, NotAnswered, OutgoingClient
 from ledger.outgoing_addresses import ANYWHERE
 from ledger.proofs import consistency_proof
+from projections.lease import ALL_TENANTS, DURATION_S, LeaseLost, held
 from tlog.checkpoint import Checkpoint, MalformedCheckpoint, decode_decimal, parse_checkpoint
 from tlog.note import (
     MalformedNote,
@@ -72,8 +76,11 @@ class _Alarm(_Failed):
 class Publisher:
     """Sends the checkpoints of all tenants to the targets; used as a context, which holds the HTTP client."""
 
-    def __init__(self, ledger: Ledger, targets: Targets, *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(
+        self, ledger: Ledger, targets: Targets, *, timeout_s: float = TIMEOUT_S, lease_s: float = DURATION_S
+    ) -> None:
         self._ledger = ledger
+        self._lease_s = lease_s
         self._targets = targets
         # The operator names these in a file: they may be anywhere.
         self._client = OutgoingClient(https=ANYWHERE, http=ANYWHERE, timeout_s=timeout_s)
@@ -105,6 +112,23 @@ class Publisher:
         await asyncio.gather(*(self._run(target, stop) for target in self._targets.all))
 
     async def _run(self, target: Target, stop: asyncio.Event) -> None:
+        if isinstance(target, FileTarget):
+            await self._rounds(target, stop)
+            return
+        while not stop.is_set():
+            try:
+                async with held(self._ledger.pool, ALL_TENANTS, _lease_name(target), duration_s=self._lease_s) as lease:
+                    if lease is not None:
+                        await self._rounds(target, stop)
+            except LeaseLost:
+                fields = {"target": target.name}
+                _log.warning("another process may publish to a target by now", extra={"fields": fields})
+            except StoreUnavailable:
+                _log.warning("the store does not answer; checkpoints are published later")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), self._lease_s / 2)
+
+    async def _rounds(self, target: Target, stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
                 await self._publish_to(target, None)
@@ -253,6 +277,11 @@ def _size_in(answer: Answer) -> int | None:
         return decode_decimal(answer.body.decode("ascii").removesuffix("\n"))
     except ValueError:
         return None
+
+
+def _lease_name(target: WebhookTarget | WitnessTarget) -> str:
+    """The same in every process that has this target; its URL cannot be read from it."""
+    return f"publish-{hashlib.sha256(f'{target.name} {target.url}'.encode()).hexdigest()[:32]}"
 
 
 def _refusal(status: int) -> _Failed:

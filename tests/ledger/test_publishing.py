@@ -28,6 +28,7 @@ from ledger.publishing import Outcome, Publisher
 from ledger.record import Capture, record_consent
 from ledger.signing import verifier_keys
 from ledger.tenants import create_tenant
+from projections.lease import ALL_TENANTS, LeaseLost, take
 from tests.ledger.independent_witness import Answer, LocalServer, Request, Witness
 from tests.tamper.forging import delete_from, rehash, rewrite
 from tlog.checkpoint import open_checkpoint
@@ -463,6 +464,55 @@ async def test_a_webhook_is_sent_each_checkpoint(tenant: Tenant, caller: Caller)
                 assert request.path == "/hooks?token=secret"
                 assert request.headers["content-type"] == "text/plain; charset=utf-8"
                 assert request.headers["consentry-origin"] == signed.checkpoint.origin
+
+
+async def test_of_several_processes_one_tells_a_webhook_and_another_goes_on_where_it_stops(
+    tenant: Tenant, caller: Caller, database: DatabaseAddress, data_dir: Path
+) -> None:
+    origin = (await checkpoint(tenant)).checkpoint.origin
+    with LocalServer(lambda _: (204, {}, b"")) as server:
+
+        def told() -> list[str]:
+            bodies = [one.body for one in server.requests if one.headers["consentry-origin"] == origin]
+            return [body.decode().split("\n")[1] for body in bodies]
+
+        targets = targets_of(WebhookTarget(server.url), every_seconds=0)
+        async with (
+            ledger_on(database, data_dir / "master.key") as other,
+            Publisher(tenant.ledger, targets, lease_s=1) as first,
+            Publisher(other, targets, lease_s=1) as second,
+        ):
+            stops = [asyncio.Event(), asyncio.Event()]
+            running = [asyncio.create_task(one.run(stop)) for one, stop in zip((first, second), stops, strict=True)]
+            await eventually(lambda: told() == ["7"])
+            for size in range(8, 12):
+                await record(tenant, caller)
+                await eventually(lambda size=size: told()[-1] == str(size))
+            assert told() == ["7", "8", "9", "10", "11"], "each once"
+            holds = 0 if first._published else 1
+            stops[holds].set()
+            await asyncio.wait_for(running[holds], 20)
+            await record(tenant, caller)
+            await eventually(lambda: told()[-1] == "12")
+            stops[1 - holds].set()
+            await asyncio.wait_for(running[1 - holds], 20)
+
+
+async def test_what_a_killed_process_held_is_published_once_its_lease_has_expired(
+    tenant: Tenant, caller: Caller
+) -> None:
+    with LocalServer(lambda _: (204, {}, b"")) as server:
+        target = WebhookTarget(server.url)
+        killed = await take(tenant.ledger.pool, ALL_TENANTS, publishing._lease_name(target), duration_s=0.5)
+        assert killed is not None
+        stop = asyncio.Event()
+        async with Publisher(tenant.ledger, targets_of(target, every_seconds=0), lease_s=0.2) as publisher:
+            running = asyncio.create_task(publisher.run(stop))
+            await eventually(lambda: bool(server.requests))
+            with pytest.raises(LeaseLost):
+                await killed.renew()
+            stop.set()
+            await asyncio.wait_for(running, 20)
 
 
 @pytest.mark.parametrize("status", [301, 307, 400, 404, 500])
