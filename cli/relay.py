@@ -1,11 +1,16 @@
-"""`consentry relay nats`: publish the log to NATS JetStream until told to stop. Credentials come from the environment alone."""
+"""`consentry relay nats`: publish the log to NATS JetStream until told to stop.
+
+Credentials come from the environment, or from a file that is named: never from the command line, which every process sees.
+"""
 
 import argparse
 import asyncio
 import os
 import re
 import signal
+import ssl
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -16,6 +21,7 @@ from ledger.assembly import Ledger
 from web.settings import SettingInvalid
 
 if TYPE_CHECKING:
+    from ledger.nats_connection import NatsServer
     from ledger.relay import RelayTarget
 
 _PREFIX = re.compile(r"[A-Za-z0-9_-]{1,64}(\.[A-Za-z0-9_-]{1,64}){0,7}", re.ASCII)
@@ -28,6 +34,14 @@ def add(commands: Subparsers) -> None:
     kinds = command.add_subparsers(dest="kind", required=True, metavar="KIND")
     nats = kinds.add_parser("nats", help="NATS JetStream")
     nats.add_argument("--url", required=True, help="nats://HOST:PORT, or tls://HOST:PORT")
+    nats.add_argument(
+        "--creds",
+        metavar="FILE",
+        help="NATS credentials file, of a JWT and its key (CONSENTRY_NATS_CREDS names it too)",
+    )
+    nats.add_argument(
+        "--tls-ca", metavar="FILE", help="with tls://, the certificates to trust, as PEM (CONSENTRY_NATS_TLS_CA)"
+    )
     nats.add_argument("--tenant", metavar="KEY", help="the tenant's key; by default every tenant")
     nats.add_argument("--stream", metavar="NAME", help="the stream's name, with --tenant; by default PREFIX-TENANT")
     nats.add_argument(
@@ -95,8 +109,36 @@ def _target(options: argparse.Namespace) -> "RelayTarget":
         user=os.environ.get("CONSENTRY_NATS_USER") or None,
         password=os.environ.get("CONSENTRY_NATS_PASSWORD") or None,
         token=os.environ.get("CONSENTRY_NATS_TOKEN") or None,
+        credentials=_file(options.creds, "CONSENTRY_NATS_CREDS"),
+        tls_ca=_file(options.tls_ca, "CONSENTRY_NATS_TLS_CA"),
     )
+    _check_files(server, encrypted=parts.scheme == "tls")
     return RelayTarget(server=server, subject_prefix=options.subject_prefix, stream=options.stream)
+
+
+def _file(option: str | None, variable: str) -> Path | None:
+    named = option or os.environ.get(variable)
+    return Path(named) if named else None
+
+
+def _check_files(server: "NatsServer", *, encrypted: bool) -> None:
+    """What would never work is told at once, rather than waited for. Raises SettingInvalid."""
+    from ledger.nats_credentials import CredentialsUnusable, read_credentials
+
+    if server.credentials is not None:
+        if server.user is not None or server.token is not None:
+            raise SettingInvalid("--creds: give a credentials file, or a user or token in the environment, not both")
+        try:
+            read_credentials(server.credentials)
+        except CredentialsUnusable as unusable:
+            raise SettingInvalid(f"--creds: {unusable}") from unusable
+    if server.tls_ca is not None:
+        if not encrypted:
+            raise SettingInvalid("--tls-ca: only with a --url that begins with tls://")
+        try:
+            ssl.create_default_context(cafile=server.tls_ca)
+        except OSError as error:
+            raise SettingInvalid(f"--tls-ca: no certificates can be read ({error.strerror or 'no PEM'})") from error
 
 
 def _say(sentence: str) -> None:

@@ -6,17 +6,21 @@ The client library would reconnect by itself and send again what it had buffered
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
+from ledger.nats_credentials import CredentialsUnusable, NatsCredentials, read_credentials
+
 _CONNECT_TIMEOUT_S = 5
 _PING_EVERY_S = 5
 _CLOSE_WITHIN_S = 5.0
+_Secret = TypeVar("_Secret", str, bytearray)
 
 
 class NatsAway(Exception):
@@ -31,6 +35,10 @@ class NatsServer:
     user: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
+    # Read anew for each connection: credentials are replaced while a relay runs.
+    credentials: Path | None = None
+    # Whose certificates count for tls://, if not those that this machine trusts.
+    tls_ca: Path | None = None
 
     @property
     def shown(self) -> str:
@@ -54,11 +62,11 @@ async def connected(server: NatsServer) -> AsyncGenerator[tuple[Client, asyncio.
     options: dict[str, Any] = {}
     encrypted = urlsplit(server.url).scheme == "tls"
     if encrypted:
-        options["tls"] = ssl.create_default_context()
+        options["tls"] = _tls(server)
 
-    def only_encrypted(secret: str) -> Any:
+    def only_encrypted(secret: _Secret) -> Callable[[], _Secret]:
         # Asked for after the handshake, if there was one: the library goes on in the clear where the server wants no TLS.
-        def give() -> str:
+        def give() -> _Secret:
             if encrypted:
                 _require_tls(client)
             return secret
@@ -69,9 +77,13 @@ async def connected(server: NatsServer) -> AsyncGenerator[tuple[Client, asyncio.
         options |= {"user": only_encrypted(server.user), "password": only_encrypted(server.password or "")}
     if server.token is not None:
         options["token"] = only_encrypted(server.token)
+    if server.credentials is not None:
+        credentials = _credentials(server.credentials)
+        jwt = only_encrypted(bytearray(credentials.jwt.encode()))
+        # A user without a password is never sent; without one the library would not answer the server's nonce.
+        options |= {"user": only_encrypted(""), "user_jwt_cb": jwt, "signature_cb": credentials.signed}
     try:
         try:
-            # One attempt, and one more: who uses this says that NATS is away, and asks again.
             # One attempt, and one more: who uses this says that NATS is away, and asks again.
             await client.connect(
                 server.url,
@@ -98,6 +110,20 @@ async def connected(server: NatsServer) -> AsyncGenerator[tuple[Client, asyncio.
     finally:
         with contextlib.suppress(NatsError, OSError, TimeoutError):
             await asyncio.wait_for(client.close(), _CLOSE_WITHIN_S)
+
+
+def _credentials(path: Path) -> NatsCredentials:
+    try:
+        return read_credentials(path)
+    except CredentialsUnusable as unusable:
+        raise NatsAway(f"the credentials for NATS: {unusable}") from None
+
+
+def _tls(server: NatsServer) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=server.tls_ca)
+    except OSError as error:
+        raise NatsAway(f"the certificates to trust for NATS cannot be read ({error.strerror or 'no PEM'})") from None
 
 
 def _require_tls(client: Client) -> None:

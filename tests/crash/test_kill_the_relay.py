@@ -87,6 +87,9 @@ async def test_what_cannot_be_is_said_in_a_sentence(where: tuple[list[str], Ledg
             ([], "nats://ann:secret@127.0.0.1", 2, "--url: credentials do not belong there"),
             (["--subject-prefix", "a.*"], nats.url, 2, "--subject-prefix: letters"),
             (["--stream", "a b"], nats.url, 2, "--stream: letters"),
+            (["--creds", str(tmp_path / "none.creds")], nats.url, 2, "--creds: the file cannot be read"),
+            (["--tls-ca", "none.pem"], nats.url, 2, "--tls-ca: only with a --url that begins with tls://"),
+            (["--tls-ca", str(tmp_path / "none.pem")], "tls://127.0.0.1", 2, "--tls-ca: no certificates can be read"),
         ):
             process = await relay([*options, *given], url)
             _, said = await asyncio.wait_for(process.communicate(), 30)
