@@ -11,6 +11,7 @@ from asyncpg import Record
 from eventstore.personal.vault import Connected
 from tlog.entry import Entry
 from tlog.entry import read as read_entry
+from tlog.entry_text import EntryText, read_text
 
 
 class StoredEntry(NamedTuple):
@@ -24,6 +25,23 @@ class StoredEntry(NamedTuple):
     def position(self) -> int:
         """Its position in the tenant's log."""
         return self.entry.position
+
+
+class StoredText(NamedTuple):
+    """The same, its members in their own spelling: for who hands on a great many."""
+
+    text: EntryText
+    raw: bytes
+    leaf_hash: bytes
+
+    @property
+    def position(self) -> int:
+        """Its position in the tenant's log."""
+        return self.text.position
+
+    def read(self) -> StoredEntry:
+        """What it says, as values."""
+        return stored(self.raw, self.leaf_hash)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +206,14 @@ async def forward(
     """Up to `limit` entries with a position greater than `after`, oldest first."""
     statement, parameters = forward_statement(tenant, entry_filter, after=after, limit=limit)
     return _stored(await connection.fetch(statement, *parameters))
+
+
+async def forward_text(
+    connection: Connected, tenant: int, entry_filter: EntryFilter = EVERYTHING, *, after: int = -1, limit: int
+) -> list[StoredText]:
+    """What `forward` gives, of entries whose data nobody has looked into."""
+    statement, parameters = forward_statement(tenant, entry_filter, after=after, limit=limit)
+    return [StoredText(read_text(row[0]), row[0], row[1]) for row in await connection.fetch(statement, *parameters)]
 
 
 def backward_statement(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from domain.refusals import Refusal, RefusalCode
 from eventstore import read
-from eventstore.read import EntryFilter, StoredEntry
+from eventstore.read import EntryFilter, StoredText
 from ledger.assembly import Tenant
 from ledger.history import EventFilter, cursor_position, entry_filter
 
@@ -48,14 +48,14 @@ async def span(tenant: Tenant, after: str | None, event_filter: EventFilter) -> 
     return Span(start, last, wanted)
 
 
-async def pages(tenant: Tenant, asked: Span) -> AsyncIterator[Sequence[StoredEntry]]:
+async def pages(tenant: Tenant, asked: Span) -> AsyncIterator[Sequence[StoredText]]:
     """The events of a span, oldest first, one page after the other; none is empty. Raises StoreUnavailable."""
     after = asked.after
     while after < asked.last:
         end = min(asked.last, after + _LOOKED_THROUGH)
         within = replace(asked.wanted, to_position=end)
         async with tenant.ledger.connection() as connection:
-            page = await read.forward(connection, tenant.id, within, after=after, limit=PAGE_EVENTS)
+            page = await read.forward_text(connection, tenant.id, within, after=after, limit=PAGE_EVENTS)
         if page:
             yield page
         after = page[-1].position if len(page) == PAGE_EVENTS else end

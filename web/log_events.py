@@ -5,9 +5,7 @@ it began, which its headers tell; whatever cuts it short leaves the chunked body
 """
 
 import asyncio
-import json
 import logging
-from base64 import b64encode
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -16,18 +14,14 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from domain.events import CATALOGUE_TYPES
-from domain.time import format_instant
-from domain.upcasting import upcast
 from eventstore.database import StoreUnavailable
-from eventstore.read import StoredEntry
+from eventstore.read import StoredText
 from ledger import history, reading_far
 from ledger.assembly import Caller, Tenant
-from ledger.catalogue import subject_of
-from ledger.history import EVENTS, EventFilter, event_cursor
+from ledger.history import EVENTS, EventFilter
 from ledger.pages import cursor
 from ledger.reading_far import Span
-from schema.node_ids import NodeKind, contact_point_node_id, event_node_id, key_node_id
+from web.event_lines import EventLines
 from web.graphql_endpoint import NotServed
 from web.live.connections import cut, cut_after_what_was_sent
 from web.log_access import failed, not_served, reader_of_log, refused
@@ -153,51 +147,13 @@ async def _lines(request: Request, tenant: Tenant, caller: Caller, asked: Span) 
         yield await _shown(tenant, caller, page)
 
 
-async def _shown(tenant: Tenant, caller: Caller, page: Sequence[StoredEntry]) -> bytes:
-    opened = await history.evidence(tenant, page) if PERSONAL in caller.scopes else None
-    with_entries = AUDIT in caller.scopes
-    lines = [
-        json.dumps(_line(tenant, event, opened, with_entry=with_entries), ensure_ascii=False, separators=(",", ":"))
-        for event in page
-    ]
-    return ("\n".join(lines) + "\n").encode()
+async def _shown(tenant: Tenant, caller: Caller, page: Sequence[StoredText]) -> bytes:
+    opened = await _evidence(tenant, page) if PERSONAL in caller.scopes else None
+    lines = EventLines(tenant, with_entries=AUDIT in caller.scopes)
+    return "".join([lines.line(event, opened) for event in page]).encode()
 
 
-def _line(
-    tenant: Tenant, event: StoredEntry, opened: dict[int, dict[str, Any]] | None, *, with_entry: bool
-) -> dict[str, Any]:
-    """An event with the members that `ConsentEvent` has in GraphQL; what has an id there has its id and key here."""
-    entry = event.entry
-    data = upcast(entry.type, entry.version, entry.data)
-    purpose, topic = subject_of(entry.type, data)
-    at_contact_point = entry.type not in CATALOGUE_TYPES
-    line: dict[str, Any] = {
-        "cursor": event_cursor(tenant, event),
-        "position": entry.position,
-        "id": event_node_id(tenant.id, entry.position, entry.event_id),
-        "type": entry.type,
-        "recordedAt": format_instant(entry.recorded_at),
-        "effectiveAt": None if entry.effective_at is None else format_instant(entry.effective_at),
-        "contactPoint": {"id": contact_point_node_id(tenant.id, entry.stream)} if at_contact_point else None,
-        "purpose": _named(tenant, NodeKind.PURPOSE, purpose),
-        "topic": _named(tenant, NodeKind.TOPIC, topic if purpose is not None else None),
-        "value": data.get("value"),
-        "source": data.get("source"),
-        "reason": data.get("reason"),
-        "application": _named(tenant, NodeKind.APPLICATION, entry.application),
-        "actor": {"kind": entry.actor},
-        "data": data,
-    }
-    if opened is not None:
-        evidence = opened.get(entry.position) or None
-        line["actor"]["id"] = None if evidence is None else evidence.get("actorId")
-        line["reason"] = line["reason"] or (None if evidence is None else evidence.get("reason"))
-        line["evidence"] = evidence
-    if with_entry:
-        line["entry"] = b64encode(event.raw).decode()
-        line["leafHash"] = b64encode(event.leaf_hash).decode()
-    return line
-
-
-def _named(tenant: Tenant, kind: NodeKind, key: str | None) -> dict[str, str] | None:
-    return None if key is None else {"id": key_node_id(tenant.id, kind, key), "key": key}
+async def _evidence(tenant: Tenant, page: Sequence[StoredText]) -> dict[int, dict[str, Any]]:
+    """The evidence of those that may have some, by position."""
+    having = [event.read() for event in page if event.text.has_personal or '"noticeDigest"' in event.text.data]
+    return await history.evidence(tenant, having) if having else {}

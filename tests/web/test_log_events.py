@@ -273,7 +273,7 @@ async def test_a_database_that_goes_away_cuts_a_reader_that_goes_on_from_its_las
         raise StoreUnavailable("away")
 
     with monkeypatch.context() as patched:
-        patched.setattr(read, "forward", away)
+        patched.setattr(read, "forward_text", away)
         body = await asyncio.wait_for(_all(reader), 20)
     assert not body.endswith(b"\r\n0\r\n\r\n")
     *_, last = [line for line in body.split(b"\n") if line.startswith(b'{"cursor"') and line.endswith(b"}")]
