@@ -18,9 +18,9 @@ from domain.catalogue import (
 from domain.controller import controller_changes
 from domain.events import CatalogueDraft, EventType
 from domain.external_links import external_link as external_link_of
-from domain.opt_in_rules import OptInRules, RequiredEvidence, checked_expiries
+from domain.opt_in_rules import NO_RULES, OptInRules, RequiredEvidence, checked_expiries
 from domain.preference_center import PreferenceCenterPatch
-from domain.presets import opt_in_rules_draft
+from domain.presets import opt_in_rules_draft, raised, raised_enforcement, raised_rules, settings_of
 from domain.refusals import Refusal, RefusalCode
 from domain.text import clean_key, clean_text
 from domain.upcasting import ROOT_UNIT
@@ -199,7 +199,7 @@ def create_purpose(
     business_unit: str | None = None,
     guid: str | None = None,
 ) -> list[CatalogueDraft]:
-    """A further COMMERCIAL or TRANSACTIONAL purpose, in at least one profile.
+    """A further COMMERCIAL or TRANSACTIONAL purpose, in at least one profile; at least what their presets set.
 
     Raises Refusal ALREADY_EXISTS, NOT_FOUND, INVALID: a profile's one TRACKING purpose is made with it.
     """
@@ -210,19 +210,25 @@ def create_purpose(
         )
     if not profiles:
         raise Refusal(RefusalCode.INVALID, "a purpose belongs to at least one profile", ("profiles",))
-    owners = [_owner(catalogue, ref, number) for number, ref in enumerate(profiles)]
+    owners = dict.fromkeys(_owner(catalogue, ref, number) for number, ref in enumerate(profiles))
+    preset = settings_of(catalogue.profiles[owner] for owner in owners)
+    enforced = {**DEFAULT_ENFORCEMENT[type], **_patch(enforcement)}
+    rules = raised_rules(type, NO_RULES, preset)
     data = {
         "key": key,
         "name": _name(name),
         "type": str(type),
-        "enforcement": _spelled({**DEFAULT_ENFORCEMENT[type], **_patch(enforcement)}),
+        "enforcement": _spelled({**enforced, **raised_enforcement(type, enforced, preset)}),
         "unit": _unit(catalogue, business_unit),
-        "profiles": list(dict.fromkeys(owners)),
+        "profiles": list(owners),
         **_text("description", description, DESCRIPTION_CHARS_MAX, multiline=True),
         **_text("legalBasis", legal_basis, LEGAL_BASIS_CHARS_MAX),
         **({} if guid is None else {"guid": guid}),
     }
-    return [CatalogueDraft(EventType.PURPOSE_CREATED, data)]
+    return [
+        CatalogueDraft(EventType.PURPOSE_CREATED, data),
+        *([] if rules == NO_RULES else [opt_in_rules_draft(key, rules)]),
+    ]
 
 
 def update_purpose(
@@ -266,7 +272,7 @@ def update_purpose(
 
 
 def add_purpose_to_profile(catalogue: Catalogue, *, profile: str, purpose: str) -> list[CatalogueDraft]:
-    """Share a purpose with a further profile. Raises Refusal NOT_FOUND, INVALID for a second TRACKING purpose."""
+    """Share a purpose with a further profile, whose presets raise it. Raises Refusal NOT_FOUND, INVALID for a second TRACKING."""
     held_profile, held_purpose = catalogue.profile(profile), catalogue.purpose(purpose)
     if held_purpose.key in held_profile.purposes:
         return []
@@ -274,9 +280,10 @@ def add_purpose_to_profile(catalogue: Catalogue, *, profile: str, purpose: str) 
         raise Refusal(
             RefusalCode.INVALID, f"profile {held_profile.key} has its one TRACKING purpose already", ("purpose",)
         )
-    return [
-        CatalogueDraft(EventType.PURPOSE_ADDED_TO_PROFILE, {"profile": held_profile.key, "purpose": held_purpose.key})
-    ]
+    added = CatalogueDraft(
+        EventType.PURPOSE_ADDED_TO_PROFILE, {"profile": held_profile.key, "purpose": held_purpose.key}
+    )
+    return [added, *raised(held_purpose, settings_of((held_profile,)))]
 
 
 def create_topic(

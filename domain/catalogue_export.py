@@ -42,6 +42,7 @@ def _profile(profile: ComplianceProfile) -> dict[str, Any]:
             "showTracking": page.show_tracking,
         },
         "controller": profile.controller.to_data() or None,
+        "presets": list(profile.presets),
     }
 
 

@@ -19,7 +19,7 @@ from domain.catalogue import (
     Topic,
 )
 from domain.events import CatalogueEvent, EventType
-from domain.opt_in_rules import OptInRules, RequiredEvidence
+from domain.opt_in_rules import OptInRules, RequiredEvidence, basis_key
 from domain.preference_center import PreferenceCenter
 
 _CREATIONS = frozenset(
@@ -153,8 +153,13 @@ def _purpose_updated(catalogue: Catalogue, data: Data) -> Catalogue:
 
 def _opt_in_rules_set(catalogue: Catalogue, data: Data) -> Catalogue:
     held = catalogue.purposes[data["key"]]
+    expiry_months: dict[str, int] = {}
+    for expiry in data["expiry"]:
+        # Older events have keys of a comparison that told more spellings apart.
+        basis = basis_key(expiry["legalBasis"])
+        expiry_months[basis] = min(expiry["months"], expiry_months.get(basis, expiry["months"]))
     rules = OptInRules(
-        {expiry["legalBasis"]: expiry["months"] for expiry in data["expiry"]},
+        expiry_months,
         frozenset(RequiredEvidence(one) for one in data["required"]),
     )
     purpose = replace(held, opt_in=rules, version=held.version + 1)

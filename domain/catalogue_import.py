@@ -2,7 +2,7 @@
 
 {"businessUnits": [{"key", "name"?, "parent"?}],
  "profiles": [{"key", "name"?, "businessUnit"?, "trackingPurpose"?, "companyAddress"?, "externalLink"?, "doubleOptIn"?,
-               "active"?, "preferenceCenter"?, "controller"?}],
+               "active"?, "preferenceCenter"?, "controller"?, "presets"?}],
  "purposes": [{"key", "guid"?, "name"?, "description"?, "type"?, "legalBasis"?, "enforcement"?, "profiles"?, "active"?,
                "businessUnit"?, "optInExpiry"?, "requiredEvidence"?}],
  "topics":   [{"key", "purpose", "guid"?, "name"?, "description"?, "active"?}],
@@ -34,6 +34,7 @@ from domain.catalogue_fold import apply
 from domain.events import CatalogueDraft, CatalogueEvent, EventType
 from domain.opt_in_rules import RequiredEvidence
 from domain.preference_center import PreferenceCenterPatch
+from domain.presets import PresetKey, apply_preset
 from domain.refusals import Refusal, RefusalCode
 from domain.time import EPOCH
 
@@ -60,6 +61,7 @@ _PROFILE_MEMBERS = frozenset(
         ),
         "businessUnit",
         "controller",
+        "presets",
     )
 )
 
@@ -101,11 +103,7 @@ def changes_by_item(catalogue: Catalogue, document: object) -> list[list[Catalog
             try:
                 for step in steps:
                     new = step(catalogue, given)
-                    for draft in new:
-                        event = CatalogueEvent(
-                            type=draft.type, data=draft.data, recorded_at=EPOCH, position=catalogue.position
-                        )
-                        catalogue = apply(catalogue, event)
+                    catalogue = _after(catalogue, new)
                     drafts += new
                     if not overwrite and _optional(given, "key") in there[name]:
                         break
@@ -113,6 +111,13 @@ def changes_by_item(catalogue: Catalogue, document: object) -> list[list[Catalog
                 raise refusal.under(*path) from refusal
             changes.append(drafts)
     return changes
+
+
+def _after(catalogue: Catalogue, drafts: Sequence[CatalogueDraft]) -> Catalogue:
+    for draft in drafts:
+        event = CatalogueEvent(type=draft.type, data=draft.data, recorded_at=EPOCH, position=catalogue.position)
+        catalogue = apply(catalogue, event)
+    return catalogue
 
 
 def _in_order(name: str, members: Mapping[str, object]) -> list[tuple[int, object]]:
@@ -182,6 +187,20 @@ def _stays(what: str, held: str, said: str | None) -> None:
         raise Refusal(RefusalCode.INVALID, f"{what} belongs to unit {held}, and stays there", ("businessUnit",))
 
 
+def _profile_presets(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[CatalogueDraft]:
+    """Raise a profile to the presets that it lacks; what the file says of its settings comes after, lower or not."""
+    key = _required(item, "key")
+    drafts: list[CatalogueDraft] = []
+    for given in dict.fromkeys(
+        _member(PresetKey, _as_text(one, "presets"), "presets") for one in _list(item.get("presets"), ("presets",))
+    ):
+        if given not in catalogue.profiles[key].presets:
+            new = apply_preset(catalogue, profile=key, preset=given)
+            catalogue = _after(catalogue, new)
+            drafts += new
+    return drafts
+
+
 def _profile_settings(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[CatalogueDraft]:
     page = item.get("preferenceCenter")
     if page is not None and not isinstance(page, dict):
@@ -215,23 +234,26 @@ def _page(page: Mapping[str, object]) -> PreferenceCenterPatch:
         raise refusal.under("preferenceCenter") from refusal
 
 
-def _purpose_settings(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[CatalogueDraft]:
+def _purpose_profiles(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[CatalogueDraft]:
     key = _required(item, "key")
-    drafts = list(
-        update_purpose(
-            catalogue,
-            ref=key,
-            **_given(item, {"name": "name", "description": "description", "legalBasis": "legal_basis"}),
-            enforcement=_enforcement(item.get("enforcement")),
-            active=_flag(item, "active"),
-            opt_in_expiry=_expiries(item),
-            required_evidence=_required_evidence(item),
-        )
-    )
+    drafts: list[CatalogueDraft] = []
     for profile in _list(item.get("profiles"), ("profiles",)):
-        ref = _as_text(profile, "profiles")
-        drafts += add_purpose_to_profile(catalogue, profile=ref, purpose=key)
+        new = add_purpose_to_profile(catalogue, profile=_as_text(profile, "profiles"), purpose=key)
+        catalogue = _after(catalogue, new)
+        drafts += new
     return drafts
+
+
+def _purpose_settings(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[CatalogueDraft]:
+    return update_purpose(
+        catalogue,
+        ref=_required(item, "key"),
+        **_given(item, {"name": "name", "description": "description", "legalBasis": "legal_basis"}),
+        enforcement=_enforcement(item.get("enforcement")),
+        active=_flag(item, "active"),
+        opt_in_expiry=_expiries(item),
+        required_evidence=_required_evidence(item),
+    )
 
 
 def _expiries(item: Mapping[str, object]) -> list[tuple[str, int]] | Unchanged:
@@ -418,7 +440,7 @@ _Step = Callable[[Catalogue, Mapping[str, object]], Sequence[CatalogueDraft]]
 # Of each section: what makes an item or gives it its GUID, then what sets it as the file says.
 _SECTIONS: tuple[tuple[str, tuple[_Step, ...]], ...] = (
     ("businessUnits", (_unit,)),
-    ("profiles", (_profile, _profile_settings)),
-    ("purposes", (_purpose, _purpose_settings)),
+    ("profiles", (_profile, _profile_presets, _profile_settings)),
+    ("purposes", (_purpose, _purpose_profiles, _purpose_settings)),
     ("topics", (_topic, _topic_settings)),
 )

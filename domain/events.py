@@ -21,7 +21,7 @@ names a person. Wire forms never change: a change makes a new version of the typ
     AgentConfigured           key, name, message: {profile, purpose, topic?, channel}
     AgentUpdated              key, name?, message? (whole), active?
     ConsentCaptured           see ConsentCaptured.to_data
-    DoubleOptInRequested      channel, profile, purpose, topics?, expiresAt
+    DoubleOptInRequested      channel, profile, purpose, topics?, expiresAt, legalBasis?, jurisdiction?, validUntil?
     DoubleOptInConfirmed      channel, purpose, requested (position); the captures that it leads to follow it
     ContactPointBounced       channel, bounce (HARD or SOFT), status?: a message could not be delivered
     ContactPointErasureRequested  channel, reason, keepSuppression

@@ -4,7 +4,7 @@ Settings of the purpose, as its enforcement is, so that every profile that share
 alone: an opt-out or a reset is never refused for lack of anything, and never runs out.
 """
 
-import re
+import unicodedata
 from calendar import monthrange
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,20 @@ from domain.text import clean_text
 LEGAL_BASIS_CHARS_MAX = 200
 EXPIRIES_MAX = 50
 MONTHS_MAX = 1_200
-_BETWEEN_WORDS = re.compile(r"[\s_-]+")
+# What says, by `basis_key`, that the person agreed in so many words: such consent has no end of its own.
+EXPRESS: Final = frozenset(
+    (
+        "express",
+        "express-consent",
+        "express-written-consent",
+        "expressed",
+        "expressed-consent",
+        "explicit",
+        "explicit-consent",
+        "prior-express-consent",
+        "prior-express-written-consent",
+    )
+)
 
 
 class RequiredEvidence(StrEnum):
@@ -47,15 +60,21 @@ def _none() -> Mapping[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class OptInRules:
-    """What a purpose asks of an opt-in. `expiry_months` is by legal basis, spelled as `basis_key` has it."""
+    """What a purpose asks of an opt-in. `expiry_months` is by legal basis, as `basis_key` has it."""
 
     expiry_months: Mapping[str, int] = field(default_factory=_none)
     required: frozenset[RequiredEvidence] = frozenset()
 
     def valid_until(self, legal_basis: str | None, effective_at: datetime) -> datetime | None:
-        """When an opt-in on this basis runs out by itself; None: never."""
-        months = None if legal_basis is None else self.expiry_months.get(basis_key(legal_basis))
-        return None if months is None else months_after(effective_at, months)
+        """When an opt-in on this basis runs out by itself; None: never.
+
+        Where bases have expiries, one that is neither express nor any of them has the shortest: a spelling that nobody
+        foresaw, or no basis at all, must not make implied consent endless.
+        """
+        basis = basis_key(legal_basis or "")
+        if not self.expiry_months or (basis in EXPRESS and basis not in self.expiry_months):
+            return None
+        return months_after(effective_at, self.expiry_months.get(basis, min(self.expiry_months.values())))
 
     def check(self, given: Iterable[RequiredEvidence]) -> None:
         """Raises Refusal INVALID, with the path of the first thing that an opt-in lacks."""
@@ -72,8 +91,14 @@ NO_RULES: Final = OptInRules()
 
 
 def basis_key(legal_basis: str) -> str:
-    """A legal basis as it is compared: `Implied transaction` and `implied_transaction` are one."""
-    return _BETWEEN_WORDS.sub("-", legal_basis.strip().casefold())
+    """A legal basis as it is compared: `(Implied) transaction.` and `implied_transaction` are one.
+
+    Words of letters and digits; what is between them counts for nothing, and characters that nobody sees for less.
+    """
+    seen = "".join(one for one in legal_basis if unicodedata.category(one) != "Cf")
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", seen).casefold())
+    words = "".join(one if unicodedata.category(one)[0] in "LMN" else " " for one in folded)
+    return "-".join(words.split())
 
 
 def months_after(instant: datetime, months: int) -> datetime:
@@ -94,6 +119,8 @@ def checked_expiries(pairs: Sequence[tuple[str, int]]) -> dict[str, int]:
         except Refusal as refusal:
             raise refusal.under(*path) from refusal
         key = basis_key(text)
+        if not key:
+            raise Refusal(RefusalCode.INVALID, "legalBasis has letters or digits", (*path, "legalBasis"))
         if key in expiries:
             raise Refusal(RefusalCode.INVALID, f"optInExpiry names {key} twice", (*path, "legalBasis"))
         if not 1 <= months <= MONTHS_MAX:

@@ -4,7 +4,7 @@ They are settings, never legal advice. A preset only raises: what is stricter al
 order, and applying one again changes nothing. Each setting can be changed afterwards by itself.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -311,7 +311,7 @@ def apply_preset(catalogue: Catalogue, *, profile: str, preset: PresetKey) -> li
     settings = PRESETS[preset].settings
     changes: list[CatalogueDraft] = []
     for purpose in (catalogue.purposes[key] for key in held.purposes):
-        changes += _raised(purpose, settings)
+        changes += raised(purpose, settings)
     changes += _asking(held, settings)
     if not changes and preset in held.presets:
         return []
@@ -319,27 +319,49 @@ def apply_preset(catalogue: Catalogue, *, profile: str, preset: PresetKey) -> li
     return [applied, *changes]
 
 
-def _raised(purpose: Purpose, settings: Sequence[Setting]) -> list[CatalogueDraft]:
+def settings_of(profiles: Iterable[ComplianceProfile]) -> list[Setting]:
+    """What the presets of these profiles set, all together: a purpose that comes to be in them is held to it, too."""
+    presets = dict.fromkeys(PresetKey(preset) for profile in profiles for preset in profile.presets)
+    return [setting for preset in presets for setting in PRESETS[preset].settings]
+
+
+def raised(purpose: Purpose, settings: Sequence[Setting]) -> list[CatalogueDraft]:
+    """The events that bring a purpose up to these settings; none where it is."""
     drafts: list[CatalogueDraft] = []
-    enforcement = {
-        str(channel): str(setting.model)
-        for setting in settings
-        if isinstance(setting, Enforce) and setting.type is purpose.type
-        for channel in setting.channels
-        if _STRICTNESS.index(setting.model) > _STRICTNESS.index(purpose.enforcement[channel])
-    }
+    enforcement = raised_enforcement(purpose.type, purpose.enforcement, settings)
     if enforcement:
-        drafts.append(CatalogueDraft(EventType.PURPOSE_UPDATED, {"key": purpose.key, "enforcement": enforcement}))
-    if purpose.type is PurposeType.COMMERCIAL:
-        expiry = dict(purpose.opt_in.expiry_months)
-        for setting in settings:
-            if isinstance(setting, Expire):
-                expiry[setting.legal_basis] = min(setting.months, expiry.get(setting.legal_basis, setting.months))
-        required = {setting.evidence for setting in settings if isinstance(setting, Require)}
-        rules = OptInRules(expiry, purpose.opt_in.required | required)
-        if rules != purpose.opt_in:
-            drafts.append(opt_in_rules_draft(purpose.key, rules))
+        spelled = {str(channel): str(model) for channel, model in enforcement.items()}
+        drafts.append(CatalogueDraft(EventType.PURPOSE_UPDATED, {"key": purpose.key, "enforcement": spelled}))
+    rules = raised_rules(purpose.type, purpose.opt_in, settings)
+    if rules != purpose.opt_in:
+        drafts.append(opt_in_rules_draft(purpose.key, rules))
     return drafts
+
+
+def raised_enforcement(
+    type: PurposeType, held: Mapping[Channel, EnforcementModel], settings: Sequence[Setting]
+) -> dict[Channel, EnforcementModel]:
+    """The channels of a purpose that these settings make stricter, and how strict."""
+    stricter: dict[Channel, EnforcementModel] = {}
+    for setting in settings:
+        if isinstance(setting, Enforce) and setting.type is type:
+            for channel in setting.channels:
+                model = stricter.get(channel, held[channel])
+                if _STRICTNESS.index(setting.model) > _STRICTNESS.index(model):
+                    stricter[channel] = setting.model
+    return stricter
+
+
+def raised_rules(type: PurposeType, held: OptInRules, settings: Sequence[Setting]) -> OptInRules:
+    """What a purpose asks of an opt-in, with what these settings ask."""
+    if type is not PurposeType.COMMERCIAL:
+        return held
+    expiry = dict(held.expiry_months)
+    for setting in settings:
+        if isinstance(setting, Expire):
+            expiry[setting.legal_basis] = min(setting.months, expiry.get(setting.legal_basis, setting.months))
+    required = {setting.evidence for setting in settings if isinstance(setting, Require)}
+    return OptInRules(expiry, held.required | required)
 
 
 def _asking(profile: ComplianceProfile, settings: Sequence[Setting]) -> list[CatalogueDraft]:
@@ -370,8 +392,9 @@ def as_markdown() -> str:
         "",
         "A preset raises what is laxer and leaves what is stricter, so several come together in any order:",
         "`consentry presets apply PRESET --tenant KEY --profile P`, or `applyCompliancePreset`. Purposes are raised in every",
-        "profile that shares them; TRANSACTIONAL ones are left alone. An opt-out is never refused for lack of evidence, and",
-        "is always honoured. This page is what `consentry presets list` prints.",
+        "profile that shares them, also those that come to the profile later; TRANSACTIONAL ones are left alone. An opt-out is",
+        "never refused for lack of evidence, and is always honoured. Where legal bases have expiries, one that is neither",
+        "express nor among them has the shortest. This page is what `consentry presets list` prints.",
     ]
     for preset in PRESETS.values():
         lines += ["", f"## {preset.key}: {preset.name}", preset.about, "", "| sets | to at least | why | source |"]

@@ -54,18 +54,20 @@ def decide_within(decide: Decide, seen: Catalogue, whole: Catalogue) -> Sequence
     """
     decide(seen)
     drafts = decide(whole)
-    made: set[str] = set()
+    made: dict[str, str] = {}
     for draft in drafts:
         owner = _OWNER[draft.type](seen, draft) if draft.type in _OWNER else None
         if draft.type is EventType.PURPOSE_CREATED:
-            made.add(draft.data["key"])
+            made[draft.data["key"]] = draft.data["unit"]
+        elif draft.type is EventType.PURPOSE_OPT_IN_RULES_SET:
+            owner = made.get(draft.data["key"], owner)
         if draft.type is not EventType.SIGNING_KEY_ADDED and owner not in seen.units:
             raise Refusal(
                 RefusalCode.INVALID,
                 "this belongs to another business unit, or to the whole tenant: a key of a unit changes what is its own",
             )
         # The same ref may name a hidden purpose's key and a seen one's GUID: what is reached is looked at, not what was asked.
-        reached = {*draft.data.get("purposes", ()), draft.data.get("purpose")} - made - {None}
+        reached = {*draft.data.get("purposes", ()), draft.data.get("purpose")} - made.keys() - {None}
         if not reached <= seen.purposes.keys():
             raise Refusal(RefusalCode.NOT_FOUND, "there is no purpose with this key, id or GUID", ("purpose",))
     return drafts

@@ -28,7 +28,7 @@ from ledger.given_evidence import Evidence, given_evidence
 from ledger.idempotency import append, stored_key
 from ledger.links import LinkInvalid, open_link
 from ledger.look_up import LookUp, look_up
-from ledger.opt_ins import opt_in_valid_until
+from ledger.opt_ins import NO_TERMS, OptInTerms, opt_in_valid_until
 from ledger.preferences import RECIPIENT_LINK
 from ledger.record import Recorded, capture_draft, subject_of_address
 from projections import contact_points
@@ -70,33 +70,38 @@ async def request_double_opt_in(
     purpose: str,
     topics: Sequence[str] = (),
     evidence: Evidence | None = None,
+    terms: OptInTerms = NO_TERMS,
     idempotency_key: str | None = None,
 ) -> Requested:
     """Take a submission: a request to be confirmed where the profile asks for that here, else consent.
 
-    Raises Refusal (address; unknown, inactive or foreign profile, purpose, topic; more than 100 topics), StoreUnavailable.
+    Raises Refusal (address; unknown, inactive or foreign profile, purpose, topic; more than 100 topics; what the purpose asks
+    of an opt-in), StoreUnavailable.
     """
     if len(topics) > TOPICS_MAX:
         raise Refusal(RefusalCode.TOO_MANY, f"at most {TOPICS_MAX} topics at once", ("topics",))
     subject = subject_of_address(tenant, channel, address)
     sealed, notice = given_evidence(evidence, {}, address, subject.address)
     now = _StandingUnderProfile(blind_index=subject.blind_index, profile=profile)
+    terms = terms.checked()
     fields = {
         "channel": channel, "address": address, "profile": profile, "purpose": purpose, "topics": list(topics),
-        "evidence": evidence,
+        "evidence": evidence, **terms.to_data(),
     }  # fmt: skip
 
     def decide(recorded_at: datetime) -> list[Draft]:
         found_purpose, found_topics = _subject(tenant, profile, purpose, topics)
         # A request is held to what an opt-in has to bring: once it is confirmed, only the link would come with it.
-        opt_in_valid_until(found_purpose, recorded_at, evidence=evidence)
+        opt_in_valid_until(found_purpose, recorded_at, terms, evidence=evidence)
         confirms = asks_for_confirmation(
             tenant.catalogue.profile(profile).double_opt_in, opted_in=now.opted_in(tenant.catalogue, recorded_at)
         )
         if not confirms:
             levels = [None, *found_topics]
             return [
-                _captured(channel, found_purpose, topic, recorded_at, ActorKind.SYSTEM, "SERVER_KEY", sealed, notice)
+                _captured(
+                    channel, found_purpose, topic, recorded_at, terms, ActorKind.SYSTEM, "SERVER_KEY", sealed, notice
+                )
                 for topic in levels
             ]
         data: dict[str, Any] = {
@@ -104,6 +109,7 @@ async def request_double_opt_in(
             "profile": tenant.catalogue.profile(profile).key,
             "purpose": found_purpose.key,
             "expiresAt": format_instant(recorded_at + CONFIRMATION_VALID),
+            **terms.to_data(),
         }
         if found_topics:
             data["topics"] = [topic.key for topic in found_topics]
@@ -221,6 +227,7 @@ async def confirm_double_opt_in(tenant: Tenant, confirmation: Confirmation, show
                     purpose,
                     topic,
                     requested_at,
+                    OptInTerms.from_data(data),
                     ActorKind.RECIPIENT,
                     RECIPIENT_LINK,
                     None,
@@ -377,6 +384,7 @@ def _captured(
     purpose: Purpose,
     topic: Topic | None,
     effective_at: datetime,
+    terms: OptInTerms,
     actor: ActorKind,
     trust: str,
     sealed: bytes | None,
@@ -393,7 +401,9 @@ def _captured(
         value=ConsentValue.OPTED_IN,
         source=ConsentSource.FORM,
         effective_at=effective_at,
-        valid_until=purpose.opt_in.valid_until(purpose.legal_basis, effective_at),
+        valid_until=terms.ends(purpose, effective_at),
+        legal_basis=terms.legal_basis,
+        jurisdiction=terms.jurisdiction,
         notice_digest=digest,
         trust=trust,
     )

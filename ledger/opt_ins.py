@@ -1,33 +1,86 @@
 """Opt-ins held to what their purpose asks of them: what has to show them, and when they run out by themselves."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from domain.catalogue import Purpose
-from domain.opt_in_rules import RequiredEvidence
+from domain.consent import ConsentValue, check_valid_until
+from domain.opt_in_rules import LEGAL_BASIS_CHARS_MAX, RequiredEvidence
+from domain.refusals import Refusal, RefusalCode
+from domain.text import clean_text
+from domain.time import format_instant
 from ledger.given_evidence import Evidence
+
+JURISDICTION_CHARS_MAX = 100
+_DIGITS_OF_A_NUMBER = 7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptInTerms:
+    """What an opt-in rests on, where, and until when; kept with a request until it is confirmed."""
+
+    legal_basis: str | None = None
+    jurisdiction: str | None = None
+    valid_until: datetime | None = None
+
+    def checked(self) -> "OptInTerms":
+        """The same with texts that can stay in the log for ever. Raises Refusal INVALID."""
+        return OptInTerms(
+            legal_basis=for_the_log(self.legal_basis, "legalBasis", LEGAL_BASIS_CHARS_MAX),
+            jurisdiction=for_the_log(self.jurisdiction, "jurisdiction", JURISDICTION_CHARS_MAX),
+            valid_until=self.valid_until,
+        )
+
+    def to_data(self) -> dict[str, str]:
+        """As an event has them: what was given."""
+        until = None if self.valid_until is None else format_instant(self.valid_until)
+        given = {"legalBasis": self.legal_basis, "jurisdiction": self.jurisdiction, "validUntil": until}
+        return {name: value for name, value in given.items() if value is not None}
+
+    @staticmethod
+    def from_data(data: Mapping[str, Any]) -> "OptInTerms":
+        """Of an event's data."""
+        until = data.get("validUntil")
+        return OptInTerms(
+            legal_basis=data.get("legalBasis"),
+            jurisdiction=data.get("jurisdiction"),
+            valid_until=None if until is None else datetime.fromisoformat(until),
+        )
+
+    def ends(self, purpose: Purpose, effective_at: datetime) -> datetime | None:
+        """Until when such an opt-in counts: as given, else by its legal basis, which is the purpose's where it says none."""
+        return self.valid_until or purpose.opt_in.valid_until(self.legal_basis or purpose.legal_basis, effective_at)
+
+
+NO_TERMS = OptInTerms()
+
+
+def for_the_log(value: str | None, name: str, chars_max: int) -> str | None:
+    """Text that goes into the log for ever. Raises Refusal INVALID where it looks as if it named a person."""
+    text = clean_text(value, field=name, chars_max=chars_max)
+    if text is not None and ("@" in text or sum(character.isdigit() for character in text) >= _DIGITS_OF_A_NUMBER):
+        raise Refusal(
+            RefusalCode.INVALID, f"{name} stays in the log for ever: it must not hold an address or a number", (name,)
+        )
+    return text
 
 
 def opt_in_valid_until(
-    purpose: Purpose,
-    effective_at: datetime,
-    *,
-    evidence: Evidence | None,
-    legal_basis: str | None = None,
-    jurisdiction: str | None = None,
-    valid_until: datetime | None = None,
+    purpose: Purpose, effective_at: datetime, terms: OptInTerms, *, evidence: Evidence | None
 ) -> datetime | None:
-    """Until when an opt-in counts: as given, else by its legal basis, which is the purpose's where it says none.
+    """Until when an opt-in counts; see `OptInTerms.ends`.
 
-    Raises Refusal INVALID for what the purpose requires and the opt-in lacks.
+    Raises Refusal INVALID for what the purpose requires and the opt-in lacks, and for an end that is before its beginning.
     """
-    basis = legal_basis or purpose.legal_basis
-    until = valid_until or purpose.opt_in.valid_until(basis, effective_at)
+    check_valid_until(ConsentValue.OPTED_IN, effective_at, terms.valid_until)
+    until = terms.ends(purpose, effective_at)
     given: Mapping[RequiredEvidence, object] = {
         RequiredEvidence.NOTICE_TEXT: evidence and (evidence.notice_text or "").strip(),
         RequiredEvidence.METHOD: evidence and (evidence.method or "").strip(),
-        RequiredEvidence.LEGAL_BASIS: basis,
-        RequiredEvidence.JURISDICTION: jurisdiction,
+        RequiredEvidence.LEGAL_BASIS: terms.legal_basis or purpose.legal_basis,
+        RequiredEvidence.JURISDICTION: terms.jurisdiction,
         RequiredEvidence.VALID_UNTIL: until,
     }
     purpose.opt_in.check(one for one, value in given.items() if value)

@@ -24,12 +24,11 @@ from ledger.assembly import Caller, Tenant
 from ledger.existing_consent import ExistingConsent, StandingAtLevels
 from ledger.given_evidence import Evidence, given_evidence, under
 from ledger.idempotency import append, refusal_of, stored_key
-from ledger.opt_ins import opt_in_valid_until
+from ledger.opt_ins import OptInTerms, opt_in_valid_until
 from tlog.entry import EntryTooLarge
 
 CONSENTS_MAX = 1_000
 REASON_CHARS_MAX = 500
-_DIGITS_OF_A_NUMBER = 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,8 +254,9 @@ def capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Command
     """The command that a capture is. Raises Refusal for what is wrong whatever the catalogue says."""
     subject = subject_of_address(tenant, capture.channel, capture.address)
     reason_label, own_reason = _reason(capture.reason)
-    legal_basis = _for_the_log(capture.legal_basis, "legalBasis", 200)
-    jurisdiction = _for_the_log(capture.jurisdiction, "jurisdiction", 100)
+    terms = OptInTerms(
+        legal_basis=capture.legal_basis, jurisdiction=capture.jurisdiction, valid_until=capture.valid_until
+    ).checked()
     personal: dict[str, Any] = {
         "reason": own_reason,
         "reasonDescription": clean_text(
@@ -286,14 +286,7 @@ def capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Command
         check_valid_until(capture.value, effective, capture.valid_until)
         valid_until = capture.valid_until
         if capture.value is ConsentValue.OPTED_IN:
-            valid_until = opt_in_valid_until(
-                purpose,
-                effective,
-                evidence=capture.evidence,
-                legal_basis=legal_basis,
-                jurisdiction=jurisdiction,
-                valid_until=valid_until,
-            )
+            valid_until = opt_in_valid_until(purpose, effective, terms, evidence=capture.evidence)
         captured = ConsentCaptured(
             channel=capture.channel,
             purpose=purpose.key,
@@ -304,8 +297,8 @@ def capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Command
             effective_at=effective,
             valid_until=valid_until,
             reason=reason_label,
-            legal_basis=legal_basis,
-            jurisdiction=jurisdiction,
+            legal_basis=terms.legal_basis,
+            jurisdiction=terms.jurisdiction,
             notice_digest=None if notice is None else notice[0],
             trust=capture.trust,
             claimed_effective_at=_claimed(capture.effective_at, effective),
@@ -408,13 +401,3 @@ def _reason(reason: str | None) -> tuple[str | None, str | None]:
         return None, None
     label = dynamics_codes.reason_label(text)
     return (label, None) if label is not None else (None, text)
-
-
-def _for_the_log(value: str | None, name: str, chars_max: int) -> str | None:
-    """Text that goes into the log for ever: refused where it looks as if it named a person."""
-    text = clean_text(value, field=name, chars_max=chars_max)
-    if text is not None and ("@" in text or sum(character.isdigit() for character in text) >= _DIGITS_OF_A_NUMBER):
-        raise Refusal(
-            RefusalCode.INVALID, f"{name} stays in the log for ever: it must not hold an address or a number", (name,)
-        )
-    return text

@@ -88,7 +88,7 @@ class AgentQuery:
         self, info: Info, agent: str, address: str, min_position: Long | None = LEFT_OUT
     ) -> ConsentDecision:
         context = info.context
-        context.require("check")
+        context.require_in_unit("check")
         [answered] = await agents.check_agent(context.tenant, agent, [address], min_position=given(min_position))
         [decision] = decisions(context, answered.agent.message.channel, None, [answered.answer])
         return decision

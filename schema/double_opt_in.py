@@ -6,6 +6,7 @@ import strawberry
 
 from domain.refusals import Refusal
 from ledger import double_opt_in
+from ledger.opt_ins import OptInTerms
 from schema.context import Info
 from schema.enums import Channel
 from schema.history import shown_event
@@ -24,6 +25,15 @@ class RequestDoubleOptInInput:
     purpose: str
     topics: list[str] | None = LEFT_OUT
     evidence: EvidenceInput | None = LEFT_OUT
+    valid_until: datetime | None = strawberry.field(
+        default=LEFT_OUT, description="Of the consent, once it is confirmed: from then on it counts as NOT_SET."
+    )
+    legal_basis: str | None = strawberry.field(
+        default=LEFT_OUT, description="Stays in the log for ever: it must name nobody."
+    )
+    jurisdiction: str | None = strawberry.field(
+        default=LEFT_OUT, description="Stays in the log for ever: it must name nobody."
+    )
     idempotency_key: str | None = strawberry.field(
         default=LEFT_OUT, description="The same key and the same input give the first answer again."
     )
@@ -58,6 +68,11 @@ class DoubleOptInMutation:
                 purpose=ref(tenant, NodeKind.PURPOSE, input.purpose),
                 topics=[ref(tenant, NodeKind.TOPIC, topic) for topic in topics or ()],
                 evidence=None if evidence is None else given_evidence(evidence),
+                terms=OptInTerms(
+                    legal_basis=given(input.legal_basis),
+                    jurisdiction=given(input.jurisdiction),
+                    valid_until=given(input.valid_until),
+                ),
                 idempotency_key=given(input.idempotency_key),
             )
         except Refusal as refusal:

@@ -69,7 +69,7 @@ async def _answer(request: Request, bytes_max: int) -> Response:
     format = request.path_params["format"]
     scope = "admin" if format == CATALOGUE else "write"
     if scope not in caller.scopes:
-        raise NotServed(403, error_entry("FORBIDDEN", str(Forbidden(scope)), scope=scope), {})
+        raise NotServed(403, error_entry("FORBIDDEN", str(Forbidden(scope, unit=caller.unit)), scope=scope), {})
     if format != CATALOGUE and format not in FORMATS:
         known = ", ".join((CATALOGUE, *FORMATS))
         raise NotServed(404, error_entry("NOT_FOUND", f"there is no such format; there are {known}"), {})

@@ -4,7 +4,9 @@ The protocol's library is loaded with the first request: a server that no agent 
 """
 
 import asyncio
+import json
 from collections.abc import Mapping
+from http import HTTPStatus
 from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,11 +19,16 @@ from domain.refusals import LimitExceeded
 from ledger.assembly import Ledger
 from web.authentication import caller_of
 from web.graphql_endpoint import NotServed
-from web.plain_http import body_of, json_object
+from web.plain_http import JSON, body_of, content_type, json_object
 from web.request_observer import request_record
 
 MESSAGE_BYTES_MAX = 64 * 1024
 _INVALID_REQUEST = -32600
+# What the library looks at in the head of a request.
+_WORDS: Mapping[int, str] = {
+    HTTPStatus.NOT_ACCEPTABLE: "the client has to accept application/json and text/event-stream",
+    HTTPStatus.BAD_REQUEST: "the message, or the version of the protocol in its head, is not of this protocol",
+}
 
 
 class McpEndpoint:
@@ -39,9 +46,10 @@ class McpEndpoint:
             return
         try:
             tenant, caller = await caller_of(request, self._ledger)
+            content_type(request, JSON)
             body = await body_of(request, MESSAGE_BYTES_MAX)
             # The library takes what is no JSON for a failure of its own.
-            json_object(body)
+            message = json_object(body)
         except LimitExceeded as limit:
             await _error(413, str(limit), {"connection": "close"})(scope, receive, send)
             return
@@ -49,6 +57,12 @@ class McpEndpoint:
             await _error(refused.status, refused.error["message"], refused.headers)(scope, receive, send)
             return
         record = request_record(scope)
+        protocol = await asyncio.to_thread(import_module, "web.agent_tools.protocol")
+        wrong = protocol.wrong_message(message)
+        if wrong is not None:
+            answer = protocol.refused(message, wrong)
+            await JSONResponse(answer, 200 if "result" in answer else 400)(scope, receive, send)
+            return
         tools = await asyncio.to_thread(import_module, "web.agent_tools.tools")
         servers = await asyncio.to_thread(import_module, "web.agent_tools.server")
         managers = await asyncio.to_thread(import_module, "mcp.server.streamable_http_manager")
@@ -59,8 +73,10 @@ class McpEndpoint:
 
         # One manager a request: it ends with the request, and nothing of a caller is left for the next.
         manager = managers.StreamableHTTPSessionManager(servers.agent_server(call), json_response=True, stateless=True)
+        answered = _Answered()
         async with manager.run():
-            await manager.handle_request(scope, _read_already(body, receive), send)
+            await manager.handle_request(scope, _read_already(body, receive), answered.take)
+        await answered.said_anew(protocol, protocol.id_of(message))(scope, receive, send)
 
     def _refused(self, request: Request) -> Response | None:
         """The answer to a request that is not looked at further.
@@ -73,6 +89,36 @@ class McpEndpoint:
         if request.method != "POST":
             return _error(405, "a message is posted; there are no sessions and no streams here", {"allow": "POST"})
         return None
+
+
+class _Answered:
+    """The library's answer, taken whole before it is sent: what is an error in it is said in our words."""
+
+    def __init__(self) -> None:
+        self._status = 0
+        self._headers: dict[str, str] = {}
+        self._body = bytearray()
+
+    async def take(self, message: Message) -> None:
+        """One message of the answer."""
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            self._headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in message["headers"]}
+        else:
+            self._body += message.get("body", b"")
+
+    def said_anew(self, protocol: Any, id: str | int) -> Response:
+        """The answer to be sent. A notification is accepted without one."""
+        if self._status == HTTPStatus.ACCEPTED:
+            return Response(status_code=self._status, headers=self._headers)
+        try:
+            answer = json.loads(self._body)
+        except ValueError:
+            answer = {}
+        if self._status == HTTPStatus.OK and "result" in answer:
+            return Response(bytes(self._body), self._status, headers=self._headers)
+        code = answer.get("error", {}).get("code", _INVALID_REQUEST)
+        return JSONResponse(protocol.error(id, code, _WORDS.get(self._status)), self._status or 500)
 
 
 def _read_already(body: bytes, receive: Receive) -> Receive:

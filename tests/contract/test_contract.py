@@ -30,6 +30,10 @@ LEFT_OUT: dict[str, str] = {}
 
 # What we have beyond the contract: a type, with all that it has, or one name alone.
 ADDED = {
+    # "required evidence": what a preset asks of an opt-in has to be given with a submission, too
+    "RequestDoubleOptInInput.validUntil",
+    "RequestDoubleOptInInput.legalBasis",
+    "RequestDoubleOptInInput.jurisdiction",
     # "external link with its placeholders and any attribute of the sender"
     "ConsentDecision.unsubscribe(attributes)",
     # "previewed for administrators": the page with a brand that is not saved yet

@@ -10,15 +10,19 @@ import pytest
 from domain.addresses import Channel
 from domain.catalogue import DoubleOptInMode
 from domain.consent import ActorKind, ConsentValue
+from domain.opt_in_rules import months_after
+from domain.presets import PresetKey
 from domain.refusals import Refusal, RefusalCode
+from domain.time import format_instant
 from ledger.assembly import Caller, Tenant
-from ledger.catalogue import create_profile, create_topic, update_profile, update_topic
+from ledger.catalogue import apply_preset, create_profile, create_topic, update_profile, update_topic
 from ledger.check import Question, check
 from ledger.double_opt_in import Requested, confirm_double_opt_in, open_confirmation, request_double_opt_in
 from ledger.erasure import erase_contact_point
 from ledger.given_evidence import Evidence
 from ledger.links import MessageLink, message_token
 from ledger.log_export import log_lines
+from ledger.opt_ins import OptInTerms
 from ledger.receipts import Answered, receipts
 from ledger.record import Actor, Capture, Recorded, record_consent
 from ledger.signing import verifier_keys
@@ -87,6 +91,50 @@ async def test_until_confirmed_the_value_is_what_it_was_and_the_decision_says_wh
     assert [event.entry.data.get("noticeDigest") for event in recorded.events[1:]] == [
         requested.recorded.events[0].entry.data["noticeDigest"]
     ] * 2
+    await verify_database(tenant)
+
+
+async def test_a_submission_brings_what_presets_ask_of_an_opt_in(tenant: Tenant, caller: Caller, clock: Clock) -> None:
+    for preset in PresetKey:
+        await apply_preset(tenant, caller, profile="default", preset=preset)
+    shown = Evidence(notice_text="We write monthly. Agree?", method="button")
+    for terms, path in (
+        (OptInTerms(), "legalBasis"),
+        (OptInTerms(legal_basis="express"), "validUntil"),
+        (OptInTerms(legal_basis="express", valid_until=clock.now), "validUntil"),
+        (OptInTerms(legal_basis="told by ada@example.org"), "legalBasis"),
+        (OptInTerms(legal_basis="express", jurisdiction="4" * 20), "jurisdiction"),
+    ):
+        with pytest.raises(Refusal) as refused:
+            await submit(tenant, caller, evidence=shown, terms=terms)
+        assert refused.value.path == (path,)
+    until, start = clock.now + timedelta(days=90), clock.now
+    express = await submit(
+        tenant,
+        caller,
+        topics=["news"],
+        evidence=shown,
+        terms=OptInTerms(legal_basis="express", jurisdiction="CA", valid_until=until),
+        idempotency_key="once",
+    )
+    with pytest.raises(Refusal) as refused:
+        await submit(tenant, caller, topics=["news"], evidence=shown, idempotency_key="once")
+    assert refused.value.code is RefusalCode.IDEMPOTENCY_CONFLICT
+    clock.now += timedelta(days=10)
+    for event in (await confirm(tenant, express)).events[1:]:
+        data = event.entry.data
+        assert (data["legalBasis"], data["jurisdiction"], data["validUntil"]) == (
+            "express",
+            "CA",
+            format_instant(until),
+        )
+    implied = await submit(
+        tenant, caller, address="bob@example.org", evidence=shown, terms=OptInTerms(legal_basis="Implied Inquiry")
+    )
+    clock.now += timedelta(days=10)
+    [captured] = (await confirm(tenant, implied)).events[1:]
+    ends = months_after(start + timedelta(days=10), 6)
+    assert captured.entry.data["validUntil"] == format_instant(ends), "counted from the request"
     await verify_database(tenant)
 
 

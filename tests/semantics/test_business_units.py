@@ -14,6 +14,7 @@ from domain.catalogue import EMPTY, Catalogue, EnforcementModel, PurposeType
 from domain.catalogue_import import import_catalogue
 from domain.consent import ConsentRecord, ConsentValue
 from domain.events import CatalogueDraft
+from domain.presets import PresetKey, apply_preset
 from domain.refusals import Refusal, RefusalCode
 from domain.standing import Standing, by_level, decision_of, tracking_of
 from domain.unit_scope import Decide, decide_within, owned_purposes, seen_from, subtree
@@ -373,3 +374,14 @@ def test_a_guid_that_is_another_units_key_reaches_nothing_of_that_unit() -> None
             whole,
         )
     assert refused.value.code is RefusalCode.NOT_FOUND
+
+
+def test_a_purpose_that_a_unit_makes_in_a_profile_with_presets_is_held_to_them() -> None:
+    whole = with_units()
+    whole = after(whole, apply_preset(whole, profile="vienna", preset=PresetKey.CASL))
+    drafts = decide_within(
+        lambda c: commands.create_purpose(c, key="a", name="A", type=SALES, profiles=["vienna"], business_unit="emea"),
+        seen_from(whole, "emea"),
+        whole,
+    )
+    assert "LEGAL_BASIS" in after(whole, drafts).purposes["a"].opt_in.required

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from domain import catalogue_commands as commands
 from domain.addresses import Channel
 from domain.catalogue import Catalogue, DoubleOptInMode, EnforcementModel, PurposeType
+from domain.catalogue_export import export_catalogue
+from domain.catalogue_import import import_catalogue
 from domain.opt_in_rules import (
     MONTHS_MAX,
     PATHS,
@@ -171,6 +173,56 @@ def test_purposes_are_raised_in_every_profile_that_shares_them_and_in_no_other()
     assert raised.purposes["own-commercial"] == made.purposes["own-commercial"]
 
 
+@pytest.mark.parametrize("preset", PresetKey)
+def test_a_purpose_that_comes_to_the_profile_later_is_held_to_its_presets(preset: PresetKey) -> None:
+    first = after(
+        catalogue(),
+        commands.create_purpose(
+            catalogue(), key="more", name="More", type=PurposeType.COMMERCIAL, profiles=["default"]
+        ),
+    )
+    wanted = applied(first, preset).purposes["more"]
+    made = applied(catalogue(), preset)
+    later = after(
+        made,
+        commands.create_purpose(
+            made,
+            key="more",
+            name="More",
+            type=PurposeType.COMMERCIAL,
+            profiles=["default"],
+            enforcement=[(EMAIL, EnforcementModel.DISABLED)],
+        ),
+    )
+    lax = next(iter(setting for setting in PRESETS[preset].settings if isinstance(setting, Enforce)))
+    expected = (
+        dict(wanted.enforcement) if EMAIL in lax.channels else {**wanted.enforcement, EMAIL: EnforcementModel.DISABLED}
+    )
+    assert later.purposes["more"].enforcement == expected
+    assert later.purposes["more"].opt_in == wanted.opt_in
+
+    apart = after(made, commands.create_profile(made, key="own", name="Own"))
+    shared = after(apart, commands.add_purpose_to_profile(apart, profile="default", purpose="own-commercial"))
+    assert shared.purposes["own-commercial"].enforcement == wanted.enforcement
+    assert shared.purposes["own-commercial"].opt_in == wanted.opt_in
+    assert shared.purposes["own-transactional"] == apart.purposes["own-transactional"]
+
+
+def test_a_catalogue_file_takes_presets_along_and_what_was_lowered_since() -> None:
+    made = applied(catalogue(), PresetKey.GDPR, PresetKey.CASL)
+    made = after(made, commands.create_profile(made, key="own", name="Own"))
+    made = after(made, commands.add_purpose_to_profile(made, profile="default", purpose="own-commercial"))
+    for purpose in ("commercial", "own-commercial"):
+        lower = commands.update_purpose(made, ref=purpose, enforcement=[(SMS, EnforcementModel.DISABLED)])
+        made = after(made, lower)
+    made = after(made, commands.update_profile(made, ref="default", double_opt_in=DoubleOptInMode.OFF))
+    file = export_catalogue(made)
+    again = after(catalogue(), import_catalogue(catalogue(), file))
+    assert export_catalogue(again) == file
+    assert again.profiles["default"].presets == ("GDPR", "CASL")
+    assert import_catalogue(again, file) == []
+
+
 # What a purpose asks of an opt-in.
 
 
@@ -200,9 +252,23 @@ def test_months_are_calendar_months_to_the_last_day_of_one_that_is_too_short(
         ("implied - transaction", 24),
         ("implied-inquiry", 6),
         ("implied-membership", 24),
+        ("implied\N{EN DASH}transaction", 24),
+        ("implied-transaction.", 24),
+        ("(implied) transaction", 24),
+        ("im\N{ZERO WIDTH SPACE}plied-trans\N{SOFT HYPHEN}action", 24),
+        ("\N{FULLWIDTH LATIN CAPITAL LETTER I}MPLIED\N{NO-BREAK SPACE}TRANSACTION", 24),
+        # What is neither express nor among them is taken for the one that ends first.
+        ("Inquiry", 6),
+        ("implied", 6),
+        ("impliedtransaction", 6),
+        ("\N{CYRILLIC SMALL LETTER BYELORUSSIAN-UKRAINIAN I}mplied-transaction", 6),
+        ("not express", 6),
+        ("express or implied", 6),
+        ("", 6),
+        (None, 6),
         ("express", None),
-        ("", None),
-        (None, None),
+        ("Express (written) consent.", None),
+        ("EXPLICIT", None),
     ],
 )
 def test_implied_consent_ends_by_its_basis_however_that_is_spelled(basis: str | None, months: int | None) -> None:
@@ -229,6 +295,8 @@ def test_an_opt_in_without_what_is_required_is_refused_with_its_path(missing: Re
         ([("a", -1)], ("optInExpiry", "0", "months")),
         ([("a b", 1), ("A_B", 2)], ("optInExpiry", "1", "legalBasis")),
         ([(" ", 1)], ("optInExpiry", "0", "legalBasis")),
+        ([("-", 1)], ("optInExpiry", "0", "legalBasis")),
+        ([("a-b", 1), ("(A) b.", 2)], ("optInExpiry", "1", "legalBasis")),
         ([("x" * 201, 1)], ("optInExpiry", "0", "legalBasis")),
         ([(str(number), 1) for number in range(51)], ("optInExpiry",)),
     ],

@@ -26,7 +26,7 @@ from eventstore.database import StoreUnavailable
 from ledger.agents import create_agent, update_agent
 from ledger.api_keys import SCOPES, create_key
 from ledger.assembly import Caller, Ledger, Tenant
-from ledger.catalogue import create_purpose, create_topic
+from ledger.catalogue import create_business_unit, create_profile, create_purpose, create_topic
 from ledger.check import Question, check
 from ledger.record import Capture, record_consent
 from web.agent_tools import tools
@@ -348,6 +348,11 @@ async def test_without_a_server_or_a_valid_key_the_process_says_not_to_send(url:
         assert "did not answer" in await agent.refused("check_consent", address=ADA, agent="sqa")
 
 
+def words_of(answer: dict[str, Any]) -> str:
+    """What an agent would get to read of an answer."""
+    return answer["error"]["message"] if "error" in answer else answer["result"]["content"][0]["text"]
+
+
 def posted(method: str = "tools/list", **params: Any) -> bytes:
     return json.dumps({"jsonrpc": "2.0", "id": 7, "method": method, "params": params}).encode()
 
@@ -380,11 +385,14 @@ async def test_who_is_answered_over_http(url: str, sales: Tenant) -> None:
         (b"", 400), (b"{", 400), (b"\xff", 400), (b"[]", 400), (b"[" * 30_000, 400), (b"null", 400), (b'{"jsonrpc": "1.0"}', 400),
         (b"[" + posted() + b"]", 400), (b" " * (MESSAGE_BYTES_MAX + 1), 413), (posted("tools/call", name=1), 200),
         (posted("tools/call", name="check_consent", arguments=[]), 200), (posted("prompts/list"), 200),
+        (b"{}", 400), (b'{"jsonrpc": "2.0", "id": 1, "method": "tools/call"}', 200), (b'{"jsonrpc": "2.0", "id": 1}', 400),
+        (b'{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": []}', 200), (posted("initialize", x=1), 200),
+        (b'{"jsonrpc": "2.0", "id": 1, "result": {}}', 400),
         (b'{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "check_consent", "arguments":'
          b' {"address": "\\ud800@example.org", "purpose": "commercial"}}}', 200),
     ],
 )  # fmt: skip
-async def test_what_is_no_message_of_the_protocol_is_an_error(
+async def test_what_is_no_message_of_the_protocol_is_an_error_that_says_not_to_send(
     url: str, sales: Tenant, content: bytes, status: int
 ) -> None:
     key = await create_key(sales, "agent", SCOPES)
@@ -392,7 +400,92 @@ async def test_what_is_no_message_of_the_protocol_is_an_error(
         response = await client.post("/mcp", content=content)
         assert response.status_code == status, response.text
         assert YES not in response.text
-        if status == 200:
-            assert '"error"' in response.text or '"isError":true' in response.text
+        assert words_of(response.json()).startswith(f"{NO}. ")
+        assert "pydantic" not in response.text
+        assert "http" not in response.text
         # The next one is answered.
         assert (await client.post("/mcp", content=posted())).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"accept": "text/html"}, 406),
+        ({"content-type": "text/plain"}, 415),
+        ({"mcp-protocol-version": "1999-01-01"}, 400),
+    ],
+)
+async def test_a_request_with_the_wrong_head_is_told_not_to_send(
+    url: str, sales: Tenant, headers: dict[str, str], status: int
+) -> None:
+    key = await create_key(sales, "agent", SCOPES)
+    async with httpx.AsyncClient(base_url=url, headers={**HEADERS, "authorization": f"Bearer {key}"}) as client:
+        response = await client.post("/mcp", content=posted(), headers=headers)
+    assert response.status_code == status
+    assert words_of(response.json()).startswith(f"{NO}. ")
+
+
+OPT_OUT = {"name": "record_opt_out", "arguments": {"address": ADA, "purpose": "commercial"}}
+
+
+@pytest.mark.parametrize("id", [{}, {"id": None}, {"id": True}, {"id": 1.5}, {"id": []}])
+async def test_a_call_that_cannot_be_answered_is_refused_and_never_accepted_unheard(
+    url: str, sales: Tenant, id: dict[str, Any]
+) -> None:
+    """A notification is accepted with an empty answer: an opt-out must not be lost so."""
+    message = {"jsonrpc": "2.0", "method": "tools/call", "params": OPT_OUT, **id}
+    before = await last_events(sales, 1)
+    key = await create_key(sales, "agent", SCOPES)
+    async with httpx.AsyncClient(base_url=url, headers={**HEADERS, "authorization": f"Bearer {key}"}) as client:
+        response = await client.post("/mcp", json=message)
+        assert response.status_code == 400
+        assert words_of(response.json()).startswith(f"{NO}. ")
+        started = await client.post("/mcp", json={"jsonrpc": "2.0", "method": "notifications/initialized"})
+        assert (started.status_code, started.content) == (202, b"")
+    assert await last_events(sales, 1) == before
+
+
+async def test_the_process_says_not_to_send_whatever_it_is_sent() -> None:
+    lines = [
+        b"nonsense", b"{}", b'{"jsonrpc": "2.0", "id": null, "method": "tools/call", "params": {}}',
+        b'{"jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": {"name": "check_consent", "arguments": []}}',
+        b'{"jsonrpc": "2.0", "id": 4, "method": "prompts/list"}',
+        b'{"jsonrpc": "2.0", "id": 5, "method": "initialize", "params": {}}',
+    ]  # fmt: skip
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "import sys; from cli.main import main; sys.exit(main())", "mcp", "--url", "http://127.0.0.1:9",
+        env={"CONSENTRY_KEY": "k", "PYTHONPATH": str(ROOT), "PATH": os.environ.get("PATH", "")},
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b"".join(line + b"\n" for line in lines))
+    answers = [json.loads(await process.stdout.readline()) for _ in lines]
+    process.stdin.close()
+    assert await process.wait() == 0
+    assert all(words_of(answer).startswith(f"{NO}. ") for answer in answers)
+    assert [answer["id"] for answer in answers if answer["id"] != "server-error"] == [3, 4, 5]
+    assert "pydantic" not in json.dumps(answers)
+
+
+async def test_a_key_of_a_unit_uses_the_tools_within_it(url: str, sales: Tenant, caller: Caller) -> None:
+    await create_business_unit(sales, caller, key="emea", name="EMEA")
+    await create_profile(sales, caller, key="joint", name="J", business_unit="emea", share_purposes_of="default")
+    await create_profile(sales, caller, key="own", name="O", business_unit="emea")
+    await create_agent(sales, caller, key="joint-agent", name="J", profile="joint", purpose="commercial")
+    await capture(sales, caller, "OPTED_OUT")
+    key = await create_key(sales, "emea-agent", ["check", "write", "read"], unit="emea")
+    async with over_http(url, key) as agent:
+        no = await agent.call("check_consent", address=ADA, agent="joint-agent")
+        # Another unit's opt-out counts; where its event is, is not told.
+        assert [(reason["code"], reason["position"]) for reason in no["reasons"]] == [("OPTED_OUT", None)]
+        assert "there is no agent" in await agent.refused("check_consent", address=ADA, agent="sca")
+        assert "there is no purpose" in await agent.refused("record_opt_out", address=ADA, purpose="other-commercial")
+        assert (await agent.call("consent_history", address=ADA))["known"] is False
+        told = await agent.call("record_opt_out", address=ADA)
+        assert {one["purpose"] for one in told["opted_out"]} == {"commercial", "closing", "own-commercial"}
+        past = await agent.call("consent_history", address=ADA)
+        assert [event["purpose"] for event in past["events"]] == ["own-commercial"]
+        asked = await agent.call("check_consent", address=ADA, purpose="own-commercial", profile="own")
+        [own] = [one["position"] for one in told["opted_out"] if one["purpose"] == "own-commercial"]
+        assert asked["reasons"][0]["position"] == own

@@ -270,7 +270,7 @@ NARROWED = {
     "complianceProfiles", "purpose", "topic", "businessUnits", "consentEvents", "recordConsent", "recordConsents",
     "optOutOfAll", "requestDoubleOptIn", "createComplianceProfile", "updateComplianceProfile", "createPurpose",
     "updatePurpose", "addPurposeToProfile", "createTopic", "updateTopic", "createBusinessUnit",
-    "compliancePresets", "applyCompliancePreset", "agents",
+    "compliancePresets", "applyCompliancePreset", "agents", "checkAgentConsent",
 }  # fmt: skip
 REFUSED = {
     "checkpoint": "{ checkpoint { note } }",
@@ -282,7 +282,6 @@ REFUSED = {
     "eraseContactPoint": 'mutation { eraseContactPoint(input: {address: "ada@example.org", reason: "x"}) { errors { code } } }',
     "previewEnforcement": '{ previewEnforcement(purpose: "x", channel: EMAIL, model: DISABLED) { toBlock } }',
     "consentTrend": '{ consentTrend(from: "2026-01-01T00:00:00Z", to: "2026-01-02T00:00:00Z") { day } }',
-    "checkAgentConsent": '{ checkAgentConsent(agent: "x", address: "ada@example.org") { allowed } }',
     "createAgent": 'mutation { createAgent(input: {key: "x", name: "X", purpose: "commercial"}) { errors { code } } }',
     "updateAgent": 'mutation { updateAgent(input: {ref: "x", name: "X"}) { errors { code } } }',
     "webhooks": "{ webhooks { id } }",
@@ -314,6 +313,13 @@ async def test_entries_and_leaf_hashes_are_forbidden(company: Company) -> None:
     await company.emea.record(ADA, "OPTED_IN", "sales-commercial")
     for field in ("entry", "leafHash"):
         assert await company.emea.refused(f"{{ consentEvents {{ nodes {{ {field} }} }} }}") == "FORBIDDEN"
+
+
+async def test_files_are_for_the_whole_tenant_and_a_key_of_a_unit_is_told_so(company: Company) -> None:
+    for method, path in (("POST", "/import/ndjson"), ("GET", "/export/ndjson"), ("GET", "/export/catalogue")):
+        response = await company.emea.client.request(method, path, headers=company.emea.headers)
+        assert response.status_code == 403, path
+        assert "bound to no business unit" in response.json()["errors"][0]["message"]
 
 
 async def test_the_log_and_what_people_send_back_are_forbidden(company: Company) -> None:

@@ -6,15 +6,21 @@ The process holds a key and an address, nothing else: no database and no master 
 from collections.abc import Mapping
 from typing import Any
 
+import anyio
 import httpx
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp import types
+from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
+from mcp.shared.message import SessionMessage
 from pydantic import ValidationError
 
+from web.agent_tools.protocol import CALL, error, failed, refused, wrong_message
 from web.agent_tools.server import agent_server
-from web.agent_tools.tools import failed
 
 _TIMEOUT_S = 30.0
+_Incoming = MemoryObjectReceiveStream[SessionMessage | Exception]
+_Outgoing = MemoryObjectSendStream[SessionMessage]
 
 
 class Bridge:
@@ -30,7 +36,7 @@ class Bridge:
         message = {
             "jsonrpc": "2.0",
             "id": 1,
-            "method": "tools/call",
+            "method": CALL,
             "params": {"name": name, "arguments": dict(arguments)},
         }
         try:
@@ -53,4 +59,38 @@ async def serve_stdio(url: str, key: str) -> None:
     async with httpx.AsyncClient(timeout=_TIMEOUT_S) as client:
         server = agent_server(Bridge(client, url, key).call)
         async with stdio_server() as (incoming, outgoing):
-            await server.run(incoming, outgoing, server.create_initialization_options())
+            await _serve(server, incoming, outgoing)
+
+
+async def _serve(server: Server[Any, Any], incoming: _Incoming, outgoing: _Outgoing) -> None:
+    """Run the server behind what looks at each message on its way, in and out."""
+    to_server, server_incoming = anyio.create_memory_object_stream[SessionMessage | Exception]()
+    server_outgoing, from_server = anyio.create_memory_object_stream[SessionMessage]()
+
+    async def inward() -> None:
+        async with to_server:
+            async for item in incoming:
+                said = {} if isinstance(item, Exception) else item.message.root.model_dump(mode="json", by_alias=True)
+                # An answer to a request of the server's own has no method.
+                wrong = wrong_message(said) if isinstance(item, Exception) or "method" in said else None
+                if wrong is None:
+                    await to_server.send(item)
+                else:
+                    await outgoing.send(_message(refused(said, wrong)))
+
+    async def outward() -> None:
+        async for item in from_server:
+            root = item.message.root
+            if isinstance(root, types.JSONRPCError):
+                item = _message(error(root.id, root.error.code))
+            await outgoing.send(item)
+        await outgoing.aclose()
+
+    async with anyio.create_task_group() as running:
+        running.start_soon(inward)
+        running.start_soon(outward)
+        await server.run(server_incoming, server_outgoing, server.create_initialization_options())
+
+
+def _message(said: Mapping[str, Any]) -> SessionMessage:
+    return SessionMessage(types.JSONRPCMessage.model_validate(said))

@@ -11,6 +11,7 @@ from mcp import types
 from pydantic import BaseModel, ValidationError
 
 from domain.addresses import Channel, normalise
+from domain.consent import ConsentRecord
 from domain.time import format_instant
 from domain.upcasting import upcast
 from ledger import history
@@ -35,6 +36,7 @@ from web.agent_tools.answers import (
     Unsubscribe,
 )
 from web.agent_tools.arguments import CheckConsent, ConsentHistory, GetUnsubscribeLink, RecordOptOut, wrong_arguments
+from web.agent_tools.protocol import failed
 from web.refusals import exception_entry
 
 INSTRUCTIONS = (
@@ -65,7 +67,7 @@ async def check_consent(tenant: Tenant, caller: Caller, asked: CheckConsent) -> 
                 topic=reason.topic,
                 value=reason.value,
                 enforcement=reason.enforcement,
-                position=None if reason.record is None else reason.record.position,
+                position=_shown_position(tenant, reason.record),
             )
             for reason in decision.reasons
         ],
@@ -134,7 +136,7 @@ async def consent_history(tenant: Tenant, caller: Caller, asked: ConsentHistory)
     page = (await history.histories(tenant, [found.id], wanted, last=asked.limit))[found.id]
     events = [event for _, event in reversed(page.items)]
     opened: Mapping[int, dict[str, Any]] = {}
-    if "read:personal" in caller.scopes:
+    if caller.may_in_its_unit("read:personal"):
         opened = await history.evidence(tenant, events)
     return HistoryAnswer(
         known=True,
@@ -231,7 +233,7 @@ async def call_tool(
     if tool is None:
         return failed(f"There is no such tool; there are {', '.join(TOOLS)}.")
     try:
-        if tool.scope not in caller.scopes:
+        if not caller.may_in_its_unit(tool.scope):
             raise Forbidden(tool.scope)
         answer = await tool.run(tenant, caller, tool.arguments.model_validate(arguments))
     except ValidationError as error:
@@ -246,11 +248,6 @@ async def call_tool(
     return types.CallToolResult(
         content=[types.TextContent(type="text", text=answer.words())], structuredContent=answer.model_dump(mode="json")
     )
-
-
-def failed(why: str) -> types.CallToolResult:
-    """An error as a result that nobody takes for a permission."""
-    return types.CallToolResult(content=[types.TextContent(type="text", text=f"{DO_NOT_SEND}. {why}")], isError=True)
 
 
 def _undone(tool: AgentTool) -> str:
@@ -272,6 +269,12 @@ async def _answer(tenant: Tenant, asked: CheckConsent | GetUnsubscribeLink) -> t
     )
     [answer] = await check_for_message(tenant, question)
     return None, channel, answer
+
+
+def _shown_position(tenant: Tenant, record: ConsentRecord | None) -> int | None:
+    """Where the event of a record is, for whoever sees the unit whose it is."""
+    seen = record is not None and (tenant.own_units is None or record.unit in tenant.own_units)
+    return record.position if record is not None and seen else None
 
 
 def _subject(answer: Answer, channel: Channel) -> dict[str, Any]:
