@@ -131,21 +131,27 @@ CROSS JOIN LATERAL (
 ORDER BY s.first_position
 """
 
-# moved: where the contact points began at which something happened after $2, or whose consent expired between $3 and $4
-# at this purpose. A contact point that is erased is still a bit that may be set.
-_MOVED = """
+# moved: where the contact points began at which something happened after $2, up to $7, or whose consent expired between $3
+# and $4 at this purpose. A contact point that is erased is still a bit that may be set. Positions have no gaps, so each is an
+# index probe of its own; asked for a range, a planner without statistics reads a whole index for it.
+MOVED = """
 SELECT DISTINCT began.first_position
 FROM (
-    SELECT e.stream AS contact_point FROM log_entries e
-    WHERE e.tenant = $1 AND e.position > $2
+    SELECT event.stream AS contact_point
+    FROM generate_series($2::bigint + 1, $7::bigint) AS late (position)
+    CROSS JOIN LATERAL (
+        SELECT e.stream FROM log_entries e WHERE e.tenant = $1 AND e.position = late.position LIMIT 1
+    ) AS event
     UNION
     SELECT c.contact_point FROM current_consent c
     WHERE c.tenant = $1 AND c.valid_until > $3 AND c.valid_until <= $4 AND c.purpose = $5
 ) AS moved
 CROSS JOIN LATERAL (
-    SELECT s.first_position FROM vault_subjects s WHERE s.tenant = $1 AND s.contact_point = moved.contact_point
+    (SELECT s.first_position FROM vault_subjects s
+     WHERE s.tenant = $1 AND s.contact_point = moved.contact_point LIMIT 1)
     UNION ALL
-    SELECT g.first_position FROM erasures g WHERE g.tenant = $1 AND g.contact_point = moved.contact_point
+    (SELECT g.first_position FROM erasures g
+     WHERE g.tenant = $1 AND g.contact_point = moved.contact_point LIMIT 1)
 ) AS began
 ORDER BY 1 LIMIT $6
 """
@@ -323,13 +329,14 @@ async def _moved(
         return None
     expired_to = await bits.expired_to(connection, tenant.id) or _LONG_AGO
     rows = await connection.fetch(
-        _MOVED,
+        MOVED,
         tenant.id,
         followed,
         min(expired_to, now),
         max(expired_to, now),
         purpose,
         _ASIDE_MAX + 1,
+        size - 1,
     )
     return None if len(rows) > _ASIDE_MAX else tuple(row[0] for row in rows)
 

@@ -35,16 +35,23 @@ _BEGAN = """
 SELECT stream FROM log_entries
 WHERE tenant = $1 AND position >= $2 AND position < $3 AND number = 0 AND type = ANY($4::text[])
 """
-# moved: where in the chunk the contact points began at which something happened after the follower's checkpoint.
-_MOVED = """
+# moved: where in the chunk the contact points began at which something happened after the follower's checkpoint, up to the
+# end of the log. By position, one by one, as in `ledger.selection`.
+MOVED_IN_CHUNK = """
 SELECT DISTINCT began.first_position
-FROM log_entries e
+FROM log_heads head
+CROSS JOIN generate_series($2::bigint + 1, head.size - 1) AS late (position)
 CROSS JOIN LATERAL (
-    SELECT s.first_position FROM vault_subjects s WHERE s.tenant = $1 AND s.contact_point = e.stream
+    SELECT e.stream FROM log_entries e WHERE e.tenant = $1 AND e.position = late.position LIMIT 1
+) AS event
+CROSS JOIN LATERAL (
+    (SELECT s.first_position FROM vault_subjects s
+     WHERE s.tenant = $1 AND s.contact_point = event.stream LIMIT 1)
     UNION ALL
-    SELECT g.first_position FROM erasures g WHERE g.tenant = $1 AND g.contact_point = e.stream
+    (SELECT g.first_position FROM erasures g
+     WHERE g.tenant = $1 AND g.contact_point = event.stream LIMIT 1)
 ) AS began
-WHERE e.tenant = $1 AND e.position > $2 AND began.first_position >= $3 AND began.first_position < $4
+WHERE head.tenant = $1 AND began.first_position >= $3 AND began.first_position < $4
 """
 
 
@@ -89,7 +96,7 @@ async def _compare(
     )
     kept = dict(zip(keys, await held_bits(connection, tenant, keys), strict=True))
     aside = 0
-    for row in await connection.fetch(_MOVED, tenant, position, low, high):
+    for row in await connection.fetch(MOVED_IN_CHUNK, tenant, position, low, high):
         aside |= mask_of(row[0])
     return kept, told, [key for key in keys if (kept[key] ^ told.get(key, 0)) & ~aside]
 

@@ -1,0 +1,63 @@
+"""The plan of "what the bits do not say yet": a probe for each late position, never a walk of an index of the whole log."""
+
+import json
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from eventstore.database import DatabaseAddress
+from ledger.assembly import Tenant
+from ledger.selection import MOVED
+from projections.selection_rebuild import MOVED_IN_CHUNK
+from tests.plans.test_hot_statements import nodes
+from tests.plans.test_opt_outs import COLUMNS
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+STATEMENTS = [
+    ("moved", MOVED, (8_990, AT, AT, "commercial", 100, 8_999)),
+    ("moved in chunk", MOVED_IN_CHUNK, (8_990, 0, 8_192)),
+]
+
+
+class _Undo(Exception):
+    """Nothing of this stays."""
+
+
+@pytest.mark.parametrize("generic", [False, True])
+@pytest.mark.parametrize("analysed", [False, True])
+@pytest.mark.parametrize(("name", "statement", "arguments"), STATEMENTS, ids=[name for name, *_ in STATEMENTS])
+async def test_each_late_position_is_an_index_probe(
+    tenant: Tenant,
+    database: DatabaseAddress,
+    name: str,
+    statement: str,
+    arguments: tuple[object, ...],
+    analysed: bool,
+    generic: bool,
+) -> None:
+    connection = await asyncpg.connect(**database.owner)
+    try:
+        async with connection.transaction():
+            await connection.copy_records_to_table(
+                "log_entries",
+                records=[
+                    (tenant.id, position, uuid4(), 0, AT, "ConsentCaptured", "OPTED_IN", b"x" * 200, b"y" * 32)
+                    for position in range(1_000, 9_000)
+                ],
+                columns=COLUMNS,
+                schema_name="consentry",
+            )
+            if analysed:
+                await connection.execute("ANALYZE log_entries")
+            mode = "force_generic_plan" if generic else "force_custom_plan"
+            await connection.execute(f"SET LOCAL plan_cache_mode = {mode}")
+            text = await connection.fetchval(f"EXPLAIN (FORMAT JSON) {statement}", tenant.id, *arguments)
+            [scan] = [node for node in nodes(json.loads(text)[0]["Plan"]) if node.get("Relation Name") == "log_entries"]
+            assert '("position" = ' in scan["Index Cond"], (name, scan)
+            raise _Undo
+    except _Undo:
+        pass
+    finally:
+        await connection.close()
