@@ -38,7 +38,7 @@ class McpEndpoint:
             await refusal(scope, receive, send)
             return
         try:
-            tenant, caller = await caller_of(request, self._ledger)
+            tenant, caller = await caller_of(request.scope, self._ledger)
             body = await body_of(request, MESSAGE_BYTES_MAX)
             # The library takes what is no JSON for a failure of its own.
             json_object(body)

@@ -6,8 +6,10 @@ import logging
 
 import pytest
 from httpx import AsyncClient
+from hypothesis import given
+from hypothesis import strategies as st
 
-from web.structured_log import JsonLines, redact
+from web.structured_log import _REDACTED, _SECRETS, JsonLines, redact
 
 SECRET = "ck_1_0123456789ab_AbCdEfGhIjKlMnOpQrStUvWxYz0123456789_-abcde"
 PERSONAL = ["ann@example.com", "Änn.Ö@bücher.example", "+45 12 34 56 78", "+4512345678", SECRET]
@@ -41,6 +43,16 @@ def test_what_looks_personal_or_secret_does_not_pass(personal: str, form: str) -
 )
 def test_credentials_in_headers_urls_and_links_do_not_pass(text: str, kept: str) -> None:
     assert kept not in redact(text)
+
+
+_PIECES = st.sampled_from(
+    ["ck_1_0a_x", "CK_", "bearer ", "Bearer x", "://a:b@", "/p/", "/U/t", "@", "+", "1234567", "a", " "]
+)
+
+
+@given(st.lists(_PIECES | st.text(max_size=3), max_size=8).map("".join))
+def test_what_is_not_searched_holds_nothing_to_find(text: str) -> None:
+    assert redact(text) == _SECRETS.sub(_REDACTED, text)
 
 
 def test_a_line_is_json_with_its_fields(lines: tuple[logging.Logger, io.StringIO]) -> None:
