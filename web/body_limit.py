@@ -4,6 +4,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from web.graphql_limits import LimitReached
 from web.graphql_response import GraphQLAnswer, MediaType
+from web.http_headers import header
 from web.refusals import limit_error
 
 BODY_BYTES_MAX = 8 * 1024 * 1024
@@ -54,7 +55,5 @@ class BodyLimit:
 
 
 def _announced(scope: Scope) -> int | None:
-    for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit():
-            return int(value[:20])
-    return None
+    announced = header(scope, b"content-length")
+    return int(announced[:20]) if announced is not None and announced.isdecimal() else None

@@ -3,7 +3,7 @@
 Knows the route's template, never the address that was asked for: paths and query strings carry tokens and addresses.
 """
 
-import secrets
+import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,12 +16,20 @@ UNKNOWN_ROUTE = "(none)"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
+# Ids tell requests apart and are no secrets: asking the system for each would cost more than to log it.
+_ids = random.Random()  # noqa: S311
+
+
+def _request_id() -> str:
+    return f"{_ids.getrandbits(64):016x}"
+
+
 @dataclass(slots=True)
 class RequestRecord:
     """One request, filled in as it goes through."""
 
     method: str
-    request_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    request_id: str = field(default_factory=_request_id)
     route: str = UNKNOWN_ROUTE
     status: int = 0
     seconds: float = 0.0

@@ -32,15 +32,15 @@ _SECRETS = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-# Each of the above has one of these in it: most texts have none, and are not searched any further.
-_SUSPECT = re.compile(r"[@+]|ck_|bearer\ |/[puc]/", re.IGNORECASE)
+# Each of the above has one of these in it, as text and as JSON (the sign of Kelvin is a k to whoever ignores case): most
+# lines have none, and are not searched any further.
+_SIGNS = ("@", "+", "ck_", "c\\u212a_", "bearer ", "/p/", "/u/", "/c/")
 _access_log = logging.getLogger(f"{_OURS}.web.access")
 
 
 def redact(text: str) -> str:
     """The text without what looks like an address, a key or a token; cut where it is too long to be a line of a log."""
-    text = text[:_TEXT_CHARS_MAX]
-    return _SECRETS.sub(_REDACTED, text) if _SUSPECT.search(text) else text
+    return _SECRETS.sub(_REDACTED, text[:_TEXT_CHARS_MAX])
 
 
 class JsonLines(logging.Formatter):
@@ -58,7 +58,10 @@ class JsonLines(logging.Formatter):
         line.update(getattr(record, "fields", {}))
         if record.exc_info and record.exc_info[1] is not None:
             line["exception"] = _described(record.exc_info[1])
-        return _encoded(_redacted(line))
+        text = _encoded(line)
+        if len(text) > _TEXT_CHARS_MAX or _is_suspect(text.lower()):
+            text = _encoded(_redacted(line))
+        return text
 
 
 def configure_logging(level: str, stream: TextIO | None = None) -> None:
@@ -69,6 +72,8 @@ def configure_logging(level: str, stream: TextIO | None = None) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger(_OURS).setLevel(level.upper())
+    # Named in no line of ours, and found out for each.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     # A failed write to the log must not print the record, unredacted, to standard error.
     logging.raiseExceptions = False
 
@@ -97,11 +102,13 @@ def log_request(record: RequestRecord) -> None:
 _encoded = json.JSONEncoder(separators=(",", ":"), default=lambda value: type(value).__name__).encode
 
 
+def _is_suspect(text: str) -> bool:
+    return any(sign in text for sign in _SIGNS)
+
+
 def _redacted(value: object) -> object:
     if isinstance(value, str):
         return redact(value)
-    if isinstance(value, int | float):
-        return value
     if isinstance(value, Mapping):
         return {key: _redacted(member) for key, member in value.items()}
     if isinstance(value, list | tuple):
