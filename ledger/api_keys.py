@@ -22,6 +22,22 @@ _FORM = re.compile(r"ck_([0-9]{1,9})_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 _NOTIFY = "SELECT pg_notify('consentry_keys', '')"
 
 
+class KeyId(NamedTuple):
+    """Which key: no secret."""
+
+    tenant: int
+    key_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who asks, and with which key."""
+
+    tenant: Tenant
+    caller: Caller
+    key: KeyId
+
+
 @dataclass(frozen=True, slots=True)
 class ApiKeyRow:
     """A key as listed: never its secret."""
@@ -108,37 +124,31 @@ async def revoke_key(tenant: Tenant, key_id: str) -> None:
     tenant.ledger.proven_keys.forget()
 
 
-async def authenticate(ledger: Ledger, secret: str) -> tuple[Tenant, Caller] | None:
+async def authenticate(ledger: Ledger, secret: str) -> Identity | None:
     """Whose key `secret` is, or None. Raises StoreUnavailable where that cannot be known now."""
-    form = _FORM.fullmatch(secret)
-    if form is None:
-        return None
     known = ledger.proven_keys.find(secret, fresh=ledger.wakeup.fresh)
     if known is not None:
         return known
+    form = _FORM.fullmatch(secret)
+    if form is None:
+        return None
+    key = KeyId(int(form[1]), form[2])
     keep = ledger.proven_keys.keeper()
     async with ledger.connection() as connection:
         row = await connection.fetchrow(
             "SELECT application, secret_hash, scopes, unit FROM api_keys"
             " WHERE tenant = $1 AND key_id = $2 AND revoked_at IS NULL",
-            int(form[1]),
-            form[2],
+            key.tenant,
+            key.key_id,
         )
     if row is None or not hmac.compare_digest(row[1], _hash(secret)):
         return None
-    tenant = await ledger.tenant_by_id(int(form[1]))
-    identity = tenant, Caller(row[0], frozenset(row[2]))
+    tenant = await ledger.tenant_by_id(key.tenant)
+    identity = Identity(tenant, Caller(row[0], frozenset(row[2])), key)
     if row[3] is not None:
-        identity = TenantOfUnit(tenant, row[3]), caller_of_unit(row[0], row[2], row[3])
+        identity = Identity(TenantOfUnit(tenant, row[3]), caller_of_unit(row[0], row[2], row[3]), key)
     keep(secret, identity)
     return identity
-
-
-class KeyId(NamedTuple):
-    """Which key: no secret."""
-
-    tenant: int
-    key_id: str
 
 
 def key_id(secret: str) -> KeyId:

@@ -35,6 +35,7 @@ from projections.catalogue import HeldCatalogue
 from projections.inline import InlineCurrentConsent
 
 if TYPE_CHECKING:
+    from ledger.api_keys import Identity
     from ledger.record import Recorded
 
 WAIT_FOR_POSITION_S = 5.0
@@ -202,7 +203,7 @@ class Ledger:
         self.link_valid_days: int | None = None
         # Where webhooks may be sent besides public addresses; a server is told.
         self.webhook_networks: tuple[Network, ...] = ()
-        self.proven_keys = KeyCache[tuple[Tenant, Caller]]()
+        self.proven_keys: KeyCache[Identity] = KeyCache()
         self.wakeup = Wakeup(address.service, keys_changed=self.proven_keys.forget)
         self.tails = LogTails(pool, self.wakeup)
         # Feeds that catch up read from the store two at a time: whoever records and checks has the other connections.

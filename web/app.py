@@ -1,12 +1,11 @@
 """The application: its routes, and what every request goes through."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 
 from graphql import GraphQLSchema
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ledger.assembly import Ledger
 from schema.context import RequestContext
@@ -16,7 +15,7 @@ from web.body_limit import BodyLimit
 from web.consent_provider import consent_provider
 from web.exporting import export_routes
 from web.graphiql_page import graphiql_file, graphiql_page
-from web.graphql_endpoint import GraphQLEndpoint
+from web.graphql_endpoint import ContextFactory, GraphQLEndpoint
 from web.graphql_limits import Limits
 from web.graphql_operations import Operations
 from web.health import healthz, readyz
@@ -32,12 +31,42 @@ from web.log_tiles import log_checkpoint, log_tile
 from web.mcp_endpoint import McpEndpoint
 from web.metrics import Metrics
 from web.pages.routes import page_routes
-from web.request_observer import RequestObserver
+from web.request_observer import Observer, RequestObserver, request_record
 from web.security_headers import SecurityHeaders
 from web.structured_log import log_request
 
+_GRAPHQL = "/graphql"
 # Reasons are one or two at each level; a page of 10,000 decisions would be priced beyond what it costs otherwise.
 _LIMITS = Limits(known_lists={"ConsentDecision.reasons": 2, "ContactabilityRow.reasons": 2})
+
+
+class _Application(Starlette):
+    """Starlette's, but for GraphQL's POST, of which a sender makes one before each message: it goes past the routing.
+
+    What every request goes through stands outside of Starlette's own handling of errors, so that a request that failed has
+    its id and its headers, too.
+    """
+
+    def __init__(self, routes: Sequence[BaseRoute], *, graphql: ASGIApp, observers: Sequence[Observer]) -> None:
+        super().__init__(routes=routes)
+        self._graphql = graphql
+        self._observers = observers
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """What a request goes through, from the outside in."""
+        routed = super().build_middleware_stack()
+        graphql = self._graphql
+
+        async def past_the_routing(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http" and scope["path"] == _GRAPHQL and scope["method"] == "POST":
+                request_record(scope).route = _GRAPHQL
+                await graphql(scope, receive, send)
+            else:
+                await routed(scope, receive, send)
+
+        return RequestObserver(
+            SecurityHeaders(BodyLimit(past_the_routing, streamed=(IMPORT_PATH,))), observers=self._observers
+        )
 
 
 def create_app(
@@ -52,11 +81,11 @@ def create_app(
     operations = Operations(executable_schema(), _LIMITS)
     live = Live(ledger, operations, metrics.live, live_limits)
     ledger.tails.observe_lag_s = metrics.live.feed_lag_s.observe
-    graphql = GraphQLEndpoint(operations, context=_context(ledger), page=graphiql_page)
-    app = Starlette(
-        routes=[
-            Route("/graphql", EventStreams(graphql, live, alone=alone)),
-            WebSocketRoute("/graphql", GraphQLWebSocket(live)),
+    graphql = EventStreams(GraphQLEndpoint(operations, context=_context(ledger), page=graphiql_page), live, alone=alone)
+    app = _Application(
+        [
+            Route(_GRAPHQL, graphql),
+            WebSocketRoute(_GRAPHQL, GraphQLWebSocket(live)),
             Route("/graphiql/{name}", graphiql_file),
             Route("/log/{tenant}/checkpoint", log_checkpoint),
             Route("/log/{tenant}/events.ndjson", log_events),
@@ -71,11 +100,8 @@ def create_app(
             Route("/readyz", readyz),
             Route("/metrics", metrics.endpoint),
         ],
-        middleware=[
-            Middleware(RequestObserver, observers=(log_request, metrics.count)),
-            Middleware(SecurityHeaders),
-            Middleware(BodyLimit, streamed=(IMPORT_PATH,)),
-        ],
+        graphql=graphql,
+        observers=(log_request, metrics.count),
     )
     app.state.ledger = ledger
     app.state.live = live
@@ -87,9 +113,9 @@ def executable_schema() -> GraphQLSchema:
     return build_schema()._schema  # Strawberry has no public name for it
 
 
-def _context(ledger: Ledger) -> Callable[[Request], Awaitable[object]]:
-    async def context(request: Request) -> RequestContext:
-        tenant, caller = await caller_of(request, ledger)
+def _context(ledger: Ledger) -> ContextFactory:
+    async def context(scope: Scope) -> RequestContext:
+        tenant, caller = await caller_of(scope, ledger)
         return RequestContext(tenant, caller)
 
     return context

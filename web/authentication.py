@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from starlette.requests import Request
+from starlette.types import Scope
 
 from eventstore.database import StoreUnavailable
-from ledger.api_keys import KeyId, authenticate, key_id
+from ledger.api_keys import Identity, authenticate
 from ledger.assembly import Caller, Ledger, Tenant
 from web.graphql_endpoint import NotServed
+from web.http_headers import header_values
 from web.refusals import error_entry
 from web.request_observer import request_record
 
@@ -18,19 +18,10 @@ _MISSING = "say who asks: Authorization: Bearer KEY, with an API key"
 _UNKNOWN = "the API key is not valid"
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who asks, and with which key."""
-
-    tenant: Tenant
-    caller: Caller
-    key: KeyId
-
-
-async def caller_of(request: Request, ledger: Ledger) -> tuple[Tenant, Caller]:
+async def caller_of(scope: Scope, ledger: Ledger) -> tuple[Tenant, Caller]:
     """The tenant and the caller of a request. Raises NotServed: 401, or 503 where the store cannot say."""
-    identity = await identity_of(request.headers.getlist("authorization"), ledger)
-    record = request_record(request.scope)
+    identity = await identity_of(header_values(scope, b"authorization"), ledger)
+    record = request_record(scope)
     record.tenant, record.application = identity.tenant.key, identity.caller.application
     return identity.tenant, identity.caller
 
@@ -49,7 +40,7 @@ async def identity_of(given: Sequence[str], ledger: Ledger) -> Identity:
         raise NotServed(503, error, {"retry-after": "1"}) from None
     if proven is None:
         raise _refused(_UNKNOWN, 'Bearer error="invalid_token"')
-    return Identity(*proven, key_id(form[1]))
+    return proven
 
 
 def _refused(message: str, challenge: str) -> NotServed:

@@ -3,7 +3,8 @@
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from web.graphql_limits import LimitReached
-from web.graphql_response import MediaType, graphql_answer
+from web.graphql_response import GraphQLAnswer, MediaType
+from web.http_headers import header
 from web.refusals import limit_error
 
 BODY_BYTES_MAX = 8 * 1024 * 1024
@@ -48,13 +49,11 @@ class BodyLimit:
             await self._app(scope, counted, send)
         except _TooLarge as too_large:
             error = limit_error(LimitReached("bytes of the body", self._bytes_max, too_large.given))
-            response = graphql_answer({"errors": [error]}, 413, MediaType.JSON)
+            response = GraphQLAnswer({"errors": [error]}, 413, MediaType.JSON)
             response.headers["connection"] = "close"
             await response(scope, receive, send)
 
 
 def _announced(scope: Scope) -> int | None:
-    for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit():
-            return int(value[:20])
-    return None
+    announced = header(scope, b"content-length")
+    return int(announced[:20]) if announced is not None and announced.isdecimal() else None

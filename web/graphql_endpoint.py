@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from graphql import OperationType
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from web.graphql_operations import OperationRefused, Operations
 from web.graphql_request import GraphQLRequest, MalformedRequest, request_of_body, request_of_query_string
-from web.graphql_response import MediaType, graphql_answer, negotiate, status_of_result, wants_page
+from web.graphql_response import GraphQLAnswer, MediaType, negotiate, status_of_result, wants_page
+from web.http_headers import header
 from web.refusals import error_entry, exception_entry
 from web.request_observer import request_record
 
@@ -24,7 +24,7 @@ _NO_SUBSCRIPTION = (
     " Accept: text/event-stream (graphql-sse)"
 )
 
-ContextFactory = Callable[[Request], Awaitable[object]]
+ContextFactory = Callable[[Scope], Awaitable[object]]
 
 
 class NotServed(Exception):
@@ -35,6 +35,10 @@ class NotServed(Exception):
         self.status = status
         self.error = error
         self.headers = headers or {}
+
+
+class _ClientGone(Exception):
+    """The client left before it had sent its request: there is nobody to answer."""
 
 
 class GraphQLEndpoint:
@@ -56,75 +60,87 @@ class GraphQLEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
-        response = await self._respond(Request(scope, receive))
+        try:
+            response = await self._respond(scope, receive)
+        except _ClientGone:
+            return
         await response(scope, receive, send)
 
-    async def _respond(self, request: Request) -> Response:
-        accept = _header(request, "accept")
-        if self._page is not None and request.method in ("GET", "HEAD") and wants_page(accept):
+    async def _respond(self, scope: Scope, receive: Receive) -> Response:
+        accept = header(scope, b"accept")
+        if self._page is not None and scope["method"] in ("GET", "HEAD") and wants_page(accept):
             return self._page()
         media_type = negotiate(accept)
         if media_type is None:
             error = error_entry("BAD_USER_INPUT", f"answers are {' or '.join(MediaType)}, and Accept names neither")
-            return graphql_answer({"errors": [error]}, 406, MediaType.JSON)
+            return GraphQLAnswer({"errors": [error]}, 406, MediaType.JSON)
         try:
-            return await self._answer(request, media_type)
+            return await self._answer(scope, receive, media_type)
         except NotServed as refused:
-            response = graphql_answer({"errors": [refused.error]}, refused.status, media_type)
+            response = GraphQLAnswer({"errors": [refused.error]}, refused.status, media_type)
             response.headers.update(refused.headers)
             return response
         except MalformedRequest as malformed:
             path = {"path": list(malformed.path)} if malformed.path else {}
             error = error_entry("BAD_USER_INPUT", malformed.message, **path)
-            return graphql_answer({"errors": [error]}, malformed.status, media_type)
+            return GraphQLAnswer({"errors": [error]}, malformed.status, media_type)
 
-    async def _answer(self, request: Request, media_type: MediaType) -> Response:
-        if request.method not in _METHODS:
+    async def _answer(self, scope: Scope, receive: Receive, media_type: MediaType) -> Response:
+        if scope["method"] not in _METHODS:
             raise NotServed(
                 405, error_entry("BAD_USER_INPUT", "a request is a POST, or a GET"), {"allow": ", ".join(_METHODS)}
             )
-        context = await self._context(request)
-        asked = await read_request(request)
+        context = await self._context(scope)
+        asked = request_held(scope, await _body(receive))
         try:
-            body = await self._run(asked, context, request)
+            body = await self._run(asked, context, scope)
         except OperationRefused as refused:
             body = {"errors": refused.errors}
         except NotServed:
             raise
         except Exception as error:  # noqa: BLE001 - the last stop: whatever it is, the client gets an id and the log the rest
-            entry = exception_entry(error, request_record(request.scope).request_id)
+            entry = exception_entry(error, request_record(scope).request_id)
             if entry["extensions"]["code"] == "INTERNAL":
-                return graphql_answer({"errors": [entry]}, 500, media_type)
+                return GraphQLAnswer({"errors": [entry]}, 500, media_type)
             body = {"errors": [entry]}
         if _nothing_but_unavailable(body):
             # Without `data` this is a request that failed as a whole, which the specification lets have its status.
-            response = graphql_answer({"errors": body["errors"]}, 503, media_type)
+            response = GraphQLAnswer({"errors": body["errors"]}, 503, media_type)
             response.headers["retry-after"] = "1"
             return response
-        return graphql_answer(body, status_of_result(body, media_type), media_type)
+        return GraphQLAnswer(body, status_of_result(body, media_type), media_type)
 
-    async def _run(self, asked: GraphQLRequest, context: object, request: Request) -> dict[str, Any]:
+    async def _run(self, asked: GraphQLRequest, context: object, scope: Scope) -> dict[str, Any]:
         runnable = self._operations.runnable(asked)
         if runnable.kind is OperationType.SUBSCRIPTION:
             return {"errors": [error_entry("BAD_USER_INPUT", _NO_SUBSCRIPTION)]}
-        if request.method != "POST" and runnable.kind is not OperationType.QUERY:
+        if scope["method"] != "POST" and runnable.kind is not OperationType.QUERY:
             raise NotServed(405, error_entry("BAD_USER_INPUT", "a mutation is a POST"), {"allow": "POST"})
-        record = request_record(request.scope)
+        record = request_record(scope)
         record.operation = runnable.kind.value
         record.fields = runnable.operation.fields
         return await self._operations.answer(runnable, context, record.request_id)
 
 
-async def read_request(request: Request) -> GraphQLRequest:
+def request_held(scope: Scope, body: bytes) -> GraphQLRequest:
     """The GraphQL request that an HTTP request holds. Raises MalformedRequest."""
-    if request.method != "POST":
-        return request_of_query_string(request.scope["query_string"])
-    return request_of_body(_header(request, "content-type"), _header(request, "content-encoding"), await request.body())
+    if scope["method"] != "POST":
+        return request_of_query_string(scope["query_string"])
+    return request_of_body(header(scope, b"content-type"), header(scope, b"content-encoding"), body)
 
 
-def _header(request: Request, name: str) -> str | None:
-    values = request.headers.getlist(name)
-    return ", ".join(values) if values else None
+async def _body(receive: Receive) -> bytes:
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if message.get("more_body", False):
+        parts = [body]
+        while message.get("more_body", False):
+            message = await receive()
+            parts.append(message.get("body", b""))
+        body = b"".join(parts)
+    if message["type"] == "http.disconnect":
+        raise _ClientGone
+    return body
 
 
 def _nothing_but_unavailable(body: dict[str, Any]) -> bool:

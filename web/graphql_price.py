@@ -72,12 +72,20 @@ class Price:
             for node in operation.variable_definitions or ()
             if node.default_value is not None
         }
+        # The fields whose length the variables tell, and the price for what they told last: mostly they tell the same again.
+        self._varying: list[_Measured] = []
+        self._last: tuple[list[int | None], int] | None = None
         root = schema.get_root_type(operation.operation)
         self._root = self._group(root, operation.selection_set)
 
     def check(self, variables: Mapping[str, Any]) -> int:
         """What the answer costs; of a subscription, each of its events. Raises LimitReached where that is too much."""
-        given = self._cost(self._root, None, variables, {})
+        lengths = [self._length(measured, variables) for measured in self._varying]
+        if self._last is not None and self._last[0] == lengths:
+            given = self._last[1]
+        else:
+            given = self._cost(self._root, None, variables, {})
+            self._last = lengths, given
         limit, allowed = self._limit
         if given > allowed:
             raise LimitReached(limit, allowed, given)
@@ -117,6 +125,8 @@ class Price:
         measured.arguments = [
             argument.value for argument in node.arguments or () if not paged or argument.name.value in _PAGE_ARGUMENTS
         ]
+        if any(_names_variables(argument) for argument in measured.arguments):
+            self._varying.append(measured)
         return measured
 
     def _cost(
@@ -184,6 +194,14 @@ def _definition(parent: GraphQLNamedType | None, name: str) -> GraphQLField | No
     if is_object_type(parent) or is_interface_type(parent):
         return parent.fields.get(name)
     return None
+
+
+def _names_variables(node: ValueNode) -> bool:
+    if isinstance(node, ListValueNode):
+        return False  # as long as it says, whatever is in it
+    if isinstance(node, ObjectValueNode):
+        return any(_names_variables(member.value) for member in node.fields)
+    return isinstance(node, VariableNode)
 
 
 def _longest_in(value: object) -> int | None:

@@ -83,6 +83,8 @@ def request_of_query_string(query_string: bytes) -> GraphQLRequest:
 
 
 def _check_media_type(content_type: str | None) -> None:
+    if content_type == "application/json":
+        return
     if content_type is None:
         raise MalformedRequest(415, "a POST says Content-Type: application/json")
     media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))

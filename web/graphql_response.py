@@ -4,13 +4,16 @@ Obeys "Response" of the GraphQL-over-HTTP specification (September 2026) and its
 """
 
 import json
+from collections.abc import Callable
 from enum import StrEnum
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, wraps
+from typing import Any, TypeVar
 
 from starlette.responses import Response
 
 PARTIAL_SUCCESS = 294
+_HEADERS_REMEMBERED = 256
+_HEADER_CHARS_REMEMBERED = 256
 
 
 class MediaType(StrEnum):
@@ -26,7 +29,23 @@ _RANGES = {
 }
 
 
-@lru_cache(maxsize=256)
+Answered = TypeVar("Answered")
+
+
+def _remembered(reading: Callable[[str | None], Answered]) -> Callable[[str | None], Answered]:
+    """The same function, which remembers what it said of headers that are short, so that what it holds is small."""
+    remembering = lru_cache(maxsize=_HEADERS_REMEMBERED)(reading)
+
+    @wraps(reading)
+    def read(accept: str | None) -> Answered:
+        if accept is not None and len(accept) > _HEADER_CHARS_REMEMBERED:
+            return reading(accept)
+        return remembering(accept)
+
+    return read
+
+
+@_remembered
 def negotiate(accept: str | None) -> MediaType | None:
     """The media type to answer in, None where the client takes neither.
 
@@ -44,7 +63,7 @@ def negotiate(accept: str | None) -> MediaType | None:
     return MediaType.JSON if weights[MediaType.JSON] == best else MediaType.GRAPHQL_RESPONSE
 
 
-@lru_cache(maxsize=256)
+@_remembered
 def wants_page(accept: str | None) -> bool:
     """Whether this is a browser that opens the address: it names HTML, and no JSON before it."""
     if accept is None:
@@ -54,7 +73,7 @@ def wants_page(accept: str | None) -> bool:
     return html > 0 and all(ranges.get(media_type.value, 0.0) < html for media_type in MediaType)
 
 
-@lru_cache(maxsize=256)
+@_remembered
 def wants_events(accept: str | None) -> bool:
     """Whether the client asks for a stream of events: it names that, and no JSON as much."""
     if accept is None:
@@ -64,11 +83,18 @@ def wants_events(accept: str | None) -> bool:
     return events > 0 and all(ranges.get(media_type.value, 0.0) < events for media_type in MediaType)
 
 
-def graphql_answer(body: dict[str, Any], status: int, media_type: MediaType) -> Response:
+class GraphQLAnswer(Response):
     """The answer, as bytes. Its JSON is ASCII, so what a client sent comes back as it was, lone surrogates too."""
-    return Response(
-        encoded(body).encode("ascii"), status_code=status, headers={"content-type": f"{media_type}; charset=utf-8"}
-    )
+
+    def __init__(self, body: dict[str, Any], status: int, media_type: MediaType) -> None:
+        # Starlette's own would go through all headers once more to find that these two are there.
+        self.status_code = status
+        self.background = None
+        self.body = encoded(body).encode("ascii")
+        self.raw_headers = [(b"content-length", b"%d" % len(self.body)), _CONTENT_TYPES[media_type]]
+
+
+_CONTENT_TYPES = {media_type: (b"content-type", f"{media_type}; charset=utf-8".encode()) for media_type in MediaType}
 
 
 def status_of_result(body: dict[str, Any], media_type: MediaType) -> int:

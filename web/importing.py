@@ -65,7 +65,7 @@ def import_routes(bytes_max: int) -> list[Route]:
 
 
 async def _answer(request: Request, bytes_max: int) -> Response:
-    tenant, caller = await caller_of(request, request.app.state.ledger)
+    tenant, caller = await caller_of(request.scope, request.app.state.ledger)
     format = request.path_params["format"]
     scope = "admin" if format == CATALOGUE else "write"
     if scope not in caller.scopes:

@@ -18,7 +18,7 @@ async def reader_of_log(request: Request, scope: str) -> tuple[Tenant, Caller]:
 
     Raises NotServed: without the scope too, and another tenant's log is as unknown as one that is not there.
     """
-    tenant, caller = await caller_of(request, request.app.state.ledger)
+    tenant, caller = await caller_of(request.scope, request.app.state.ledger)
     if scope not in caller.scopes:
         raise refused(403, "FORBIDDEN", str(Forbidden(scope, unit=caller.unit)), scope=scope)
     if request.path_params["tenant"] != tenant.key:

@@ -45,7 +45,7 @@ class McpEndpoint:
             await refusal(scope, receive, send)
             return
         try:
-            tenant, caller = await caller_of(request, self._ledger)
+            tenant, caller = await caller_of(request.scope, self._ledger)
             content_type(request, JSON)
             body = await body_of(request, MESSAGE_BYTES_MAX)
             # The library takes what is no JSON for a failure of its own.

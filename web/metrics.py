@@ -68,15 +68,28 @@ class Metrics:
             ("operation", "field"),
             registry=self._registry,
         )
-
+        # The series by what they are of, since finding one by its labels costs more than to count.
+        self._counted: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._counted_fields: dict[tuple[str | None, str], Counter] = {}
         self.live = LiveMetrics(self._registry)
 
     def count(self, record: RequestRecord) -> None:
         """Take account of an answered request."""
-        self._requests.labels(record.route, record.method, str(record.status)).inc()
-        self._seconds.labels(record.route).observe(record.seconds)
+        kind = (record.route, record.method, record.status)
+        counted = self._counted.get(kind)
+        if counted is None:
+            counted = self._counted[kind] = (
+                self._requests.labels(record.route, record.method, str(record.status)),
+                self._seconds.labels(record.route),
+            )
+        counted[0].inc()
+        counted[1].observe(record.seconds)
         for field in record.fields:
-            self._fields.labels(record.operation, field).inc()
+            asked = (record.operation, field)
+            counted_field = self._counted_fields.get(asked)
+            if counted_field is None:
+                counted_field = self._counted_fields[asked] = self._fields.labels(*asked)
+            counted_field.inc()
 
     async def text(self, ledger: Ledger) -> bytes:
         """Everything, in Prometheus' text format."""

@@ -26,7 +26,7 @@ JSON = "application/json"
 async def caller_with(scope: str, request: Request, *, within_unit: bool = False) -> tuple[Tenant, Caller]:
     """The tenant and the caller of a request that needs a scope. `within_unit` where the ledger narrows the answer to the
     unit that a key is bound to; anything else refuses such a key. Raises NotServed: 401, 403, 503."""
-    tenant, caller = await caller_of(request, request.app.state.ledger)
+    tenant, caller = await caller_of(request.scope, request.app.state.ledger)
     if within_unit and caller.may_in_its_unit(scope):
         return tenant, caller
     if scope not in caller.scopes:

@@ -3,9 +3,9 @@
 Knows the route's template, never the address that was asked for: paths and query strings carry tokens and addresses.
 """
 
-import secrets
+import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,12 +16,20 @@ UNKNOWN_ROUTE = "(none)"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
+# Ids tell requests apart and are no secrets: asking the system for each would cost more than to log it.
+_ids = random.Random()  # noqa: S311
+
+
+def _request_id() -> str:
+    return f"{_ids.getrandbits(64):016x}"
+
+
 @dataclass(slots=True)
 class RequestRecord:
     """One request, filled in as it goes through."""
 
     method: str
-    request_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    request_id: str = field(default_factory=_request_id)
     route: str = UNKNOWN_ROUTE
     status: int = 0
     seconds: float = 0.0
@@ -36,7 +44,10 @@ Observer = Callable[[RequestRecord], None]
 
 def request_record(scope: Scope) -> RequestRecord:
     """The record of the request at hand; one that nobody observes where the middleware is not there."""
-    return scope.setdefault(_KEY, RequestRecord(_method(scope)))
+    record = scope.get(_KEY)
+    if record is None:
+        record = scope[_KEY] = RequestRecord(_method(scope))
+    return record
 
 
 class RequestObserver:
@@ -54,11 +65,12 @@ class RequestObserver:
         record = scope[_KEY] = RequestRecord(_method(scope))
         started = time.perf_counter()
 
-        async def noting(message: Message) -> None:
+        # Returns what is to be awaited: a coroutine around it would cost as much as what it does.
+        def noting(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", record.request_id.encode())]
-            await send(message)
+            return send(message)
 
         try:
             await self._app(scope, receive, noting)
@@ -66,8 +78,8 @@ class RequestObserver:
             record.seconds = time.perf_counter() - started
             # No answer at all: the client had gone, or the application failed before it said anything.
             record.status = record.status or 500
-            route = scope.get("route")
-            record.route = getattr(route, "path", UNKNOWN_ROUTE)
+            if "route" in scope:
+                record.route = getattr(scope["route"], "path", UNKNOWN_ROUTE)
             for observer in self._observers:
                 observer(record)
 

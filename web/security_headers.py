@@ -1,5 +1,7 @@
 """Middleware: the headers that keep a browser from doing with our answers what they are not for."""
 
+from collections.abc import Awaitable
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _HEADERS = {
@@ -11,6 +13,8 @@ _HEADERS = {
     b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
     b"cache-control": b"no-store",
 }
+_NAMES = frozenset(_HEADERS)
+_ALL = tuple(_HEADERS.items())
 
 
 class SecurityHeaders:
@@ -25,11 +29,12 @@ class SecurityHeaders:
             await self._app(scope, receive, send)
             return
 
-        async def adding(message: Message) -> None:
+        def adding(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
-                headers = list(message.get("headers", ()))
-                present = {name.lower() for name, _ in headers}
-                message["headers"] = headers + [item for item in _HEADERS.items() if item[0] not in present]
-            await send(message)
+                headers = message.get("headers", ())
+                present = _NAMES.intersection([name.lower() for name, _ in headers])
+                added = [item for item in _ALL if item[0] not in present] if present else _ALL
+                message["headers"] = [*headers, *added]
+            return send(message)
 
         await self._app(scope, receive, adding)

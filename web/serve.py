@@ -1,9 +1,9 @@
 """Serving, as the command line starts it: bind the address, run one process or several, say where they answer."""
 
-import asyncio
 import contextlib
 import socket
 
+from web import event_loop
 from web.server_process import serve
 from web.settings import Settings
 from web.structured_log import configure_logging
@@ -29,7 +29,7 @@ def run(settings: Settings) -> None:
 
     with contextlib.closing(listener):
         if settings.workers == 1:
-            asyncio.run(serve(settings, listener, started=announce))
+            event_loop.run(serve(settings, listener, started=announce))
         else:
             supervise(settings, listener, started=announce)
 

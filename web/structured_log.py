@@ -32,6 +32,9 @@ _SECRETS = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+# Each of the above has one of these in it, as text and as JSON (the sign of Kelvin is a k to whoever ignores case): most
+# lines have none, and are not searched any further.
+_SIGNS = ("@", "+", "ck_", "c\\u212a_", "bearer ", "/p/", "/u/", "/c/")
 _access_log = logging.getLogger(f"{_OURS}.web.access")
 
 
@@ -55,7 +58,10 @@ class JsonLines(logging.Formatter):
         line.update(getattr(record, "fields", {}))
         if record.exc_info and record.exc_info[1] is not None:
             line["exception"] = _described(record.exc_info[1])
-        return json.dumps(_redacted(line), separators=(",", ":"), default=lambda value: type(value).__name__)
+        text = _encoded(line)
+        if len(text) > _TEXT_CHARS_MAX or _is_suspect(text.lower()):
+            text = _encoded(_redacted(line))
+        return text
 
 
 def configure_logging(level: str, stream: TextIO | None = None) -> None:
@@ -66,6 +72,8 @@ def configure_logging(level: str, stream: TextIO | None = None) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger(_OURS).setLevel(level.upper())
+    # Named in no line of ours, and found out for each.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     # A failed write to the log must not print the record, unredacted, to standard error.
     logging.raiseExceptions = False
 
@@ -85,7 +93,17 @@ def log_request(record: RequestRecord) -> None:
         value = getattr(record, name)
         if value is not None:
             fields[name] = value
-    _access_log.info("request", extra={"fields": fields})
+    # Made here, since the logger's own way finds out first which line of ours asks, for each line anew.
+    line = logging.LogRecord(_access_log.name, logging.INFO, __file__, 0, "request", None, None)
+    line.fields = fields
+    _access_log.handle(line)
+
+
+_encoded = json.JSONEncoder(separators=(",", ":"), default=lambda value: type(value).__name__).encode
+
+
+def _is_suspect(text: str) -> bool:
+    return any(sign in text for sign in _SIGNS)
 
 
 def _redacted(value: object) -> object:

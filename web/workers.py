@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
+from web import event_loop
 from web.metrics import SHARED_FOLDER_VARIABLE, forget_worker
 from web.server_process import serve
 from web.settings import Settings
@@ -135,7 +136,7 @@ def _work(settings: Settings, listener: socket.socket, pipe: Connection) -> None
         await serve(settings, listener, started=lambda: pipe.send(_STARTED))
 
     try:
-        asyncio.run(work())
+        event_loop.run(work())
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent says it, and ends with it
         with contextlib.suppress(OSError):
             pipe.send(str(error) or type(error).__name__)

@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator
 import pytest
 from httpx import AsyncClient
 from starlette.applications import Starlette
-from starlette.requests import Request
 from starlette.routing import Route
+from starlette.types import Scope
 from toy import asking, toy_schema
 
 from eventstore.database import StoreUnavailable
-from ledger.api_keys import create_key, list_keys, revoke_key
-from ledger.assembly import Caller, Ledger, Tenant
+from ledger.api_keys import Identity, create_key, list_keys, revoke_key
+from ledger.assembly import Ledger, Tenant
 from web import authentication
 from web.authentication import caller_of
 from web.graphql_endpoint import GraphQLEndpoint
@@ -23,8 +23,8 @@ QUERY = {"query": "{ hello }"}
 
 @pytest.fixture
 async def guarded(ledger: Ledger) -> AsyncIterator[AsyncClient]:
-    async def context(request: Request) -> object:
-        return await caller_of(request, ledger)
+    async def context(scope: Scope) -> object:
+        return await caller_of(scope, ledger)
 
     endpoint = GraphQLEndpoint(Operations(toy_schema(), Limits()), context=context)
     async with asking(Starlette(routes=[Route("/graphql", endpoint)])) as client:
@@ -76,7 +76,7 @@ async def test_a_revoked_key_is_refused_at_once(guarded: AsyncClient, tenant: Te
 async def test_where_the_store_is_away_nobody_is_turned_away_as_unknown(
     guarded: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def away(_ledger: Ledger, _secret: str) -> tuple[Tenant, Caller] | None:
+    async def away(_ledger: Ledger, _secret: str) -> Identity | None:
         raise StoreUnavailable("10.0.0.1")
 
     monkeypatch.setattr(authentication, "authenticate", away)

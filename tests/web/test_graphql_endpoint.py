@@ -7,6 +7,9 @@ import pytest
 from httpx import AsyncClient, Response
 from toy import asking, toy_app
 
+from web import graphql_response
+from web.graphql_response import MediaType, _accepted, negotiate
+
 RESPONSE = "application/graphql-response+json"
 
 
@@ -60,6 +63,21 @@ async def test_the_answer_is_of_the_media_type_that_the_client_prefers(
     else:
         assert response.status_code == 200
         assert response.headers["content-type"] == f"{expected}; charset=utf-8"
+
+
+async def test_short_headers_are_remembered_and_long_ones_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def reading(accept: str) -> dict[str, float]:
+        read.append(accept)
+        return _accepted(accept)
+
+    monkeypatch.setattr(graphql_response, "_accepted", reading)
+    short = f"{RESPONSE}, text/never-seen-before"
+    long = f"{RESPONSE}, " + ", ".join(f"a{number}/b" for number in range(1_000))
+    for accept in (short, long):
+        assert [negotiate(accept) for _ in range(3)] == [MediaType.GRAPHQL_RESPONSE] * 3
+    assert read == [short, long, long, long]
 
 
 @pytest.mark.parametrize(

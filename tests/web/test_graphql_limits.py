@@ -78,6 +78,16 @@ def test_the_price_is_the_number_of_fields_answered(cost: int, query: str, varia
     assert refused(Limits(cost=cost), query, variables) is None
 
 
+def test_each_request_is_priced_by_its_own_variables() -> None:
+    query = """query($w: Wanted!, $n: Int) {
+        items(wanted: $w) { name } item { page(first: $n) { nodes { name } } } other: items(wanted: {names: ["a"]}) { name }
+    }"""
+    (operation,) = Documents(toy_schema(), Limits()).prepared(query).operations.values()
+    for names, first in ((2, 3), (2, 3), (4, 3), (4, 5), (2, 3), (0, 0)):
+        given = operation.price.check({"w": {"names": ["x"] * names}, "n": first})
+        assert given == (1 + names) + (1 + 1 + 1 + first) + (1 + 1), (names, first)
+
+
 def test_fragments_that_double_at_each_step_are_priced_at_once() -> None:
     steps = "".join(
         f"fragment F{n} on Item {{ a: child {{...F{n + 1}}} b: child {{...F{n + 1}}} }} " for n in range(12)

@@ -6,6 +6,8 @@ import logging
 
 import pytest
 from httpx import AsyncClient
+from hypothesis import given
+from hypothesis import strategies as st
 
 from web.structured_log import JsonLines, redact
 
@@ -41,6 +43,25 @@ def test_what_looks_personal_or_secret_does_not_pass(personal: str, form: str) -
 )
 def test_credentials_in_headers_urls_and_links_do_not_pass(text: str, kept: str) -> None:
     assert kept not in redact(text)
+
+
+_PIECES = st.sampled_from(
+    ["ck_1_0a_x", "c\u212a_1_0a_x", "CK_", "bearer ", "Bearer x", "://a:b@", "/p/", "/U/t", "@", "+", "1234567"]
+)
+
+
+@given(st.dictionaries(st.sampled_from("abc"), st.lists(_PIECES | st.text(max_size=3), max_size=8).map("".join)))
+def test_a_line_is_left_as_it_is_only_where_there_is_nothing_to_find(fields: dict[str, str]) -> None:
+    record = logging.LogRecord("consentry.test", logging.INFO, __file__, 1, "said", None, None)
+    record.fields = fields
+    line = json.loads(JsonLines().format(record))
+    assert {name: line[name] for name in fields} == {name: redact(text) for name, text in fields.items()}
+
+
+def test_a_long_field_is_cut(lines: tuple[logging.Logger, io.StringIO]) -> None:
+    logger, stream = lines
+    logger.info("said", extra={"fields": {"a": "x" * 5_000}})
+    assert json.loads(stream.getvalue())["a"] == "x" * 2_000
 
 
 def test_a_line_is_json_with_its_fields(lines: tuple[logging.Logger, io.StringIO]) -> None:

@@ -5,8 +5,8 @@ from graphql import GraphQLError, GraphQLSchema
 from httpx import ASGITransport, AsyncClient
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import Request
 from starlette.routing import Route
+from starlette.types import Scope
 
 from domain.refusals import LimitExceeded, NotYetAvailable, Refusal, RefusalCode
 from eventstore.database import StoreUnavailable
@@ -96,7 +96,7 @@ def toy_schema() -> GraphQLSchema:
     return strawberry.Schema(Query, Mutation)._schema
 
 
-async def anyone(_request: Request) -> object:
+async def anyone(_scope: Scope) -> object:
     return None
 
 

@@ -13,9 +13,8 @@ from enum import StrEnum
 
 from eventstore.database import StoreUnavailable
 from eventstore.wakeup import wait
-from ledger.api_keys import KeyId, revoked_among
+from ledger.api_keys import Identity, KeyId, revoked_among
 from ledger.assembly import Ledger
-from web.authentication import Identity
 from web.metrics import LiveMetrics
 
 # Keys are looked at when one changes, of which the store tells; and twice a second, for what was not heard, and for a key

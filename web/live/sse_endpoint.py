@@ -12,16 +12,19 @@ import secrets
 from dataclasses import dataclass, field
 
 from graphql import OperationType
-from starlette.requests import Request
+from starlette.datastructures import QueryParams
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from web.authentication import Identity, identity_of
-from web.graphql_endpoint import NotServed, read_request
+from ledger.api_keys import Identity
+from web.authentication import identity_of
+from web.graphql_endpoint import NotServed, request_held
 from web.graphql_limits import LimitReached
 from web.graphql_operations import OperationRefused
 from web.graphql_request import GraphQLRequest, MalformedRequest
-from web.graphql_response import MediaType, graphql_answer, negotiate, status_of_result, wants_events
+from web.graphql_response import GraphQLAnswer, MediaType, negotiate, status_of_result, wants_events
+from web.http_headers import header
 from web.live.live import Live
 from web.live.sessions import Ending, Session, TooManyOpen
 from web.live.sse_stream import EventStream, OperationId
@@ -29,7 +32,7 @@ from web.live.unopened import Unopened
 from web.refusals import error_entry, limit_error
 from web.request_observer import request_record
 
-_TOKEN_HEADER = "x-graphql-event-stream-token"  # noqa: S105 - a header's name
+_TOKEN_HEADER = b"x-graphql-event-stream-token"  # noqa: S105 - a header's name
 _ID_CHARS_MAX = 200
 _NOT_ALONE = (
     "a single connection for many operations is not served here, where several workers answer: open a connection for"
@@ -62,25 +65,29 @@ class EventStreams:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
-        request = Request(scope, receive)
-        token = request.headers.get(_TOKEN_HEADER) or request.query_params.get("token")
-        events = wants_events(request.headers.get("accept"))
-        if request.method not in ("PUT", "DELETE") and token is None and not events:
+        events = wants_events(header(scope, b"accept"))
+        token = header(scope, _TOKEN_HEADER) or None
+        if token is None and scope["query_string"]:
+            token = QueryParams(scope["query_string"]).get("token")
+        if scope["method"] not in ("PUT", "DELETE") and token is None and not events:
             await self._app(scope, receive, send)
             return
+        request = Request(scope, receive)
         try:
             response = await self._answer(request, token, send, events=events)
         except NotServed as refused:
-            response = graphql_answer({"errors": [refused.error]}, refused.status, MediaType.JSON)
+            response = GraphQLAnswer({"errors": [refused.error]}, refused.status, MediaType.JSON)
             response.headers.update(refused.headers)
         except MalformedRequest as malformed:
             path = {"path": list(malformed.path)} if malformed.path else {}
             error = error_entry("BAD_USER_INPUT", malformed.message, **path)
-            response = graphql_answer({"errors": [error]}, malformed.status, MediaType.JSON)
+            response = GraphQLAnswer({"errors": [error]}, malformed.status, MediaType.JSON)
         except TooManyOpen as too_many:
             error = limit_error(LimitReached(too_many.limit, too_many.allowed, None))
-            response = graphql_answer({"errors": [error]}, 429, MediaType.JSON)
+            response = GraphQLAnswer({"errors": [error]}, 429, MediaType.JSON)
             response.headers["retry-after"] = "5"
+        except ClientDisconnect:
+            return  # it left before it had sent its request
         if response is not None:
             await response(scope, receive, send)
 
@@ -188,7 +195,7 @@ class EventStreams:
         except OperationRefused as refused:
             media_type = negotiate(request.headers.get("accept")) or MediaType.JSON
             body = {"errors": refused.errors}
-            return graphql_answer(body, status_of_result(body, media_type), media_type)
+            return GraphQLAnswer(body, status_of_result(body, media_type), media_type)
         if self._reservations.get(reservation.token) is not reservation:
             raise _not_found()  # it has ended while the request was read
         # Counted from now on, not from when the stream is opened: until then it is kept.
@@ -222,7 +229,7 @@ class EventStreams:
         return Response(status_code=200)
 
     async def _asked(self, request: Request) -> GraphQLRequest:
-        asked = await read_request(request)
+        asked = request_held(request.scope, await request.body())
         if request.method != "POST":
             if request.method not in ("GET", "HEAD"):
                 raise NotServed(

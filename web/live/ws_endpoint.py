@@ -13,12 +13,13 @@ from typing import Any
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from web.authentication import Identity, identity_of
+from ledger.api_keys import Identity
+from web.authentication import identity_of
 from web.graphql_endpoint import NotServed
 from web.graphql_limits import LimitReached
 from web.graphql_operations import OperationRefused
 from web.graphql_request import MalformedRequest, request_of_object
-from web.graphql_response import MediaType, encoded, graphql_answer
+from web.graphql_response import GraphQLAnswer, MediaType, encoded
 from web.live.connections import give_up, last_words
 from web.live.live import Live
 from web.live.sessions import Ending, Session, TooManyOpen
@@ -90,7 +91,7 @@ class GraphQLWebSocket:
 
 
 async def _refuse(websocket: WebSocket, status: int, error: dict[str, Any], headers: Mapping[str, str]) -> None:
-    response = graphql_answer({"errors": [error]}, status, MediaType.JSON)
+    response = GraphQLAnswer({"errors": [error]}, status, MediaType.JSON)
     response.headers.update(headers)
     await websocket.send_denial_response(response)
 
