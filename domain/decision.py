@@ -1,9 +1,9 @@
 """May this message go? The table of "The decision" in SEMANTICS.md, and the reasons that come with each answer."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from domain.addresses import Channel
 from domain.catalogue import Catalogue, ComplianceProfile, EnforcementModel, MessageSubject, Purpose, PurposeType
@@ -47,9 +47,11 @@ class Contactability(StrEnum):
     WILL_NOT_TRACK = "WILL_NOT_TRACK"
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """One reason at one level: the value as recorded there, the record that it comes from, the enforcement applied."""
+class Reason(NamedTuple):
+    """One reason at one level: the value as recorded there, the record that it comes from, the enforcement applied.
+
+    A named tuple, as is a decision: a batch makes thousands of them.
+    """
 
     code: ReasonCode
     purpose: str
@@ -86,8 +88,7 @@ _SENTENCES: Mapping[ReasonCode, Callable[[str, Reason], str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The answer and every reason for it; the first is the one that decided."""
 
     allowed: bool
@@ -156,29 +157,40 @@ def _level(
     awaited: bool = False,
 ) -> tuple[bool, tuple[Reason, ...]]:
     """Whether one level passes, and why."""
-    passes, reasons = _level_by_value(purpose, topic, enforcement, record, as_of)
+    if record is None:
+        value, expired = ConsentValue.NOT_SET, False
+    else:
+        value, expired = record.value, record.valid_until is not None and record.expired_at(as_of)
+    passes, code, further = _OUTCOMES[enforcement, value, expired]
+    reasons: tuple[Reason, ...] = (Reason(code, purpose, topic, value, enforcement, record),)
+    if further is not None:
+        reasons = (*reasons, Reason(further, purpose, topic, value, enforcement, record))
     if awaited:
-        code, first = ReasonCode.AWAITING_CONFIRMATION, reasons[0]
-        reasons = (*reasons, Reason(code, purpose, topic, first.value, enforcement, record))
+        code = ReasonCode.AWAITING_CONFIRMATION
+        reasons = (*reasons, Reason(code, purpose, topic, value, enforcement, record))
     return passes, reasons
 
 
-def _level_by_value(
-    purpose: str, topic: str | None, enforcement: EnforcementModel, record: ConsentRecord | None, as_of: datetime
-) -> tuple[bool, tuple[Reason, ...]]:
-    value = ConsentValue.NOT_SET if record is None else record.value
-
-    def because(code: ReasonCode) -> Reason:
-        return Reason(code, purpose, topic, value, enforcement, record)
-
+def _outcome(
+    enforcement: EnforcementModel, value: ConsentValue, *, expired: bool
+) -> tuple[bool, ReasonCode, ReasonCode | None]:
+    """Whether a level passes by a value found there, the reason, and the one that follows it, if any."""
     if enforcement is EnforcementModel.DISABLED:
-        return True, (because(ReasonCode.ENFORCEMENT_DISABLED),)
-    expired = record is not None and record.expired_at(as_of)
+        return True, ReasonCode.ENFORCEMENT_DISABLED, None
     counted = ConsentValue.NOT_SET if expired else value
     passes = ALLOWS[enforcement, counted]
     if counted is ConsentValue.OPTED_IN:
-        return passes, (because(ReasonCode.OPTED_IN),)
+        return passes, ReasonCode.OPTED_IN, None
     if counted is ConsentValue.OPTED_OUT:
-        return passes, (because(ReasonCode.OPTED_OUT),)
-    not_set = because(ReasonCode.NOT_SET_ALLOWED if passes else ReasonCode.NOT_SET_BLOCKED)
-    return passes, (because(ReasonCode.CONSENT_EXPIRED), not_set) if expired else (not_set,)
+        return passes, ReasonCode.OPTED_OUT, None
+    not_set = ReasonCode.NOT_SET_ALLOWED if passes else ReasonCode.NOT_SET_BLOCKED
+    return (passes, ReasonCode.CONSENT_EXPIRED, not_set) if expired else (passes, not_set, None)
+
+
+# Worked out once for each case: a batch asks thousands of times.
+_OUTCOMES = {
+    (enforcement, value, expired): _outcome(enforcement, value, expired=expired)
+    for enforcement in EnforcementModel
+    for value in ConsentValue
+    for expired in (False, True)
+}

@@ -1,9 +1,9 @@
 """Everything known of one address that a decision rests on, and the decision from it: pure, so an auditor decides alike."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
+from typing import NamedTuple
 
 from domain.addresses import Channel
 from domain.catalogue import Catalogue, MessageSubject, Purpose, Topic
@@ -16,23 +16,27 @@ Records = Mapping[Level, Mapping[str, ConsentRecord]]
 """The current records of one contact point: by level, then by unit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """What is known of one address: its contact point's records, whether that is erased, and what suppresses the address.
 
     `opt_ins` has, by level, the latest effectiveAt of an OPTED_IN that came from the person: what ends a suppression.
     `requests` has, by level, the latest request whose confirmation may be awaited. `bounced`: a message bounced for good.
+    A named tuple: a batch makes thousands of them.
     """
 
     records: Records
     erased: bool = False
     suppressions: tuple[Suppression, ...] = ()
-    opt_ins: Mapping[Level, datetime] = field(default_factory=dict[Level, datetime])
-    requests: Mapping[Level, Request] = field(default_factory=dict[Level, Request])
+    opt_ins: Mapping[Level, datetime] = MappingProxyType({})
+    requests: Mapping[Level, Request] = MappingProxyType({})
     bounced: bool = False
 
+    def is_blocked(self) -> bool:
+        """Whether more than records may decide: an erasure, a bounce or a suppression."""
+        return self.erased or self.bounced or bool(self.suppressions)
 
-NOTHING_KNOWN = Standing(MappingProxyType({}), opt_ins=MappingProxyType({}), requests=MappingProxyType({}))
+
+NOTHING_KNOWN = Standing(MappingProxyType({}))
 
 
 def by_level(
@@ -49,8 +53,11 @@ def counting_record(
     catalogue: Catalogue, unit: str, purpose: Purpose, topic: Topic | None, records: Records
 ) -> ConsentRecord | None:
     """The record that counts at one level for a profile of `unit`, or where a check names that instead."""
+    by_unit = records.get((purpose.key, None if topic is None else topic.key))
+    if by_unit is None:
+        return None
     return record_that_counts(
-        records.get((purpose.key, None if topic is None else topic.key), {}),
+        by_unit,
         purpose_unit=purpose.unit,
         profile_unit=unit,
         unit_scoping=catalogue.unit_scoping,

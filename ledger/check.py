@@ -5,9 +5,11 @@ never taken with an older catalogue than the log position that it names.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from domain.addresses import Channel, normalise
@@ -24,14 +26,14 @@ from eventstore import read
 from eventstore.read import Head
 from ledger.assembly import Tenant
 from ledger.check_queue import FLIGHT_ADDRESSES_MAX
-from ledger.look_up import LookUp, look_up
+from ledger.look_up import LookUp, Seen, look_up
 from projections import current_consent
-from projections.current_consent import HeadSeen
 from projections.inline import consent_record
 
 ADDRESSES_MAX = 10_000
 _CHUNK_ADDRESSES = 1_000
 _ADDRESSES_PER_TURN = 500
+_ADDRESSES_PER_PART = 2_000
 _STREAMS_PER_READ = 50
 
 
@@ -53,11 +55,13 @@ class Question:
     min_position: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The answer for one address, and what it was taken from."""
+class Answer(NamedTuple):
+    """The answer for one address, and what it was taken from.
 
-    address: str = field(repr=False)
+    A named tuple: a batch makes thousands of them.
+    """
+
+    address: str
     decision: Decision
     tracking: Decision
     position: int
@@ -66,6 +70,10 @@ class Answer:
     as_of: datetime
     contact_point: UUID | None
     subject: MessageSubject
+
+    def __repr__(self) -> str:
+        """Without the address: no repr shows one."""
+        return f"Answer(decision={self.decision!r}, tracking={self.tracking!r}, position={self.position})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +86,11 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """What the answers to a question are taken from: one state of the log, its catalogue, and who was found in it."""
+    """What the answers to a question are taken from: one state of the log, and its catalogue."""
 
     subject: MessageSubject
     catalogue: Catalogue
     catalogue_position: int
-    found: Sequence[tuple[UUID | None, Standing]]
     position: int
     as_of: datetime
     decided_at: datetime
@@ -108,71 +115,93 @@ async def check(tenant: Tenant, question: Question) -> list[Answer]:
     """
     if len(question.addresses) > ADDRESSES_MAX:
         raise LimitExceeded("addresses", ADDRESSES_MAX, len(question.addresses))
-    blind_indexes, places = await _blind_indexes(tenant, question)
     if question.as_of is None and question.known_at is None:
-        taken = await _see_now(tenant, question, blind_indexes)
-    else:
-        taken = await _see_then(tenant, question, blind_indexes)
-    # Made once: in a large batch most addresses have no record at all.
-    unknown: tuple[Decision, Decision] | None = None
+        return await _check_now(tenant, question)
+    part = await _part(tenant, question.channel, question.addresses)
+    taken, found = await _see_then(tenant, question, part.blind_indexes)
     answers: list[Answer] = []
-    for address, place in zip(question.addresses, places, strict=True):
-        contact_point, standing = (None, NOTHING_KNOWN) if place is None else taken.found[place]
-        if place is None:
-            decision = refuse_address(taken.subject.purpose, question.channel, ReasonCode.INVALID_ADDRESS)
-            tracking = decision
-        elif standing is not NOTHING_KNOWN:
-            decision, tracking = _decided(taken, question.channel, standing)
+    await _answer(taken, question.channel, part, found, answers)
+    return answers
+
+
+class _Part(NamedTuple):
+    """Some of the addresses of a question: the blind indexes to look up, and which of them is each address's.
+
+    None is the place of an address that is none.
+    """
+
+    addresses: Sequence[str]
+    blind_indexes: Sequence[bytes]
+    places: Sequence[int | None]
+
+
+async def _part(tenant: Tenant, channel: Channel, addresses: Sequence[str]) -> _Part:
+    blind_index = tenant.blind_index
+    blind_indexes: list[bytes] = []
+    places: list[int | None] = []
+    for address in addresses:
+        try:
+            normalised = normalise(channel, address)
+        except Refusal:
+            places.append(None)
         else:
-            unknown = unknown or _decided(taken, question.channel, NOTHING_KNOWN)
-            decision, tracking = unknown
+            places.append(len(blind_indexes))
+            blind_indexes.append(blind_index(channel, normalised))
+        if not len(places) % _ADDRESSES_PER_TURN:
+            await _others_first()
+    return _Part(addresses, blind_indexes, places)
+
+
+Found = Sequence[tuple[UUID | None, Standing]]
+
+
+async def _answer(taken: _Taken, channel: Channel, part: _Part, found: Found, answers: list[Answer]) -> None:
+    """Add the answers for a part. What most addresses share is decided once: in a large batch most have no record at all, or
+    none that says whether they may be tracked.
+    """
+    catalogue, catalogue_position, subject = taken.catalogue, taken.catalogue_position, taken.subject
+    position, as_of, decided_at = taken.position, taken.as_of, taken.decided_at
+    level_of_tracking = subject.profile.tracking_purpose, None
+    invalid = refuse_address(subject.purpose, channel, ReasonCode.INVALID_ADDRESS)
+    unknown = decision_of(catalogue, subject, channel, NOTHING_KNOWN, as_of)
+    untold = tracking_of(catalogue, subject, channel, NOTHING_KNOWN, as_of)
+    for address, place in zip(part.addresses, part.places, strict=True):
+        contact_point: UUID | None = None
+        if place is None:
+            decision = tracking = invalid
+        else:
+            contact_point, standing = found[place]
+            if standing is NOTHING_KNOWN:
+                decision, tracking = unknown, untold
+            else:
+                decision = decision_of(catalogue, subject, channel, standing, as_of)
+                if level_of_tracking in standing.records or standing.is_blocked():
+                    tracking = tracking_of(catalogue, subject, channel, standing, as_of)
+                else:
+                    tracking = untold
         answers.append(
             Answer(
                 address,
                 decision,
                 tracking,
-                taken.position,
-                taken.catalogue_position,
-                taken.decided_at,
-                taken.as_of,
+                position,
+                catalogue_position,
+                decided_at,
+                as_of,
                 contact_point,
-                taken.subject,
+                subject,
             )
         )
-        await _others_first(len(answers))
-    return answers
+        if not len(answers) % _ADDRESSES_PER_TURN:
+            await _others_first()
 
 
-def _decided(taken: _Taken, channel: Channel, standing: Standing) -> tuple[Decision, Decision]:
-    return (
-        decision_of(taken.catalogue, taken.subject, channel, standing, taken.as_of),
-        tracking_of(taken.catalogue, taken.subject, channel, standing, taken.as_of),
-    )
-
-
-async def _blind_indexes(tenant: Tenant, question: Question) -> tuple[list[bytes], list[int | None]]:
-    """The blind indexes to look up, and which of them is each address's; None for an address that is none."""
-    blind_indexes: list[bytes] = []
-    places: list[int | None] = []
-    for address in question.addresses:
-        try:
-            normalised = normalise(question.channel, address)
-        except Refusal:
-            places.append(None)
-        else:
-            places.append(len(blind_indexes))
-            blind_indexes.append(tenant.blind_index(question.channel, normalised))
-        await _others_first(len(places))
-    return blind_indexes, places
-
-
-async def _others_first(done: int) -> None:
+async def _others_first() -> None:
     """Let the other callers of this process go on in between: 10,000 addresses are a tenth of a second."""
-    if done % _ADDRESSES_PER_TURN == 0:
-        await asyncio.sleep(0)
+    await asyncio.sleep(0)
 
 
-async def _see_now(tenant: Tenant, question: Question, blind_indexes: Sequence[bytes]) -> _Taken:
+async def _check_now(tenant: Tenant, question: Question) -> list[Answer]:
     catalogue = tenant.catalogue
     while True:
         try:
@@ -184,30 +213,62 @@ async def _see_now(tenant: Tenant, question: Question, blind_indexes: Sequence[b
                 raise
             catalogue = latest
             continue
-        asked = LookUp(
-            blind_indexes,
-            (subject.purpose.key, subject.profile.tracking_purpose),
-            ("",) if subject.topic is None else ("", subject.topic.key),
-        )
-        head, found = await _look_up(tenant, asked)
+        answers: list[Answer] = []
+        taken: _Taken | None = None
+        async with aclosing(_seen_now(tenant, question, subject)) as parts:
+            async for part, seen in parts:
+                head = seen.head
+                if taken is None:
+                    if head.catalogue_position > catalogue.position or (
+                        question.min_position is not None and head.size <= question.min_position
+                    ):
+                        break
+                    now = max(tenant.ledger.clock(), head.recorded_at)
+                    taken = _Taken(subject, catalogue, catalogue.position, head.size - 1, now, now)
+                await _answer(taken, question.channel, part, seen.found, answers)
+            else:
+                return answers
+        # No connection is held by now: what is too old is asked again once it is not.
         if question.min_position is not None and head.size <= question.min_position:
             await tenant.wait_for_position(question.min_position)
-        elif head.catalogue_position <= catalogue.position:
-            now = max(tenant.ledger.clock(), head.recorded_at)
-            return _Taken(subject, catalogue, catalogue.position, found, head.size - 1, now, now)
         else:
             await tenant.refresh_catalogue(head.catalogue_position)
         catalogue = tenant.catalogue
 
 
-async def _look_up(tenant: Tenant, asked: LookUp) -> tuple[HeadSeen, Sequence[tuple[UUID | None, Standing]]]:
-    if len(asked.blind_indexes) <= FLIGHT_ADDRESSES_MAX:
-        seen = await tenant.check_queue.submit(asked)
-    else:
-        # A large batch has its own statement, beside those that the others wait for.
-        async with tenant.ledger.connection() as connection:
-            [seen] = await look_up(connection, tenant.id, [asked])
-    return seen.head, seen.found
+async def _seen_now(tenant: Tenant, question: Question, subject: MessageSubject) -> AsyncGenerator[tuple[_Part, Seen]]:
+    """The addresses of a question, some at a time, and what the store holds for them, all in one snapshot."""
+    purposes = (subject.purpose.key, subject.profile.tracking_purpose)
+    topics = ("",) if subject.topic is None else ("", subject.topic.key)
+    if len(question.addresses) <= FLIGHT_ADDRESSES_MAX:
+        part = await _part(tenant, question.channel, question.addresses)
+        yield part, await tenant.check_queue.submit(LookUp(part.blind_indexes, purposes, topics))
+        return
+    # A large batch has statements of its own, beside those that the others wait for. The database looks up one part of it
+    # while this process decides the one before and normalises the next.
+    asking: asyncio.Task[list[Seen]] | None = None
+    asked: _Part | None = None
+    async with (
+        tenant.ledger.connection() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        try:
+            for start in range(0, len(question.addresses), _ADDRESSES_PER_PART):
+                part = await _part(tenant, question.channel, question.addresses[start : start + _ADDRESSES_PER_PART])
+                before, seen = asked, None if asking is None else await asking
+                look = LookUp(part.blind_indexes, purposes, topics)
+                asked, asking = part, asyncio.create_task(look_up(connection, tenant.id, [look]))
+                # Off it goes, before deciding takes the processor.
+                await asyncio.sleep(0)
+                if before is not None and seen is not None:
+                    yield before, seen[0]
+            if asked is not None and asking is not None:
+                yield asked, (await asking)[0]
+        finally:
+            if asking is not None and not asking.done():
+                # The caller left, or has seen enough: nothing may run on the connection when it goes back.
+                asking.cancel()
+                await asyncio.wait([asking])
 
 
 def _times(tenant: Tenant, head: Head, as_of: datetime | None, known_at: datetime | None) -> tuple[Times, datetime]:
@@ -220,7 +281,7 @@ def _times(tenant: Tenant, head: Head, as_of: datetime | None, known_at: datetim
     return Times(known if as_of is None else as_of, known), now
 
 
-async def _see_then(tenant: Tenant, question: Question, blind_indexes: Sequence[bytes]) -> _Taken:
+async def _see_then(tenant: Tenant, question: Question, blind_indexes: Sequence[bytes]) -> tuple[_Taken, Found]:
     """The same at other times: folded from the contact points' own events, in one snapshot and bounded memory."""
     if question.min_position is not None:
         await tenant.wait_for_position(question.min_position)
@@ -260,10 +321,11 @@ async def _see_then(tenant: Tenant, question: Question, blind_indexes: Sequence[
                     found.append(_folded(one, (), times, wanted))
                 else:
                     found.append(folded[one.contact_point])
-                await _others_first(len(found))
+                if not len(found) % _ADDRESSES_PER_TURN:
+                    await _others_first()
     # The first event of all is known at any time: the catalogue is taken as it was made.
     position = max(size - 1, 0)
-    return _Taken(subject, catalogue, tenant.catalogue_version_at(position), found, position, times.as_of, now)
+    return _Taken(subject, catalogue, tenant.catalogue_version_at(position), position, times.as_of, now), found
 
 
 def _folded(

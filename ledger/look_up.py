@@ -27,6 +27,9 @@ class Seen:
     found: Sequence[tuple[UUID | None, Standing]]
 
 
+_NOBODY: tuple[UUID | None, Standing] = (None, NOTHING_KNOWN)
+
+
 async def look_up(connection: Connected, tenant: int, asked: Sequence[LookUp]) -> list[Seen]:
     """What several questions need, by one statement; each may be given what its neighbours need, too."""
     blind_indexes = [index for look in asked for index in look.blind_indexes]
@@ -36,10 +39,11 @@ async def look_up(connection: Connected, tenant: int, asked: Sequence[LookUp]) -
     seen: list[Seen] = []
     start = 0
     for look in asked:
-        rows: list[tuple[UUID | None, Standing]] = []
-        for number in range(start, start + len(look.blind_indexes)):
-            held = found.get(number)
-            rows.append((None, NOTHING_KNOWN) if held is None else (held.contact_point, held.standing()))
+        end = start + len(look.blind_indexes)
+        rows = [
+            _NOBODY if (held := found.get(number)) is None else (held.contact_point, held.standing())
+            for number in range(start, end)
+        ]
         seen.append(Seen(head, rows))
-        start += len(look.blind_indexes)
+        start = end
     return seen

@@ -4,9 +4,10 @@ What is written here is written by `inline`; this module only reads, and compare
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from uuid import UUID
 
 from asyncpg import Record
@@ -27,35 +28,53 @@ class HeadSeen:
     catalogue_position: int
 
 
-@dataclass(slots=True)
+_NO_OPT_INS: Mapping[Level, datetime] = MappingProxyType({})
+_NO_REQUESTS: Mapping[Level, Request] = MappingProxyType({})
+
+
 class Found:
     """What was found of an address or a contact point: its current records by level and unit, and what blocks it.
 
     `contact_point` is None where nothing but a suppression is known of the address.
     """
 
-    contact_point: UUID | None
-    erasing: bool
-    records: dict[Level, dict[str, ConsentRecord]]
-    suppressions: list[Suppression] = field(default_factory=list[Suppression])
-    opt_ins: dict[Level, datetime] = field(default_factory=dict[Level, datetime])
-    requests: dict[Level, Request] = field(default_factory=dict[Level, Request])
-    bounced: bool = False
+    __slots__ = ("bounced", "contact_point", "erasing", "opt_ins", "records", "requests", "suppressions")
+
+    def __init__(self, contact_point: UUID | None, *, erasing: bool) -> None:
+        self.contact_point = contact_point
+        self.erasing = erasing
+        self.records: dict[Level, dict[str, ConsentRecord]] = {}
+        # Rarely any: all that have none share them.
+        self.suppressions: tuple[Suppression, ...] = ()
+        self.opt_ins = _NO_OPT_INS
+        self.requests = _NO_REQUESTS
+        self.bounced = False
 
     def standing(self) -> Standing:
         """What a decision rests on."""
         if not (self.suppressions or self.erasing or self.requests or self.bounced):
             return Standing(self.records)
-        return Standing(self.records, self.erasing, tuple(self.suppressions), self.opt_ins, self.requests, self.bounced)
+        return Standing(self.records, self.erasing, self.suppressions, self.opt_ins, self.requests, self.bounced)
 
 
 _VALUES = {str(value): value for value in ConsentValue}
+
+# The head is a row of its own, whose number is 0, and is there even where nothing is found: what stands in every row is
+# read for every row, and a batch has thousands.
+_HEAD = """
+SELECT 0 AS number, NULL::uuid AS contact_point, NULL::text AS purpose, NULL::text AS topic, NULL::text AS unit,
+       NULL::text AS value, NULL::timestamptz AS effective_at, recorded_at, NULL::timestamptz AS valid_until,
+       size AS position, false AS erasing, catalogue_position, NULL::timestamptz AS since, NULL::jsonb AS covers,
+       NULL::json AS opt_ins
+FROM log_heads WHERE tenant = $1
+UNION ALL
+"""
 
 # What suppresses an address, with the opt-ins of the contact point that it has now: one row each, rarely any.
 _SUPPRESSIONS = """
     SELECT {number}, {contact_point}, NULL::text AS purpose, NULL::text AS topic, NULL::text AS unit, NULL::text AS value,
            NULL::timestamptz AS effective_at, NULL::timestamptz AS recorded_at, NULL::timestamptz AS valid_until,
-           NULL::bigint AS position, false AS erasing, blocked.since, blocked.covers,
+           NULL::bigint AS position, false AS erasing, NULL::bigint AS catalogue_position, blocked.since, blocked.covers,
            (SELECT json_agg(json_build_array(o.purpose, o.topic, o.effective_at))
             FROM (SELECT s.contact_point FROM vault_subjects s
                   WHERE s.tenant = $1 AND s.blind_index = {blind_index} LIMIT 1) AS present
@@ -63,15 +82,12 @@ _SUPPRESSIONS = """
 """
 
 # check: what counts for each asked blind index, for the purposes and topics asked ('' is the purpose itself), and what
-# suppresses it. LATERAL with LIMIT or OFFSET keeps each look-up an index probe, whatever the planner knows of the tables,
-# and the head comes along even where nothing is found. The topics stand outside: inside, PostgreSQL 18 makes a search of
-# each of them.
+# suppresses it. LATERAL with LIMIT or OFFSET keeps each look-up an index probe, whatever the planner knows of the tables.
+# The topics stand outside: inside, PostgreSQL 18 makes a search of each of them.
 CHECK = (
-    """
-SELECT head.size, head.recorded_at, head.catalogue_position, found.*
-FROM log_heads head
-LEFT JOIN LATERAL (
-    SELECT asked.number, subject.contact_point, consent.*, subject.erasing,
+    _HEAD
+    + """
+    SELECT asked.number, subject.contact_point, consent.*, subject.erasing, NULL::bigint,
            NULL::timestamptz AS since, NULL::jsonb AS covers, NULL::json AS opt_ins
     FROM unnest($2::bytea[]) WITH ORDINALITY AS asked (blind_index, number)
     CROSS JOIN LATERAL (
@@ -100,20 +116,16 @@ LEFT JOIN LATERAL (
         SELECT p.since, p.covers FROM suppressions p
         WHERE p.tenant = $1 AND p.blind_index = asked.blind_index OFFSET 0
     ) AS blocked
-) AS found ON true
-WHERE head.tenant = $1
 """
 )
 
 # consent_of: the same for contact points named by id; one that is being erased, or is erased, is told as such.
 CONSENT_OF = (
-    """
-SELECT head.size, head.recorded_at, head.catalogue_position, found.*
-FROM log_heads head
-LEFT JOIN LATERAL (
+    _HEAD
+    + """
     SELECT asked.number, asked.contact_point, consent.*,
            EXISTS (SELECT FROM erasures e WHERE e.tenant = $1 AND e.contact_point = asked.contact_point) AS erasing,
-           NULL::timestamptz AS since, NULL::jsonb AS covers, NULL::json AS opt_ins
+           NULL::bigint, NULL::timestamptz AS since, NULL::jsonb AS covers, NULL::json AS opt_ins
     FROM unnest($2::uuid[]) WITH ORDINALITY AS asked (contact_point, number)
     LEFT JOIN LATERAL (
         SELECT c.purpose, c.topic, c.unit, c.value, c.effective_at, c.recorded_at, c.valid_until, c.position
@@ -143,8 +155,6 @@ LEFT JOIN LATERAL (
         SELECT p.since, p.covers FROM suppressions p
         WHERE p.tenant = $1 AND p.blind_index = subject.blind_index OFFSET 0
     ) AS blocked
-) AS found ON true
-WHERE head.tenant = $1
 """
 )
 
@@ -168,42 +178,44 @@ async def by_contact_point(
 
 
 def _found(rows: Sequence[Record]) -> tuple[HeadSeen, dict[int, Found]]:
-    if not rows:
-        raise LookupError("a tenant without a log")
-    first = rows[0]
+    head: HeadSeen | None = None
     found: dict[int, Found] = {}
-    for row in rows:
-        if row[3] is None:
+    for (
+        number, contact_point, purpose, topic, unit, value, effective_at, recorded_at, valid_until, position, erasing,
+        catalogue_position, since, covers, opt_ins,
+    ) in rows:  # fmt: skip
+        if number == 0:
+            head = HeadSeen(position, recorded_at, catalogue_position)
             continue
-        number = row[3] - 1
-        held = found.get(number)
+        held = found.get(number - 1)
         if held is None:
-            held = found[number] = Found(None, False, {})  # noqa: FBT003 - the fields are named in the class
-        held.contact_point = held.contact_point or row[4]
-        held.erasing = held.erasing or row[13]
-        if row[14] is not None:
-            held.suppressions.append(Suppression.from_data(json.loads(row[15]), row[14]))
-            if row[16] is not None:
+            held = found[number - 1] = Found(contact_point, erasing=erasing)
+        else:
+            held.contact_point = held.contact_point or contact_point
+            held.erasing = held.erasing or erasing
+        if value is not None:
+            topic = topic or None
+            record = ConsentRecord(
+                purpose, topic, unit, _VALUES[value], effective_at, recorded_at, position, valid_until
+            )
+            of_level = held.records.get((purpose, topic))
+            if of_level is None:
+                held.records[purpose, topic] = {unit: record}
+            else:
+                of_level[unit] = record
+        elif since is not None:
+            held.suppressions = (*held.suppressions, Suppression.from_data(json.loads(covers), since))
+            if opt_ins is not None:
                 held.opt_ins = {
-                    (purpose, topic or None): datetime.fromisoformat(effective_at)
-                    for purpose, topic, effective_at in json.loads(row[16])
+                    (opted_into, of or None): datetime.fromisoformat(opted_in_at)
+                    for opted_into, of, opted_in_at in json.loads(opt_ins)
                 }
-        elif row[5] == "":
+        elif purpose == "":
             # No purpose at all: a bounce, which is about all of them.
             held.bounced = True
-        elif row[5] is not None and row[8] is None:
+        elif purpose is not None:
             # A request has no value: it is what a confirmation is awaited for.
-            held.requests[row[5], row[6] or None] = Request(row[9], row[12], row[11])
-        elif row[5] is not None:
-            record = ConsentRecord(
-                purpose=row[5],
-                topic=row[6] or None,
-                unit=row[7],
-                value=_VALUES[row[8]],
-                effective_at=row[9],
-                recorded_at=row[10],
-                valid_until=row[11],
-                position=row[12],
-            )
-            held.records.setdefault((record.purpose, record.topic), {})[record.unit] = record
-    return HeadSeen(first[0], first[1], first[2]), found
+            held.requests = {**held.requests, (purpose, topic or None): Request(effective_at, position, valid_until)}
+    if head is None:
+        raise LookupError("a tenant without a log")
+    return head, found

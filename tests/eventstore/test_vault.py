@@ -1,5 +1,6 @@
 """Personal data: sealed to its place, opened with its key alone; keys outside the database, readable by their owner alone."""
 
+import hmac
 import os
 import threading
 from pathlib import Path
@@ -7,11 +8,13 @@ from uuid import UUID
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from hypothesis import given
+from hypothesis import strategies as st
 
 from domain.addresses import Channel
 from domain.consent import ActorKind, ConsentValue
 from eventstore.database import DatabaseAddress
-from eventstore.personal.blind_index import BlindIndex
+from eventstore.personal.blind_index import BLIND_INDEX_BYTES, BlindIndex
 from eventstore.personal.keyring import Keyring, KeyUnusable, load_master_key
 from eventstore.personal.vault import VaultBroken, open_sealed, place, seal
 from ledger import history
@@ -45,6 +48,15 @@ def test_blind_indexes_are_keyed_and_tell_channels_apart() -> None:
     assert index("EMAIL", "a@b.c") == index("EMAIL", "a@b.c")
     assert index("EMAIL", "a@b.c") != index("CUSTOM", "a@b.c")
     assert index("EMAIL", "a@b.c") != BlindIndex(b"l" * 32)("EMAIL", "a@b.c")
+
+
+@given(st.binary(max_size=64), st.lists(st.tuples(st.sampled_from(Channel), st.text(max_size=80)), max_size=4))
+def test_a_blind_index_is_the_hmac_that_it_says(key: bytes, asked: list[tuple[Channel, str]]) -> None:
+    asked = [(channel, address.encode("utf-8", "replace").decode()) for channel, address in asked]
+    index = BlindIndex(key)
+    for channel, address in [*asked, *asked]:
+        whole = hmac.digest(key, f"{channel}\0{address}".encode(), "sha256")
+        assert index(channel, address) == whole[:BLIND_INDEX_BYTES]
 
 
 def test_keys_are_wrapped_for_their_owner_alone() -> None:
