@@ -21,6 +21,7 @@ from graphql import (
 )
 from graphql.utilities import validate_input_value
 
+from schema.plans.plans import Plans
 from web.graphql_documents import DocumentRefused, Documents, PreparedDocument, PreparedOperation
 from web.graphql_limits import LimitReached, Limits
 from web.graphql_request import GraphQLRequest
@@ -53,11 +54,12 @@ class Runnable:
 
 
 class Operations:
-    """The operations of one schema."""
+    """The operations of one schema: compiled where they can be, unless `compiled` is false, and else run by graphql-core."""
 
-    def __init__(self, schema: GraphQLSchema, limits: Limits) -> None:
+    def __init__(self, schema: GraphQLSchema, limits: Limits, *, compiled: bool = True) -> None:
         self.schema = schema
         self._documents = Documents(schema, limits)
+        self._plans = Plans(schema) if compiled else None
 
     def runnable(self, asked: GraphQLRequest) -> Runnable:
         """The operation that is asked for, made ready. Raises OperationRefused."""
@@ -75,15 +77,19 @@ class Operations:
 
     async def answer(self, runnable: Runnable, context: object, request_id: str) -> dict[str, Any]:
         """Run a query or mutation; the answer, with what its fields refused among its errors."""
-        asked = runnable.asked
-        result = execute(
-            self.schema,
-            runnable.document.node,
-            context_value=context,
-            variable_values=asked.variables,
-            operation_name=asked.operation_name,
-            max_coercion_errors=_INPUT_ERRORS_MAX,
-        )
+        asked, document = runnable.asked, runnable.document.node
+        result = None
+        if self._plans is not None:
+            result = self._plans.execute(document, runnable.operation.node, asked.variables, context)
+        if result is None:
+            result = execute(
+                self.schema,
+                document,
+                context_value=context,
+                variable_values=asked.variables,
+                operation_name=asked.operation_name,
+                max_coercion_errors=_INPUT_ERRORS_MAX,
+            )
         return self.body(result if isinstance(result, ExecutionResult) else await result, runnable, request_id)
 
     def executor(self, runnable: Runnable, context: object) -> Executor:

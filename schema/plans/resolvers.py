@@ -1,0 +1,85 @@
+"""How the fields of Strawberry's types get their values: an attribute read, or a method called with its arguments.
+
+A field that does anything more (an extension, a permission, a handler of exceptions) is not compiled.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from inspect import isasyncgenfunction
+from typing import Any, TypeAlias, cast
+
+from graphql import GraphQLField
+from strawberry.schema import Schema
+from strawberry.types.field import StrawberryField
+from strawberry.types.info import Info
+
+from schema.plans.conversion import Conversion, Convert
+from schema.plans.uncompiled import NotCompiled
+
+_MADE_BY = "strawberry.schema.schema_converter"
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """The value is an attribute of the object."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """The value is what a function gives; a coroutine to await where it is asynchronous."""
+
+    function: Callable[..., Any]
+    is_async: bool
+    takes_source: bool
+    # The parameters by the name of which the function takes the object, and the info.
+    source_names: tuple[str, ...]
+    info_name: str | None
+    # Each argument's name in GraphQL, its parameter, and how its value is made.
+    arguments: tuple[tuple[str, str, Convert], ...]
+    field: StrawberryField
+
+
+Resolver: TypeAlias = Attribute | Method
+
+
+class Resolvers:
+    """The resolvers of one schema."""
+
+    def __init__(self, schema: Schema) -> None:
+        config = schema.config
+        if config.info_class is not Info or config.default_resolver is not getattr:
+            raise NotCompiled("a schema with its own info or default resolver")
+        if schema.schema_converter.exception_handlers:
+            raise NotCompiled("a schema with handlers of exceptions")
+        self._conversion = Conversion(config, schema.schema_converter.scalar_registry)
+
+    def of(self, field: GraphQLField) -> Resolver:
+        """How the field gets its value. Raises NotCompiled."""
+        definition = field.extensions.get("strawberry-definition")
+        if type(definition) is not StrawberryField or getattr(field.resolve, "__module__", None) != _MADE_BY:
+            raise NotCompiled("a field that is not Strawberry's own")
+        definition = cast(StrawberryField, definition)
+        if definition.extensions:
+            raise NotCompiled("a field with extensions")
+        resolver = definition.base_resolver
+        if resolver is None:
+            return Attribute(definition.python_name)
+        function = resolver.wrapped_func
+        if not callable(function) or isasyncgenfunction(function):
+            raise NotCompiled("a resolver that is no plain function")
+        named = (resolver.parent_parameter, resolver.root_parameter)
+        name_of = self._conversion.config.name_converter.from_argument
+        return Method(
+            function=function,
+            is_async=resolver.is_async,
+            takes_source=resolver.self_parameter is not None,
+            source_names=tuple(parameter.name for parameter in named if parameter is not None),
+            info_name=None if resolver.info_parameter is None else resolver.info_parameter.name,
+            arguments=tuple(
+                (name_of(argument), argument.python_name, self._conversion.of(argument.type))
+                for argument in definition.arguments
+            ),
+            field=definition,
+        )
