@@ -28,8 +28,9 @@ $(READY): requirements-dev.lock pyproject.toml
 run: setup
 	$(BIN)/consentry serve --demo
 
+# A file's tests stay together, on as many processes as there are cores, up to four: each has a PostgreSQL of its own.
 test: setup
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .
