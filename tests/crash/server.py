@@ -7,6 +7,8 @@ import signal
 import sys
 from pathlib import Path
 
+import asyncpg
+
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = "import sys; from cli.main import main; sys.exit(main())"
 
@@ -53,6 +55,19 @@ class Server:
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         return await asyncio.wait_for(self._process.wait(), 20)
+
+
+async def restart_database(folder: Path, number: signal.Signals = signal.SIGINT) -> None:
+    """End the embedded one (SIGINT is its fast stop), whoever watches over it starts it; another's: cut everybody off."""
+    pids = list(folder.rglob("postmaster.pid"))
+    if pids:
+        os.kill(int(pids[0].read_text().split()[0]), number)
+        return
+    connection = await asyncpg.connect(os.environ["CONSENTRY_TEST_DATABASE_URL"])
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'consentry'"
+    )
+    await connection.close()
 
 
 async def consentry(*arguments: str, code: int = 0) -> str:

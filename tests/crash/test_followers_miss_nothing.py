@@ -6,22 +6,19 @@ Every follower sees each position that its filter passes exactly once, in order,
 import asyncio
 import contextlib
 import json
-import os
 import random
-import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import httpx
 import websockets
 
 from eventstore import read
 from ledger.assembly import LedgerConfig, open_ledger
 from ledger.history import EventFilter, entry_filter
-from tests.crash.server import Server, consentry
+from tests.crash.server import Server, consentry, restart_database
 
 WRITERS, SERVERS, FOLLOWERS, EVENTS_PER_WRITER = 8, 3, 20, 60
 RECORD = """mutation ($input: RecordConsentInput!) {
@@ -146,19 +143,6 @@ async def record(client: httpx.AsyncClient, servers: list[Server], chance: rando
                 return answer["data"]["recordConsent"]["position"]
             assert answer["errors"][0]["extensions"]["code"] == "UNAVAILABLE", answer
         await asyncio.sleep(0)
-
-
-async def restart_database(folder: Path) -> None:
-    """The embedded one by its own signal for a fast stop, whoever watches over it starts it; another's: cut everybody off."""
-    pids = list(folder.rglob("postmaster.pid"))
-    if pids:
-        os.kill(int(pids[0].read_text().split()[0]), signal.SIGINT)
-        return
-    connection = await asyncpg.connect(os.environ["CONSENTRY_TEST_DATABASE_URL"])
-    await connection.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'consentry'"
-    )
-    await connection.close()
 
 
 async def progress(followers: list[Follower], events: int) -> None:
