@@ -35,7 +35,7 @@ class Server:
                 stdout=asyncio.subprocess.PIPE, stderr=errors, env=environment(), cwd=ROOT,
             )  # fmt: skip
         assert self._process.stdout is not None
-        line = (await asyncio.wait_for(self._process.stdout.readline(), 30)).decode()
+        line = (await asyncio.wait_for(self._process.stdout.readline(), 90)).decode()
         assert line.startswith("Consentry listening on "), line
         self.url = line.split()[-1]
 
@@ -45,6 +45,17 @@ class Server:
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         [line] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
         return int(line.split()[1]) / 1024
+
+    def workers(self) -> list[int]:
+        """The processes that serve, where there are several; the parent has others besides."""
+        assert self._process is not None
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        found = []
+        for child in children:
+            with contextlib.suppress(OSError):
+                if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    found.append(int(child))
+        return found
 
     async def kill(self) -> None:
         assert self._process is not None
