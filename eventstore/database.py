@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncGenerator, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,6 +83,17 @@ async def _keep_running(embedded: EmbeddedPostgres) -> None:
         await asyncio.sleep(_WATCH_S)
         with contextlib.suppress(EmbeddedDatabaseFailed, OSError):
             await asyncio.to_thread(embedded.ensure_running)
+
+
+class _InOneLine(logging.Filter):
+    """That the pool cannot connect is nothing to trace: whoever needs the store says that it is away."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.exc_info = None
+        return True
+
+
+logging.getLogger("asyncpg.pool").addFilter(_InOneLine())
 
 
 async def open_pool(address: DatabaseAddress, *, min_size: int, max_size: int) -> asyncpg.Pool:

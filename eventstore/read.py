@@ -39,10 +39,6 @@ class StoredText(NamedTuple):
         """Its position in the tenant's log."""
         return self.text.position
 
-    def read(self) -> StoredEntry:
-        """What it says, as values."""
-        return stored(self.raw, self.leaf_hash)
-
 
 @dataclass(frozen=True, slots=True)
 class Head:

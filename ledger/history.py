@@ -73,28 +73,47 @@ async def addresses(tenant: Tenant, ids: Sequence[UUID]) -> dict[UUID, str]:
         return await vault.open_addresses(connection, tenant.ledger.keyring, tenant.id, ids)
 
 
+@dataclass(frozen=True, slots=True)
+class KeptBeside:
+    """Where the evidence of an event is: sealed in the vault, or a notice's text under its digest, or both, or nowhere."""
+
+    position: int
+    stream: UUID
+    is_sealed: bool
+    notice_digest: bytes | None
+
+
 async def evidence(tenant: Tenant, events: Sequence[StoredEntry]) -> dict[int, dict[str, Any]]:
     """The evidence of events, opened, by position: what is personal, and the notice's text by its digest."""
-    digests = {
-        event.position: b64decode(event.entry.data["noticeDigest"])
+    kept = [
+        KeptBeside(
+            event.position,
+            event.entry.stream,
+            vault.EVIDENCE in event.entry.personal,
+            b64decode(event.entry.data["noticeDigest"]) if "noticeDigest" in event.entry.data else None,
+        )
         for event in events
-        if "noticeDigest" in event.entry.data
-    }
+    ]
+    return await evidence_beside(tenant, kept)
+
+
+async def evidence_beside(tenant: Tenant, kept: Sequence[KeptBeside]) -> dict[int, dict[str, Any]]:
+    """The same for who knows where it is kept."""
+    noticed = [(one, one.notice_digest) for one in kept if one.notice_digest is not None]
     async with tenant.ledger.connection() as connection:
         opened = await vault.open_evidence(
             connection,
             tenant.ledger.keyring,
             tenant.id,
-            [(event.entry.stream, event.position) for event in events if vault.EVIDENCE in event.entry.personal],
+            [(one.stream, one.position) for one in kept if one.is_sealed],
         )
-        if not digests:
+        if not noticed:
             return opened
-        notices = await vault.notice_texts(connection, tenant.id, list(set(digests.values())))
-        streams = {event.position: event.entry.stream for event in events}
-        erased = await contact_points.erased_among(connection, tenant.id, list(set(streams.values())))
-    for position, digest in digests.items():
-        if streams[position] not in erased:
-            opened[position] = {**opened.get(position, {}), "noticeText": notices[digest]}
+        notices = await vault.notice_texts(connection, tenant.id, list({digest for _, digest in noticed}))
+        erased = await contact_points.erased_among(connection, tenant.id, list({one.stream for one in kept}))
+    for one, digest in noticed:
+        if one.stream not in erased:
+            opened[one.position] = {**opened.get(one.position, {}), "noticeText": notices[digest]}
     return opened
 
 

@@ -13,7 +13,7 @@ _HEAD = re.compile(r'\{"actor":"([^"]+)",(?:"application":"([^"]+)",)?"data":')
 # The last one: after data no member holds such text, and inside of data's own strings its quotes are escaped.
 _AFTER_DATA = f',"format":{ENTRY_FORMAT},"id":"'
 _TAIL = re.compile(
-    r'([^"]+)","number":[0-9]+,("personal":\{[^}]*\},)?"position":([0-9]+),(?:"previous":[0-9]+,)?'
+    r'([^"]+)","number":[0-9]+,(?:"personal":(\{[^}]*\}),)?"position":([0-9]+),(?:"previous":[0-9]+,)?'
     r'"recordedAt":"([^"]+)","stream":"([^"]+)","tenant":"[^"]+","type":"([^"]+)","version":([0-9]+)\}'
 )
 _EFFECTIVE_AT = ',"effectiveAt":"'
@@ -21,14 +21,14 @@ _INSTANT_CHARS = len("2026-01-01T00:00:00.000000Z")
 
 
 class EntryText(NamedTuple):
-    """What `entry.Entry` has, in the entry's own spelling."""
+    """What `entry.Entry` has, in the entry's own spelling; `personal` is JSON as `data` is, or empty."""
 
     actor: str
     application: str | None
     data: str
     effective_at: str | None
     event_id: str
-    has_personal: bool
+    personal: str
     position: int
     recorded_at: str
     stream: str
@@ -52,6 +52,6 @@ def read_text(raw: bytes) -> EntryText:
         effective_at = text[end - 1 - _INSTANT_CHARS : end - 1]
         end -= len(_EFFECTIVE_AT) + _INSTANT_CHARS + 1
     return EntryText(
-        actor, application, text[head.end() : end], effective_at, event_id, personal is not None, int(position),
+        actor, application, text[head.end() : end], effective_at, event_id, personal or "", int(position),
         recorded_at, stream, type_name, int(version),
     )  # fmt: skip

@@ -5,20 +5,24 @@ it began, which its headers tell; whatever cuts it short leaves the chunked body
 """
 
 import asyncio
+import json
 import logging
+from base64 import b64decode
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
+from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from eventstore.database import StoreUnavailable
+from eventstore.personal import vault
 from eventstore.read import StoredText
 from ledger import history, reading_far
 from ledger.assembly import Caller, Tenant
-from ledger.history import EVENTS, EventFilter
+from ledger.history import EVENTS, EventFilter, KeptBeside
 from ledger.pages import cursor
 from ledger.reading_far import Span
 from web.event_lines import EventLines
@@ -154,6 +158,15 @@ async def _shown(tenant: Tenant, caller: Caller, page: Sequence[StoredText]) -> 
 
 
 async def _evidence(tenant: Tenant, page: Sequence[StoredText]) -> dict[int, dict[str, Any]]:
-    """The evidence of those that may have some, by position."""
-    having = [event.read() for event in page if event.text.has_personal or '"noticeDigest"' in event.text.data]
-    return await history.evidence(tenant, having) if having else {}
+    """The evidence of those that have some, by position."""
+    kept: list[KeptBeside] = []
+    for event in page:
+        text = event.text
+        is_sealed = f'"{vault.EVIDENCE}":' in text.personal
+        # A look at the text first: few have one, and data that only says this somewhere has none by that name.
+        digest = json.loads(text.data).get("noticeDigest") if '"noticeDigest":' in text.data else None
+        if is_sealed or digest is not None:
+            kept.append(
+                KeptBeside(text.position, UUID(text.stream), is_sealed, None if digest is None else b64decode(digest))
+            )
+    return await history.evidence_beside(tenant, kept) if kept else {}

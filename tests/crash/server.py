@@ -7,6 +7,8 @@ import signal
 import sys
 from pathlib import Path
 
+import asyncpg
+
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = "import sys; from cli.main import main; sys.exit(main())"
 
@@ -33,7 +35,7 @@ class Server:
                 stdout=asyncio.subprocess.PIPE, stderr=errors, env=environment(), cwd=ROOT,
             )  # fmt: skip
         assert self._process.stdout is not None
-        line = (await asyncio.wait_for(self._process.stdout.readline(), 30)).decode()
+        line = (await asyncio.wait_for(self._process.stdout.readline(), 90)).decode()
         assert line.startswith("Consentry listening on "), line
         self.url = line.split()[-1]
 
@@ -44,6 +46,17 @@ class Server:
         [line] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
         return int(line.split()[1]) / 1024
 
+    def workers(self) -> list[int]:
+        """The processes that serve, where there are several; the parent has others besides."""
+        assert self._process is not None
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        found = []
+        for child in children:
+            with contextlib.suppress(OSError):
+                if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    found.append(int(child))
+        return found
+
     async def kill(self) -> None:
         assert self._process is not None
         self._process.kill()
@@ -53,6 +66,19 @@ class Server:
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         return await asyncio.wait_for(self._process.wait(), 20)
+
+
+async def restart_database(folder: Path, number: signal.Signals = signal.SIGINT) -> None:
+    """End the embedded one (SIGINT is its fast stop), whoever watches over it starts it; another's: cut everybody off."""
+    pids = list(folder.rglob("postmaster.pid"))
+    if pids:
+        os.kill(int(pids[0].read_text().split()[0]), number)
+        return
+    connection = await asyncpg.connect(os.environ["CONSENTRY_TEST_DATABASE_URL"])
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'consentry'"
+    )
+    await connection.close()
 
 
 async def consentry(*arguments: str, code: int = 0) -> str:

@@ -1,4 +1,5 @@
-"""Followers of three servers, while eight writers write, one server is killed and the database is restarted.
+"""Followers of three servers, while eight writers write, one server is killed and the database is restarted; and of one server
+whose workers are replaced.
 
 Every follower sees each position that its filter passes exactly once, in order, however often it was cut off.
 """
@@ -14,21 +15,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import httpx
 import websockets
 
 from eventstore import read
 from ledger.assembly import LedgerConfig, open_ledger
 from ledger.history import EventFilter, entry_filter
-from tests.crash.server import Server, consentry
+from tests.crash.server import Server, consentry, restart_database
 
 WRITERS, SERVERS, FOLLOWERS, EVENTS_PER_WRITER = 8, 3, 20, 60
 RECORD = """mutation ($input: RecordConsentInput!) {
   recordConsent(input: $input) { position errors { code message } }
 }"""
-FOLLOW = """subscription ($filter: ConsentEventFilter, $after: String, $afterPosition: Long) {
-  consentEvents(filter: $filter, after: $after, afterPosition: $afterPosition) { cursor node { position value } }
+FOLLOW = """subscription ($filter: ConsentEventFilter, $after: String, $fromPosition: Long) {
+  consentEvents(filter: $filter, after: $after, fromPosition: $fromPosition) { cursor node { position value } }
 }"""
 # The last event that is recorded passes every one of them.
 FILTERS: tuple[tuple[dict[str, Any], EventFilter], ...] = (
@@ -62,7 +62,7 @@ class Follower:
         return FILTERS[self.number % len(FILTERS)][0]
 
     def request(self) -> dict[str, Any]:
-        start = {"afterPosition": 0} if self.cursor is None else {"after": self.cursor}
+        start = {"fromPosition": 0} if self.cursor is None else {"after": self.cursor}
         return {"query": FOLLOW, "variables": {"filter": self.filter, **start}}
 
     def take(self, payload: dict[str, Any]) -> bool:
@@ -148,19 +148,6 @@ async def record(client: httpx.AsyncClient, servers: list[Server], chance: rando
         await asyncio.sleep(0)
 
 
-async def restart_database(folder: Path) -> None:
-    """The embedded one by its own signal for a fast stop, whoever watches over it starts it; another's: cut everybody off."""
-    pids = list(folder.rglob("postmaster.pid"))
-    if pids:
-        os.kill(int(pids[0].read_text().split()[0]), signal.SIGINT)
-        return
-    connection = await asyncpg.connect(os.environ["CONSENTRY_TEST_DATABASE_URL"])
-    await connection.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'consentry'"
-    )
-    await connection.close()
-
-
 async def progress(followers: list[Follower], events: int) -> None:
     """Return once all have seen that many more together."""
     before = sum(len(follower.seen) for follower in followers)
@@ -169,13 +156,47 @@ async def progress(followers: list[Follower], events: int) -> None:
             await asyncio.sleep(0.01)
 
 
+async def key_of_a_new_tenant(options: list[str]) -> str:
+    await consentry("tenants", "create", "demo", "--name", "Demo", *options)
+    make = ("keys", "create", "--tenant", "demo", "--application", "w", "--scope", "write", "--scope", "read", *options)
+    return (await consentry(*make)).strip()
+
+
+async def all_saw_the_end(
+    followers: list[Follower], following: list[asyncio.Task[None]], servers: list[Server], secret: str
+) -> None:
+    """Record one event more, return once every follower has seen it, and end them and the servers."""
+    async with httpx.AsyncClient(headers={"authorization": f"Bearer {secret}"}, timeout=20) as client:
+        closing = {"address": "z@example.org", "purpose": "commercial", "value": "OPTED_OUT", "idempotencyKey": "z"}
+        last = await record(client, servers, random.Random(0), closing)
+    async with asyncio.timeout(120):
+        while not all(follower.seen[-1:] == [last] for follower in followers):
+            await asyncio.wait(following, timeout=0.05, return_when=asyncio.FIRST_EXCEPTION)
+            for task in following:
+                assert not task.done() or task.result()
+    for task in following:
+        task.cancel()
+    await asyncio.gather(*following, return_exceptions=True)
+    for server in servers:
+        assert await server.stop() == 0
+
+
+async def assert_each_saw_what_passes(followers: list[Follower], config: LedgerConfig) -> None:
+    async with open_ledger(config) as ledger:
+        tenant = await ledger.tenant("demo")
+        async with ledger.connection() as connection:
+            for follower in followers:
+                wanted = entry_filter(await tenant.latest_catalogue(), FILTERS[follower.number % len(FILTERS)][1])
+                passing = await read.forward(connection, tenant.id, wanted, limit=100_000)
+                assert follower.seen == [stored.position for stored in passing], follower.filter
+    assert sum(follower.connected for follower in followers) > 2 * len(followers)
+
+
 async def test_every_follower_sees_each_position_that_its_filter_passes_once_and_in_order(
     where: tuple[list[str], LedgerConfig], tmp_path: Path
 ) -> None:
     options, config = where
-    await consentry("tenants", "create", "demo", "--name", "Demo", *options)
-    make = ("keys", "create", "--tenant", "demo", "--application", "w", "--scope", "write", "--scope", "read", *options)
-    secret = (await consentry(*make)).strip()
+    secret = await key_of_a_new_tenant(options)
     servers = [Server(*options) for _ in range(SERVERS)]
     for server in servers:
         await server.start()
@@ -192,25 +213,29 @@ async def test_every_follower_sees_each_position_that_its_filter_passes_once_and
     await progress(followers, 200)
 
     await asyncio.gather(*writing)
-    async with httpx.AsyncClient(headers={"authorization": f"Bearer {secret}"}, timeout=20) as client:
-        closing = {"address": "z@example.org", "purpose": "commercial", "value": "OPTED_OUT", "idempotencyKey": "z"}
-        last = await record(client, servers, random.Random(0), closing)
-    async with asyncio.timeout(120):
-        while not all(follower.seen[-1:] == [last] for follower in followers):
-            await asyncio.wait(following, timeout=0.05, return_when=asyncio.FIRST_EXCEPTION)
-            for task in following:
-                assert not task.done() or task.result()
-    for task in following:
-        task.cancel()
-    await asyncio.gather(*following, return_exceptions=True)
-    for server in servers:
-        assert await server.stop() == 0
+    await all_saw_the_end(followers, following, servers, secret)
+    await assert_each_saw_what_passes(followers, config)
 
-    async with open_ledger(config) as ledger:
-        tenant = await ledger.tenant("demo")
-        async with ledger.connection() as connection:
-            for follower in followers:
-                wanted = entry_filter(await tenant.latest_catalogue(), FILTERS[follower.number % len(FILTERS)][1])
-                passing = await read.forward(connection, tenant.id, wanted, after=0, limit=100_000)
-                assert follower.seen == [stored.position for stored in passing], follower.filter
-    assert sum(follower.connected for follower in followers) > 2 * FOLLOWERS
+
+async def test_the_same_while_the_workers_of_a_server_are_replaced_one_after_the_other(
+    where: tuple[list[str], LedgerConfig],
+) -> None:
+    options, config = where
+    secret = await key_of_a_new_tenant(options)
+    server = Server(*options, "--workers", "2")
+    await server.start()
+    followers = [Follower(number) for number in range(len(FILTERS) * 2)]
+    following = [asyncio.create_task(follow(follower, [server], secret)) for follower in followers]
+    writing = [asyncio.create_task(write(number, [server], secret)) for number in range(WRITERS // 2)]
+
+    for worker in (first := server.workers()):
+        await progress(followers, 200)
+        os.kill(worker, signal.SIGTERM)
+        async with asyncio.timeout(60):
+            while worker in (now := server.workers()) or len(now) < len(first):
+                await asyncio.sleep(0.05)
+    assert not set(first) & set(now)
+
+    await asyncio.gather(*writing)
+    await all_saw_the_end(followers, following, [server], secret)
+    await assert_each_saw_what_passes(followers, config)

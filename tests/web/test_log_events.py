@@ -22,6 +22,7 @@ from eventstore import read
 from eventstore.database import StoreUnavailable
 from ledger.api_keys import SCOPES, create_key, list_keys, revoke_key
 from ledger.assembly import Caller, Ledger, Tenant
+from ledger.given_evidence import Evidence
 from ledger.pages import cursor
 from ledger.record import Capture, record_consents
 from ledger.tenants import create_tenant
@@ -62,6 +63,7 @@ async def fill(tenant: Tenant, caller: Caller, count: int = EVENTS) -> None:
             purpose="commercial" if n % 2 else "transactional",
             value=ConsentValue.OPTED_OUT,
             reason="words of my own" if n % 7 == 0 else None,
+            evidence=Evidence(notice_text=f"What was shown — {n % 3}", locale="de-AT") if n % 5 == 0 else None,
         )
         for n in range(count)
     ]
@@ -89,6 +91,7 @@ async def test_each_line_is_the_event_as_graphql_shows_it(log: Reader) -> None:
     shown = [{"cursor": edge["cursor"], **edge["node"]} for edge in answer.json()["data"]["consentEvents"]["edges"]]
     assert found == shown
     assert any(line["reason"] == "words of my own" for line in found)
+    assert any((line["evidence"] or {}).get("noticeText") == "What was shown — 1" for line in found)
     assert all(leaf_hash(b64decode(str(line["entry"]))) == b64decode(str(line["leafHash"])) for line in found)
 
 

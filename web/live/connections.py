@@ -70,6 +70,12 @@ class WebSocketConnection(_Known, WebSocketsSansIOProtocol):
         """What is sent from now on does not wait for the peer."""
         self.writable.set()
 
+    async def send(self, message: Any) -> None:
+        """Send; a refusal is an answer as well, which uvicorn would log as an error of ours for each."""
+        await super().send(message)
+        if self.initial_response is not None and self.close_sent:
+            self.handshake_complete = True
+
     def handle_ping(self) -> None:
         """Answer, unless the peer does not read."""
         if self.transport.get_write_buffer_size() <= _PONG_BUFFER_BYTES_MAX:

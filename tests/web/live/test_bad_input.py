@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import socket as sockets
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -170,7 +171,9 @@ async def test_who_does_not_say_who_it_is(served: Running, socket: Connect, ledg
         assert await client.closed() == (4408, "Connection initialisation timeout")
 
 
-async def test_more_than_may_be_open_is_refused_and_the_rest_goes_on(ledger: Ledger, tenant: Tenant) -> None:
+async def test_more_than_may_be_open_is_refused_and_the_rest_goes_on(
+    ledger: Ledger, tenant: Tenant, caplog: pytest.LogCaptureFixture
+) -> None:
     key = await create_key(tenant, "a", ["read"])
     limits = LiveLimits(
         connections=4, strangers=1, connections_per_key=2, operations_per_connection=2, operations_per_key=3
@@ -188,6 +191,7 @@ async def test_more_than_may_be_open_is_refused_and_the_rest_goes_on(ledger: Led
                 assert refused.value.response.status_code == 503
                 error = json.loads(refused.value.response.body or b"")["errors"][0]
                 assert error["extensions"]["limit"] == "connections that have yet to authenticate"
+                assert [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING] == []
             for number in range(2):
                 await one.subscribe(str(number), afterPosition=6)
             assert (await refusal(one))["extensions"]["limit"] == "operations of one connection"
