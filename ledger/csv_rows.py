@@ -9,6 +9,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from domain.consent import ConsentValue
 from domain.refusals import Refusal, RefusalCode
 from ledger.file_encoding import HEAD_BYTES, Decoder
 from ledger.import_rows import FileUnusable, LoadedRow, Row
@@ -178,11 +179,26 @@ class CsvRows:
         if len(everything) > _FIELD_CHARS_MAX or "\x00" in everything or _SURROGATE.search(everything):
             refusal = self._unreadable(row)
             if refusal is not None:
-                return refusal
+                return self._opt_out_of(row) or refusal
         try:
             return self._read(row)
         except Refusal as refusal:
             return refusal
+
+    def _opt_out_of(self, row: Mapping[str, str]) -> Capture | LoadedRow | None:
+        """The row if it says no to messages at an address that can be read: for that, other columns can be as they may."""
+        shown = {
+            name: _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value[:_FIELD_CHARS_MAX]).replace(
+                "\x00", "\N{REPLACEMENT CHARACTER}"
+            )
+            for name, value in row.items()
+        }
+        try:
+            content = self._read(shown)
+        except Refusal:
+            return None
+        says_no = content.value is ConsentValue.OPTED_OUT if isinstance(content, Capture) else not all(content.allows)
+        return content if says_no and "\N{REPLACEMENT CHARACTER}" not in content.address else None
 
     def _unreadable(self, row: Mapping[str, str]) -> Refusal | None:
         encoding = "" if self._decoder is None else self._decoder.name

@@ -80,7 +80,6 @@ def with_cell(column: str, value: str) -> str:
         (with_cell("msdynmkt_value", "534129999"), "INVALID", "msdynmkt_value"),
         (with_cell("msdynmkt_source", "Pigeon"), "INVALID", "msdynmkt_source"),
         (with_cell("msdynmkt_logicalreason", "5"), "INVALID", "msdynmkt_logicalreason"),
-        (with_cell("msdynmkt_reason", "x" * 501), "INVALID", "msdynmkt_reason"),
         (with_cell("modifiedon", "31/02/2024"), "INVALID", "modifiedon"),
         (with_cell("modifiedon", "2024-02-31T00:00:00Z"), "INVALID", "modifiedon"),
         (with_cell("modifiedon", "2024-02-01T00:00:00"), "INVALID", "modifiedon"),
@@ -101,6 +100,24 @@ async def test_a_row_that_is_wrong_is_refused_alone(prepared: Tenant, row: str, 
         Question(channel=Channel.EMAIL, addresses=["ada@example.org", "grace@example.org"], purpose="commercial"),
     )
     assert [answer.decision.allowed for answer in answers] == [False, False]
+
+
+BOM = b"\xef\xbb\xbf"
+
+
+@pytest.mark.parametrize("reason", [b"x" * 501, b"x" * 10_001, b"caf\xe9", b"a\x00b", b"a\x07b"])
+async def test_a_row_that_says_no_is_not_refused_for_its_reason(prepared: Tenant, reason: bytes) -> None:
+    row = with_cell("msdynmkt_reason", "REASON").encode().replace(b"REASON", reason)
+    totals, reported = await run(prepared, BOM + b"\n".join([HEADER.encode(), row]))
+    assert (totals.recorded, totals.refused, reported) == (1, 0, [])
+    names, cells = HEADER.split(","), GOOD.split(",")
+    cells[names.index("msdynmkt_value")] = "Opted In"
+    cells[names.index("msdynmkt_reason")] = "REASON"
+    totals, reported = await run(
+        prepared, BOM + b"\n".join([HEADER.encode(), ",".join(cells).encode().replace(b"REASON", reason)])
+    )
+    assert (totals.recorded, totals.refused) == (0, 1)
+    assert "msdynmkt_reason" in reported[0][3]
 
 
 async def test_a_row_that_is_not_utf8_is_refused_alone(prepared: Tenant) -> None:
@@ -184,8 +201,9 @@ NDJSON = {"address": "ada@example.org", "purpose": "commercial", "value": "OPTED
         (json.dumps({**NDJSON, "effectiveAt": "2026-01-01T00:00:00"}), "effectiveAt"),
         (json.dumps({**NDJSON, "evidence": {"locale": 5}}), "evidence.locale"),
         (json.dumps({**NDJSON, "actor": {}}), "actor.kind"),
-        (json.dumps({**NDJSON, "reason": "\ud800"}), "reason"),
-        (json.dumps({**NDJSON, "legalBasis": "asked ada@example.org"}), "legalBasis"),
+        (json.dumps({**NDJSON, "actor": {"kind": "USER", "name": "Ada"}}), "actor.name"),
+        (json.dumps({**NDJSON, "value": "OPTED_IN", "reason": "\ud800"}), "reason"),
+        (json.dumps({**NDJSON, "value": "OPTED_IN", "legalBasis": "asked ada@example.org"}), "legalBasis"),
         ("x" * 1_000_001, "longer"),
     ],
 )
