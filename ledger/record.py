@@ -279,7 +279,7 @@ def capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Command
     existing = _existing_consent(tenant, caller, capture, subject)
     standing = (
         StandingAtLevels(blind_index=subject.blind_index, named=((capture.purpose, capture.topic),))
-        if capture.spare_erased and capture.value is ConsentValue.OPTED_OUT
+        if (capture.spare_erased and capture.value is ConsentValue.OPTED_OUT) or _may_be_implied(tenant, capture)
         else None
     )
 
@@ -294,6 +294,17 @@ def capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Command
         valid_until = capture.valid_until
         if capture.value is ConsentValue.OPTED_IN:
             valid_until = opt_in_valid_until(purpose, effective, terms, evidence=capture.evidence)
+            level = purpose.key, None if topic is None else topic.key
+            if (
+                standing is not None
+                and purpose.opt_in.implies(terms.legal_basis or purpose.legal_basis)
+                and standing.opted_out_by(level, effective)
+            ):
+                raise Refusal(
+                    RefusalCode.INVALID,
+                    "they opted out: implied consent does not turn that; what they say themselves has the basis express",
+                    ("legalBasis",),
+                )
         captured = ConsentCaptured(
             channel=capture.channel,
             purpose=purpose.key,
@@ -311,7 +322,7 @@ def capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Command
             claimed_effective_at=_claimed(capture.effective_at, effective),
             dynamics=capture.dynamics,
         )
-        spared = standing is not None and standing.only_suppressed
+        spared = capture.spare_erased and standing is not None and standing.only_suppressed
         return [capture_draft(captured, capture.actor.kind, None if spared else evidence_bytes, notice)]
 
     return Command(
@@ -320,6 +331,16 @@ def capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Command
         subject=subject,
         idempotency=_key(tenant, caller, capture),
         circumstances=existing or standing,
+    )
+
+
+def _may_be_implied(tenant: Tenant, capture: Capture) -> bool:
+    """Whether an opt-in may turn out to be implied when it is decided; what comes from the person is express."""
+    return (
+        capture.value is ConsentValue.OPTED_IN
+        and not capture.row_keys
+        and capture.actor.kind is not ActorKind.RECIPIENT
+        and any(purpose.opt_in.expiry_months for purpose in tenant.catalogue.purposes.values())
     )
 
 
