@@ -65,16 +65,21 @@ class OptInRules:
     expiry_months: Mapping[str, int] = field(default_factory=_none)
     required: frozenset[RequiredEvidence] = frozenset()
 
+    def implies(self, legal_basis: str | None) -> bool:
+        """Whether an opt-in on this basis is implied here: not in so many words, and so with an end."""
+        basis = basis_key(legal_basis or "")
+        return bool(self.expiry_months) and (basis in self.expiry_months or basis not in EXPRESS)
+
     def valid_until(self, legal_basis: str | None, effective_at: datetime) -> datetime | None:
         """When an opt-in on this basis runs out by itself; None: never.
 
         Where bases have expiries, one that is neither express nor any of them has the shortest: a spelling that nobody
         foresaw, or no basis at all, must not make implied consent endless.
         """
-        basis = basis_key(legal_basis or "")
-        if not self.expiry_months or (basis in EXPRESS and basis not in self.expiry_months):
+        if not self.implies(legal_basis):
             return None
-        return months_after(effective_at, self.expiry_months.get(basis, min(self.expiry_months.values())))
+        shortest = min(self.expiry_months.values())
+        return months_after(effective_at, self.expiry_months.get(basis_key(legal_basis or ""), shortest))
 
     def check(self, given: Iterable[RequiredEvidence]) -> None:
         """Raises Refusal INVALID, with the path of the first thing that an opt-in lacks."""

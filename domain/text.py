@@ -61,6 +61,20 @@ def clean_key(value: str, *, field: str) -> str:
     return value
 
 
+def mended_text(value: str | None, *, chars_max: int, multiline: bool = False) -> str | None:
+    """Text that `clean_text` takes: what is no character is shown as such, and what is too long is cut, and ends with `…`."""
+    if value is None:
+        return None
+    allowed = _LINE_CONTROLS if multiline else frozenset[str]()
+    text = "".join(
+        "\N{REPLACEMENT CHARACTER}"
+        if unicodedata.category(character) in ("Cc", "Cs") and character not in allowed
+        else character
+        for character in value.strip()[: chars_max + 1]
+    )
+    return text if len(text) <= chars_max else text[: chars_max - 1] + "…"
+
+
 def shown_text(text: str) -> str:
     """Text that evidence can hold: what is no character is shown as such, for an opt-out is not refused for it."""
     return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from domain.refusals import Refusal, RefusalCode
+from ledger.csv_quotes import QuotedLines, says_no
 from ledger.file_encoding import HEAD_BYTES, Decoder
 from ledger.import_rows import FileUnusable, LoadedRow, Row
 from ledger.record import Capture
@@ -64,6 +65,7 @@ class CsvRows:
         self._lines = _Lines()
         self._line = 0
         self._header: list[str] = []
+        self._delimiter = ","
         self._records = csv.reader(self._lines)
 
     def feed(self, data: bytes) -> Iterator[Row]:
@@ -114,13 +116,22 @@ class CsvRows:
             except csv.Error as error:
                 line = self._line + 1
                 self._line += len(lines.taken)
-                message = f"the row is no CSV: {error}; nothing up to line {self._line} was read"
-                yield Row(line, _refusal((), message))
+                if len(lines.taken) > 1:
+                    yield from self._quoted_lines().rows(line, lines.taken)
+                else:
+                    yield Row(line, _refusal((), f"the row is no CSV: {error}"))
                 continue
             line = self._line + 1
             self._line += len(lines.taken)
-            if cells:
+            if len(lines.taken) > 1 and (
+                len(cells) != len(self._header) or self._quoted_lines().swallowed(lines.taken)
+            ):
+                yield from self._quoted_lines().rows(line, lines.taken)
+            elif cells:
                 yield Row(line, self._content(cells))
+
+    def _quoted_lines(self) -> QuotedLines:
+        return QuotedLines(self._delimiter, len(self._header), self._content)
 
     def _take(self, text: str) -> None:
         """Cut text into lines. A line beyond all measure is cut short, and so refused; the rest of it is no row of its own."""
@@ -166,7 +177,7 @@ class CsvRows:
         twice = [name for number, name in enumerate(header) if name in header[:number]]
         if twice:
             raise FileUnusable(f"the header names a column twice: {twice[0][:100] or '(one without a name)'}")
-        self._header = header
+        self._header, self._delimiter = header, delimiter
         self._records = csv.reader(self._lines, delimiter=delimiter, strict=True)
 
     def _content(self, cells: Sequence[str]) -> Capture | LoadedRow | Refusal:
@@ -178,11 +189,25 @@ class CsvRows:
         if len(everything) > _FIELD_CHARS_MAX or "\x00" in everything or _SURROGATE.search(everything):
             refusal = self._unreadable(row)
             if refusal is not None:
-                return refusal
+                return self._opt_out_of(row) or refusal
         try:
             return self._read(row)
         except Refusal as refusal:
             return refusal
+
+    def _opt_out_of(self, row: Mapping[str, str]) -> Capture | LoadedRow | None:
+        """The row if it says no to messages at an address that can be read: for that, other columns can be as they may."""
+        shown = {
+            name: _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value[:_FIELD_CHARS_MAX]).replace(
+                "\x00", "\N{REPLACEMENT CHARACTER}"
+            )
+            for name, value in row.items()
+        }
+        try:
+            content = self._read(shown)
+        except Refusal:
+            return None
+        return content if says_no(content) and "\N{REPLACEMENT CHARACTER}" not in content.address else None
 
     def _unreadable(self, row: Mapping[str, str]) -> Refusal | None:
         encoding = "" if self._decoder is None else self._decoder.name

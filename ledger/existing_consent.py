@@ -8,6 +8,7 @@ address (an erasure, a bounce).
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -86,14 +87,23 @@ class StandingNow(Circumstances, ABC):
 
 @dataclass(slots=True, kw_only=True)
 class StandingAtLevels(StandingNow):
-    """The same at levels that are named, by keys."""
+    """The same at levels that are named, by refs."""
 
     named: tuple[Level, ...]
 
     def levels(self, catalogue: Catalogue) -> Iterable[Level]:
-        """As they are named."""
-        del catalogue
-        return self.named
+        """By their keys."""
+        return [
+            (catalogue.purpose(purpose).key, None if topic is None else catalogue.topic(topic).key)
+            for purpose, topic in self.named
+        ]
+
+    def opted_out_by(self, level: Level, effective_at: datetime) -> bool:
+        """Whether an OPTED_OUT counts there, in whatever business unit, that is no later than this."""
+        return any(
+            record.value is ConsentValue.OPTED_OUT and record.effective_at <= effective_at
+            for record in self.records(level).values()
+        )
 
 
 @dataclass(slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import idna
 
 from domain.refusals import Refusal, RefusalCode
-from domain.text import clean_text
+from domain.text import clean_text, mended_text
 
 NOTICE_CHARS_MAX = 50_000
 ATTRIBUTES_CHARS_MAX = 8_000
@@ -22,6 +22,17 @@ _NO_DIGIT = re.compile(r"[^0-9]+")
 _MAIL = re.compile(r"[^\s<>()\[\]\"',;:=&?/]+@[^\s<>()\[\]\"',;:=&?/]+")
 # As JSON writes it; after an even number of backslashes, since `\\u0000` is a backslash and five characters.
 _NUL_IN_JSON = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+# Of each text but the notice's: its name, and how long it may be.
+_TEXTS: Mapping[str, tuple[str, int]] = {
+    "notice_version": ("noticeVersion", 100),
+    "locale": ("locale", 35),
+    "url": ("url", 2_000),
+    "method": ("method", 200),
+    "ip_address": ("ipAddress", 45),
+    "user_agent": ("userAgent", 1_000),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +47,23 @@ class Evidence:
     ip_address: str | None = None
     user_agent: str | None = None
     attributes: object = None
+
+
+def mended_evidence(evidence: Evidence | None) -> Evidence | None:
+    """The evidence of an opt-out, which is not refused for it: texts are mended, attributes that are none are left out."""
+    if evidence is None:
+        return None
+    attributes = evidence.attributes
+    if attributes is not None:
+        try:
+            _check_attributes(attributes)
+        except Refusal:
+            attributes = None
+    texts = {
+        field: mended_text(getattr(evidence, field), chars_max=chars_max) for field, (_, chars_max) in _TEXTS.items()
+    }
+    notice = mended_text(evidence.notice_text, chars_max=NOTICE_CHARS_MAX, multiline=True)
+    return Evidence(**texts, notice_text=notice, attributes=attributes)
 
 
 def given_evidence(
@@ -59,15 +87,8 @@ def given_evidence(
 
 def _cleaned(evidence: Evidence, personal: dict[str, Any]) -> str | None:
     """Put what an evidence holds, but the notice's text, into `personal`; the notice's text."""
-    for name, value, chars_max in (
-        ("noticeVersion", evidence.notice_version, 100),
-        ("locale", evidence.locale, 35),
-        ("url", evidence.url, 2_000),
-        ("method", evidence.method, 200),
-        ("ipAddress", evidence.ip_address, 45),
-        ("userAgent", evidence.user_agent, 1_000),
-    ):
-        personal[name] = clean_text(value, field=name, chars_max=chars_max)
+    for field, (name, chars_max) in _TEXTS.items():
+        personal[name] = clean_text(getattr(evidence, field), field=name, chars_max=chars_max)
     if evidence.attributes is not None:
         _check_attributes(evidence.attributes)
         personal["attributes"] = evidence.attributes

@@ -126,6 +126,9 @@ def _actor(value: object) -> Actor:
         return SYSTEM
     members = _object(value, "actor")
     try:
+        unknown = members.keys() - {"kind", "id"}
+        if unknown:
+            raise _refusal((min(unknown)[:64],), "there is no such field in ActorInput")
         return Actor(kind=_member(ActorKind, members, "kind") or _missing("kind"), id=_text(members, "id"))
     except Refusal as refusal:
         raise refusal.under("actor") from refusal

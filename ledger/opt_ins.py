@@ -1,7 +1,7 @@
 """Opt-ins held to what their purpose asks of them: what has to show them, and when they run out by themselves."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -31,6 +31,21 @@ class OptInTerms:
             legal_basis=for_the_log(self.legal_basis, "legalBasis", LEGAL_BASIS_CHARS_MAX),
             jurisdiction=for_the_log(self.jurisdiction, "jurisdiction", JURISDICTION_CHARS_MAX),
             valid_until=self.valid_until,
+        )
+
+    def mended(self) -> "OptInTerms":
+        """The same for an opt-out, which is not refused for them: without a text that cannot stay in the log."""
+
+        def kept(value: str | None, chars_max: int) -> str | None:
+            try:
+                return for_the_log(value, "", chars_max)
+            except Refusal:
+                return None
+
+        return replace(
+            self,
+            legal_basis=kept(self.legal_basis, LEGAL_BASIS_CHARS_MAX),
+            jurisdiction=kept(self.jurisdiction, JURISDICTION_CHARS_MAX),
         )
 
     def to_data(self) -> dict[str, str]:

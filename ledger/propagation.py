@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from domain.addresses import Channel
 from domain.catalogue import Catalogue
 from domain.clocks import Limit, clock_start, limits_of
+from domain.consent import ConsentValue
 from domain.refusals import Refusal, RefusalCode
 from domain.upcasting import upcast
 from eventstore import read
@@ -169,6 +170,16 @@ async def page(
         more = place < last and bool(await connection.fetch(OPT_OUTS, tenant.id, place, last, 1))
     # The place looked through up to, which need not be that of an item.
     return PropagationPage(items, more, None if place < 0 else cursor(tenant, EVENTS, str(place)))
+
+
+async def total_count(tenant: Tenant, wanted: PropagationFilter) -> int | None:
+    """How many opt-outs pass; None where what applications know would have to be looked up of each. Raises StoreUnavailable."""
+    if wanted.overdue or wanted.not_acknowledged_by is not None:
+        return None
+    place, last, _ = await _range(tenant, wanted, -1)
+    of_opt_outs = EntryFilter(values=(ConsentValue.OPTED_OUT,), from_position=place + 1, to_position=last)
+    async with tenant.ledger.connection() as connection:
+        return await read.count(connection, tenant.id, of_opt_outs)
 
 
 async def every(tenant: Tenant, wanted: PropagationFilter) -> AsyncIterator[Propagation]:

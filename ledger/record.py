@@ -6,7 +6,7 @@ because nothing can ever be taken out of it again.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -16,19 +16,21 @@ from domain.catalogue import PurposeType
 from domain.consent import ActorKind, ConsentSource, ConsentValue, check_valid_until, effective_instant
 from domain.events import CURRENT_VERSIONS, ConsentCaptured, EventType
 from domain.refusals import LimitExceeded, Refusal, RefusalCode
-from domain.text import clean_text
+from domain.text import clean_text, mended_text
 from eventstore.append import Appended, Command, Draft, IndexColumns, Rehearsal, SeenRecords, Subject, SubjectErasing
 from eventstore.idempotency import IdempotencyConflict, IdempotencyKey
 from eventstore.read import StoredEntry
 from ledger.assembly import Caller, Tenant
 from ledger.existing_consent import ExistingConsent, StandingAtLevels
-from ledger.given_evidence import Evidence, given_evidence, under
+from ledger.given_evidence import Evidence, given_evidence, mended_evidence, under
 from ledger.idempotency import append, refusal_of, stored_key
 from ledger.opt_ins import OptInTerms, opt_in_valid_until
 from tlog.entry import EntryTooLarge
 
 CONSENTS_MAX = 1_000
 REASON_CHARS_MAX = 500
+MESSAGE_ID_CHARS_MAX = 500
+ACTOR_ID_CHARS_MAX = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +141,8 @@ async def opt_out_of_all(
 ) -> Recorded:
     """One OPTED_OUT for each COMMERCIAL purpose of the profile, or of the tenant; inactive ones included, no topics."""
     subject = subject_of_address(tenant, channel, address)
+    reason = mended_text(reason, chars_max=REASON_CHARS_MAX, multiline=True)
+    actor = _heard_actor(actor)
     reason_label, own_reason = _reason(reason)
     key = stored_key(
         tenant,
@@ -156,7 +160,7 @@ async def opt_out_of_all(
             "actor": None if actor == SYSTEM else [actor.kind, actor.id],
         },
     )
-    actor_id = under("actor", lambda: clean_text(actor.id, field="id", chars_max=200))
+    actor_id = under("actor", lambda: clean_text(actor.id, field="id", chars_max=ACTOR_ID_CHARS_MAX))
     evidence, _ = given_evidence(None, {"reason": own_reason, "actorId": actor_id})
 
     def decide(recorded_at: datetime) -> list[Draft]:
@@ -253,26 +257,29 @@ def subject_of_address(tenant: Tenant, channel: Channel, address: str) -> Subjec
 def capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Command:
     """The command that a capture is. Raises Refusal for what is wrong whatever the catalogue says."""
     subject = subject_of_address(tenant, capture.channel, capture.address)
-    reason_label, own_reason = _reason(capture.reason)
     terms = OptInTerms(
         legal_basis=capture.legal_basis, jurisdiction=capture.jurisdiction, valid_until=capture.valid_until
-    ).checked()
+    )
+    if capture.value is ConsentValue.OPTED_OUT:
+        capture, terms = _heard(capture), terms.mended()
+    terms = terms.checked()
+    reason_label, own_reason = _reason(capture.reason)
     personal: dict[str, Any] = {
         "reason": own_reason,
         "reasonDescription": clean_text(
             capture.reason_description, field="reasonDescription", chars_max=REASON_CHARS_MAX, multiline=True
         ),
-        "messageId": clean_text(capture.message_id, field="messageId", chars_max=500),
+        "messageId": clean_text(capture.message_id, field="messageId", chars_max=MESSAGE_ID_CHARS_MAX),
         # The record's id elsewhere leads to the person there.
         "dynamicsId": capture.dynamics_id,
-        "actorId": under("actor", lambda: clean_text(capture.actor.id, field="id", chars_max=200)),
+        "actorId": under("actor", lambda: clean_text(capture.actor.id, field="id", chars_max=ACTOR_ID_CHARS_MAX)),
     }
     evidence_bytes, notice = given_evidence(capture.evidence, personal, capture.address, subject.address)
 
     existing = _existing_consent(tenant, caller, capture, subject)
     standing = (
         StandingAtLevels(blind_index=subject.blind_index, named=((capture.purpose, capture.topic),))
-        if capture.spare_erased and capture.value is ConsentValue.OPTED_OUT
+        if (capture.spare_erased and capture.value is ConsentValue.OPTED_OUT) or _may_be_implied(tenant, capture)
         else None
     )
 
@@ -287,6 +294,17 @@ def capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Command
         valid_until = capture.valid_until
         if capture.value is ConsentValue.OPTED_IN:
             valid_until = opt_in_valid_until(purpose, effective, terms, evidence=capture.evidence)
+            level = purpose.key, None if topic is None else topic.key
+            if (
+                standing is not None
+                and purpose.opt_in.implies(terms.legal_basis or purpose.legal_basis)
+                and standing.opted_out_by(level, effective)
+            ):
+                raise Refusal(
+                    RefusalCode.INVALID,
+                    "they opted out: implied consent does not turn that; what they say themselves has the basis express",
+                    ("legalBasis",),
+                )
         captured = ConsentCaptured(
             channel=capture.channel,
             purpose=purpose.key,
@@ -304,7 +322,7 @@ def capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Command
             claimed_effective_at=_claimed(capture.effective_at, effective),
             dynamics=capture.dynamics,
         )
-        spared = standing is not None and standing.only_suppressed
+        spared = capture.spare_erased and standing is not None and standing.only_suppressed
         return [capture_draft(captured, capture.actor.kind, None if spared else evidence_bytes, notice)]
 
     return Command(
@@ -314,6 +332,32 @@ def capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Command
         idempotency=_key(tenant, caller, capture),
         circumstances=existing or standing,
     )
+
+
+def _may_be_implied(tenant: Tenant, capture: Capture) -> bool:
+    """Whether an opt-in may turn out to be implied when it is decided; what comes from the person is express."""
+    return (
+        capture.value is ConsentValue.OPTED_IN
+        and not capture.row_keys
+        and capture.actor.kind is not ActorKind.RECIPIENT
+        and any(purpose.opt_in.expiry_months for purpose in tenant.catalogue.purposes.values())
+    )
+
+
+def _heard(capture: Capture) -> Capture:
+    """An opt-out as it is recorded: it is never refused for the texts beside it (docs/decisions/opt-outs-are-heard.md)."""
+    return replace(
+        capture,
+        reason=mended_text(capture.reason, chars_max=REASON_CHARS_MAX, multiline=True),
+        reason_description=mended_text(capture.reason_description, chars_max=REASON_CHARS_MAX, multiline=True),
+        message_id=mended_text(capture.message_id, chars_max=MESSAGE_ID_CHARS_MAX),
+        actor=_heard_actor(capture.actor),
+        evidence=mended_evidence(capture.evidence),
+    )
+
+
+def _heard_actor(actor: Actor) -> Actor:
+    return replace(actor, id=mended_text(actor.id, chars_max=ACTOR_ID_CHARS_MAX))
 
 
 def _existing_consent(tenant: Tenant, caller: Caller, capture: Capture, subject: Subject) -> ExistingConsent | None:

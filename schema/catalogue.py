@@ -22,6 +22,9 @@ from schema.enums import (
 from schema.node_ids import NodeKind, key_node_id
 from schema.nodes import Node
 
+# The name of a unit that whoever asks does not see. Its key is empty, which no unit's is.
+_BEYOND = "(another business unit)"
+
 
 @strawberry.type(description="A node in the tenant's tree of units, which own profiles, purposes and consent.")
 class BusinessUnit(Node):
@@ -175,7 +178,7 @@ class Purpose(Node):
         return [self.view.topic(topic.key) for topic in self.view.catalogue.topics_of(self.key)]
 
     @strawberry.field(
-        description="The unit that owns it and its records; by its key alone where it is beyond the key's own unit."
+        description="The unit that owns it and its records; its key is empty where it is beyond the key's own unit."
     )
     def business_unit(self) -> BusinessUnit:
         return self.view.unit(self.view.catalogue.purposes[self.key].unit)
@@ -219,11 +222,12 @@ class CatalogueView:
         if shown is None:
             # A purpose that is shared with a profile of the caller's unit may be owned by one beyond it.
             held = self.catalogue.units.get(key)
+            told = "" if held is None else key
             shown = self._units[key] = BusinessUnit(
-                id=key_node_id(self.tenant, NodeKind.BUSINESS_UNIT, key),
+                id=key_node_id(self.tenant, NodeKind.BUSINESS_UNIT, told),
                 view=self,
-                key=key,
-                name=key if held is None else held.name,
+                key=told,
+                name=_BEYOND if held is None else held.name,
             )
         return shown
 

@@ -89,6 +89,13 @@ class OptOutPropagationEdge:
 class OptOutPropagationConnection:
     edges: list[OptOutPropagationEdge]
     page_info: PageInfo
+    wanted: strawberry.Private[propagation.PropagationFilter]
+
+    @strawberry.field(
+        description="The opt-outs of all pages. Null under overdue and notAcknowledgedBy, where each would have to be looked at."
+    )
+    async def total_count(self, info: Info) -> int | None:
+        return await propagation.total_count(info.context.tenant, self.wanted)
 
     @strawberry.field(description="The opt-outs of the page, without their cursors.")
     def nodes(self) -> list[OptOutPropagation]:
@@ -120,12 +127,12 @@ class PropagationQuery:
     ) -> OptOutPropagationConnection:
         context = info.context
         context.require("read")
-        page = await propagation.page(
-            context.tenant, _wanted(context.tenant.id, given(filter)), first=given(first), after=given(after)
-        )
+        wanted = _wanted(context.tenant.id, given(filter))
+        page = await propagation.page(context.tenant, wanted, first=given(first), after=given(after))
         edges = [OptOutPropagationEdge(node=_shown(info, one), cursor=cursor) for cursor, one in page.items]
         return OptOutPropagationConnection(
             edges=edges,
+            wanted=wanted,
             page_info=PageInfo(
                 has_next_page=page.has_next_page,
                 has_previous_page=given(after) is not None,

@@ -41,6 +41,13 @@ FIELDS = (
     "unsubscribeurlrequired",
     "oneclickunsubscribeurlrequired",
 )
+# Of what the ledger refuses: by its own name of it, the contract's.
+_FIELD_OF: Mapping[str, str] = {
+    "addresses": "contactpoints",
+    "businessUnit": "owningbusinessunit",
+    "channel": "channeltype",
+    "profile": "complianceprofile",
+}
 _BRACED_GUID = re.compile(r"\{([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})\}")
 _LINKS_PER_TURN = 200
 
@@ -69,6 +76,9 @@ async def consent_provider(request: Request) -> Response:
         consents = await _consents(tenant, asked, answers)
     except NotServed as refusal:
         return not_served(refusal)
+    except Refusal as refusal:
+        path = tuple(_FIELD_OF.get(name, name) for name in refusal.path)
+        return failed(request, Refusal(refusal.code, refusal.message, path))
     except Exception as error:  # noqa: BLE001 - every error is told in our words, and none of them is a consent
         return failed(request, error)
     # ASCII: a contact point is echoed as given, even one that is no text.

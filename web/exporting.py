@@ -29,6 +29,7 @@ from web.importing import MEDIA_TYPE
 from web.plain_http import caller_with, failed, not_served, refused
 
 _ROWS_AT_ONCE = 200
+_LEFT_OUT = "leftOut"
 Member = TypeVar("Member", bound=StrEnum)
 
 
@@ -55,14 +56,20 @@ async def export(request: Request) -> Response:
         tenant, _ = await caller_with("read", request)
         if found.is_personal:
             await caller_with("read:personal", request)
-        content = found.lines(tenant, _said(request, found))
+        said = _said(request, found)
+        content = found.lines(tenant, said)
         # What fails before the first line is told by a status; later the answer ends without its end.
         first = await anext(content, b"")
     except NotServed as refusal:
         return not_served(refusal)
     except Exception as error:  # noqa: BLE001 - every error is told in our words, as for GraphQL
         return failed(request, error)
-    return StreamingResponse(_from(first, content), media_type=found.media_type, headers={"cache-control": "no-store"})
+    headers = {"cache-control": "no-store"}
+    if _LEFT_OUT in said:
+        return StreamingResponse(_from(first, content), media_type="application/json", headers=headers)
+    if _LEFT_OUT in found.parameters:
+        headers["link"] = f'<{request.url.path}?{_LEFT_OUT}=true>; rel="describedby"'
+    return StreamingResponse(_from(first, content), media_type=found.media_type, headers=headers)
 
 
 async def _from(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -82,8 +89,29 @@ def _said(request: Request, found: "_Format") -> Mapping[str, str]:
     return said
 
 
-def _records(tenant: Tenant, _said: Mapping[str, str]) -> AsyncIterator[bytes]:
-    return _csv(exporting.COLUMNS, exporting.contact_point_consents(tenant, exporting.Left()))
+def _records(tenant: Tenant, said: Mapping[str, str]) -> AsyncIterator[bytes]:
+    left = exporting.Left()
+    rows = exporting.contact_point_consents(tenant, left)
+    return _left_out(rows, left) if _only_left_out(said) else _csv(exporting.COLUMNS, rows)
+
+
+def _only_left_out(said: Mapping[str, str]) -> bool:
+    if said.get(_LEFT_OUT, "true") != "true":
+        raise Refusal(RefusalCode.INVALID, f"{_LEFT_OUT} is true, or not given", (_LEFT_OUT,))
+    return _LEFT_OUT in said
+
+
+async def _left_out(content: AsyncIterator[object], left: exporting.Left) -> AsyncIterator[bytes]:
+    """What an export leaves out, or tells otherwise: a file of rows has no place for it, and its end no headers."""
+    async for _ in content:
+        pass
+    counts = {
+        "erased": left.erased,
+        "withoutCode": left.without_code,
+        "suppressed": left.suppressed,
+        "withExpiry": left.with_expiry,
+    }
+    yield json.dumps({"leftOut": counts}).encode() + b"\n"
 
 
 def _contact_points(tenant: Tenant, said: Mapping[str, str]) -> AsyncIterator[bytes]:
@@ -128,9 +156,15 @@ async def _csv(columns: Sequence[str], rows: AsyncIterator[list[str]]) -> AsyncI
     yield text.getvalue().encode()
 
 
-async def _ndjson(tenant: Tenant, _said: Mapping[str, str]) -> AsyncIterator[bytes]:
+def _ndjson(tenant: Tenant, said: Mapping[str, str]) -> AsyncIterator[bytes]:
+    left = exporting.Left()
+    lines = exporting.ndjson(tenant, left)
+    return _left_out(lines, left) if _only_left_out(said) else _lines(lines)
+
+
+async def _lines(content: AsyncIterator[str]) -> AsyncIterator[bytes]:
     lines: list[str] = []
-    async for line in exporting.ndjson(tenant, exporting.Left()):
+    async for line in content:
         lines.append(line)
         if len(lines) == _ROWS_AT_ONCE:
             yield "".join(line + "\n" for line in lines).encode()
@@ -145,8 +179,8 @@ async def _catalogue(tenant: Tenant, _said: Mapping[str, str]) -> AsyncIterator[
 _CSV = "text/csv; charset=utf-8"
 _SELECTED_BY = ("channel", "profile", "purpose", "topic", "contactability", "value")
 _FORMATS: Mapping[str, _Format] = {
-    "contact-point-consents": _Format(_CSV, _records, is_personal=True),
+    "contact-point-consents": _Format(_CSV, _records, is_personal=True, parameters=(_LEFT_OUT,)),
     "contact-points": _Format(_CSV, _contact_points, is_personal=True, parameters=_SELECTED_BY),
-    "ndjson": _Format(MEDIA_TYPE, _ndjson, is_personal=True),
+    "ndjson": _Format(MEDIA_TYPE, _ndjson, is_personal=True, parameters=(_LEFT_OUT,)),
     "catalogue": _Format("application/json", _catalogue, is_personal=False),
 }

@@ -12,6 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _KEY = "consentry.request"
 UNKNOWN_ROUTE = "(none)"
+# No status of HTTP's: nobody was there to read one.
+CLIENT_LEFT = 499
 # A client may send any word as its method; each would be a new series in the metrics, and anything in the log.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -65,6 +67,14 @@ class RequestObserver:
         record = scope[_KEY] = RequestRecord(_method(scope))
         started = time.perf_counter()
 
+        left = False
+
+        async def listening() -> Message:
+            nonlocal left
+            message = await receive()
+            left = left or message["type"] == "http.disconnect"
+            return message
+
         # Returns what is to be awaited: a coroutine around it would cost as much as what it does.
         def noting(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
@@ -73,11 +83,11 @@ class RequestObserver:
             return send(message)
 
         try:
-            await self._app(scope, receive, noting)
+            await self._app(scope, listening, noting)
         finally:
             record.seconds = time.perf_counter() - started
             # No answer at all: the client had gone, or the application failed before it said anything.
-            record.status = record.status or 500
+            record.status = record.status or (CLIENT_LEFT if left else 500)
             if "route" in scope:
                 record.route = getattr(scope["route"], "path", UNKNOWN_ROUTE)
             for observer in self._observers:

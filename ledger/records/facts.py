@@ -5,15 +5,18 @@ Knows no form. A fact that nobody recorded is not here, so that no form can hold
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from domain.addresses import Channel
+from domain.addresses import Channel, normalise
 from domain.catalogue import Catalogue, ComplianceProfile, Purpose, Topic
 from domain.consent import RESTRICTIVENESS, ConsentSource, ConsentValue
 from domain.controller import NOBODY, Controller
 from domain.events import EventType
 from domain.refusals import Refusal, RefusalCode
+from domain.standing import Standing
+from domain.suppression import is_suppressed
 from domain.time import format_instant
 from domain.upcasting import upcast
 from eventstore import read, tree
@@ -21,6 +24,7 @@ from eventstore.read import StoredEntry
 from ledger import history
 from ledger.assembly import Tenant
 from ledger.checkpoints import SignedCheckpoint, checkpoint
+from ledger.look_up import LookUp, look_up
 from projections.contact_points import ContactPoint
 from tlog.note import encode_base64
 
@@ -89,6 +93,7 @@ class Facts:
     # What the profile's settings were when each capture was recorded, by its position.
     then: Mapping[int, Controller]
     events: tuple[Fact, ...]
+    standing: Standing
     checkpoint: SignedCheckpoint
 
     @property
@@ -96,6 +101,28 @@ class Facts:
         """The changes of consent: of each level the last is the one that counts."""
         found = [fact for fact in self.events if fact.stored.entry.type == EventType.CONSENT_CAPTURED]
         return sorted(found, key=lambda fact: (fact.chosen_at, RESTRICTIVENESS[fact.value], fact.stored.position))
+
+    def stands(self, fact: Fact, now: datetime) -> bool:
+        """Whether an opt-in counts at `now`: the last of its level, not expired, and nothing blocks it.
+
+        An address that is suppressed or whose mail came back is not written to, and an opt-out of a purpose ends its topics.
+        """
+        purpose, topic, unit = fact.level
+        last = {one.level: one for one in self.captures}
+        until = fact.data.get("validUntil")
+        above = last.get((purpose, None, unit))
+        held = self.catalogue.purposes[purpose]
+        return (
+            last[fact.level] is fact
+            and fact.value is ConsentValue.OPTED_IN
+            and (until is None or now < datetime.fromisoformat(until))
+            and (above is None or above.value is not ConsentValue.OPTED_OUT)
+            and not self.standing.erased
+            and not self.standing.bounced
+            and not any(
+                is_suppressed(self.standing.suppressions, self.standing.opt_ins, held, level) for level in {None, topic}
+            )
+        )
 
     @property
     def controller(self) -> Controller:
@@ -127,10 +154,10 @@ async def facts_of(tenant: Tenant, channel: Channel, address: str, *, profile: s
         raise Refusal(
             RefusalCode.NOT_FOUND, "nothing is recorded for this address; what was erased has no address", ("address",)
         )
-    return await _facts(tenant, held, profile)
+    return await _facts(tenant, held, tenant.blind_index(channel, normalise(channel, address)), profile)
 
 
-async def _facts(tenant: Tenant, held: ContactPoint, profile: str) -> Facts:
+async def _facts(tenant: Tenant, held: ContactPoint, blind_index: bytes, profile: str) -> Facts:
     signed = await checkpoint(tenant)
     size = signed.checkpoint.size
     catalogue = await tenant.latest_catalogue()
@@ -138,6 +165,13 @@ async def _facts(tenant: Tenant, held: ContactPoint, profile: str) -> Facts:
         streams = await read.streams(connection, tenant.id, [held.id], to_position=size - 1)
         events = streams[held.id]
         proofs = await tree.inclusion_proofs(connection, tenant.id, [event.position for event in events], size)
+        captured = [event.entry.data for event in events if event.entry.type == EventType.CONSENT_CAPTURED]
+        look = LookUp(
+            [blind_index],
+            tuple({data["purpose"] for data in captured}),
+            ("", *{data["topic"] for data in captured if "topic" in data}),
+        )
+        [seen] = await look_up(connection, tenant.id, [look])
     opened = await history.evidence(tenant, events)
     addresses = await history.addresses(tenant, [held.id])
     if held.id not in addresses:
@@ -167,6 +201,7 @@ async def _facts(tenant: Tenant, held: ContactPoint, profile: str) -> Facts:
             )
             for event in events
         ),
+        standing=seen.found[0][1],
         checkpoint=signed,
     )
 

@@ -130,6 +130,8 @@ def _record(
         "consentry:withdrawal": _withdrawal(facts),
         "consentry:proof": fact.proof,
     }
+    if fact.value is ConsentValue.OPTED_IN:
+        record["consentry:stillStands"] = facts.stands(fact, now)
     if before is not None:
         record["dcat:isVersionOf"] = {"@id": f"urn:uuid:{before.id}"}
     _put(record, "dpv:hasNotice", _notice(fact, lacks))

@@ -15,22 +15,15 @@ VERSION = "KI-CR-v1.1.0"
 
 def kantara(facts: Facts, *, now: datetime) -> dict[str, Any]:
     """The receipts of the contact point."""
-    captures = facts.captures
-    last = {fact.level: fact for fact in captures}
     return {
         "format": "kantara-consent-receipt",
         "version": VERSION,
         "receipts": [
-            _with_proof(facts, fact, stands=last[fact.level] is fact and not _expired(fact, now))
-            for fact in captures
+            _with_proof(facts, fact, stands=facts.stands(fact, now))
+            for fact in facts.captures
             if fact.value is ConsentValue.OPTED_IN
         ],
     }
-
-
-def _expired(fact: Fact, now: datetime) -> bool:
-    until = fact.data.get("validUntil")
-    return until is not None and datetime.fromisoformat(until) <= now
 
 
 def _with_proof(facts: Facts, fact: Fact, *, stands: bool) -> dict[str, Any]:

@@ -80,7 +80,6 @@ def with_cell(column: str, value: str) -> str:
         (with_cell("msdynmkt_value", "534129999"), "INVALID", "msdynmkt_value"),
         (with_cell("msdynmkt_source", "Pigeon"), "INVALID", "msdynmkt_source"),
         (with_cell("msdynmkt_logicalreason", "5"), "INVALID", "msdynmkt_logicalreason"),
-        (with_cell("msdynmkt_reason", "x" * 501), "INVALID", "msdynmkt_reason"),
         (with_cell("modifiedon", "31/02/2024"), "INVALID", "modifiedon"),
         (with_cell("modifiedon", "2024-02-31T00:00:00Z"), "INVALID", "modifiedon"),
         (with_cell("modifiedon", "2024-02-01T00:00:00"), "INVALID", "modifiedon"),
@@ -101,6 +100,60 @@ async def test_a_row_that_is_wrong_is_refused_alone(prepared: Tenant, row: str, 
         Question(channel=Channel.EMAIL, addresses=["ada@example.org", "grace@example.org"], purpose="commercial"),
     )
     assert [answer.decision.allowed for answer in answers] == [False, False]
+
+
+BOM = b"\xef\xbb\xbf"
+
+
+def numbered(number: int, value: str = "Opted Out", reason: str = "") -> str:
+    names, cells = HEADER.split(","), GOOD.split(",")
+    cells[names.index("msdynmkt_contactpointvalue")] = f"p{number}@example.org"
+    cells[names.index("msdynmkt_value")], cells[names.index("msdynmkt_reason")] = value, reason
+    return ",".join(cells)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+async def test_a_quote_that_is_not_closed_loses_no_opt_out_and_counts_what_it_swallows(
+    prepared: Tenant, *, closed: bool
+) -> None:
+    """To the end of the file, or to the next quote, which another row opens."""
+    lines = [numbered(number, "Opted In" if number % 3 == 0 else "Opted Out") for number in range(2, 32)]
+    lines[3] = numbered(5, "Opted Out", '"unclosed')
+    if closed:
+        lines[20] = numbered(22, "Opted Out", '"a word"')
+    broken_to = 22 if closed else 31
+    totals, reported = await run(prepared, "\n".join([HEADER, *lines]))
+    inside = [number for number in range(6, broken_to + 1) if number % 3 == 0]
+    assert totals.rows == 30
+    # The broken row lacks its last cells, and what is within the quote may be anybody's text: only its opt-outs count.
+    assert [line for line, *_ in reported] == [5, *inside]
+    assert f"lines to {broken_to}" in reported[0][3]
+    assert "opens on line 5" in reported[1][3]
+    out = [f"p{number}@example.org" for number in range(2, 32) if number % 3 and number != 5]
+    answers = await check(prepared, Question(channel=Channel.EMAIL, addresses=out, purpose="commercial"))
+    assert {answer.decision.reasons[0].code for answer in answers} == {"OPTED_OUT"}
+
+
+async def test_a_quote_that_another_row_closes_well_swallows_nothing_unseen(prepared: Tenant) -> None:
+    lines = [numbered(2, "Opted In", '"open'), numbered(3), 'text",,2025-01-01T00:00:00Z,0']
+    totals, reported = await run(prepared, "\n".join([HEADER, *lines]))
+    assert (totals.rows, totals.recorded) == (3, 1)
+    assert [line for line, *_ in reported] == [2, 4]
+
+
+@pytest.mark.parametrize("reason", [b"x" * 501, b"x" * 10_001, b"caf\xe9", b"a\x00b", b"a\x07b"])
+async def test_a_row_that_says_no_is_not_refused_for_its_reason(prepared: Tenant, reason: bytes) -> None:
+    row = with_cell("msdynmkt_reason", "REASON").encode().replace(b"REASON", reason)
+    totals, reported = await run(prepared, BOM + b"\n".join([HEADER.encode(), row]))
+    assert (totals.recorded, totals.refused, reported) == (1, 0, [])
+    names, cells = HEADER.split(","), GOOD.split(",")
+    cells[names.index("msdynmkt_value")] = "Opted In"
+    cells[names.index("msdynmkt_reason")] = "REASON"
+    totals, reported = await run(
+        prepared, BOM + b"\n".join([HEADER.encode(), ",".join(cells).encode().replace(b"REASON", reason)])
+    )
+    assert (totals.recorded, totals.refused) == (0, 1)
+    assert "msdynmkt_reason" in reported[0][3]
 
 
 async def test_a_row_that_is_not_utf8_is_refused_alone(prepared: Tenant) -> None:
@@ -184,8 +237,9 @@ NDJSON = {"address": "ada@example.org", "purpose": "commercial", "value": "OPTED
         (json.dumps({**NDJSON, "effectiveAt": "2026-01-01T00:00:00"}), "effectiveAt"),
         (json.dumps({**NDJSON, "evidence": {"locale": 5}}), "evidence.locale"),
         (json.dumps({**NDJSON, "actor": {}}), "actor.kind"),
-        (json.dumps({**NDJSON, "reason": "\ud800"}), "reason"),
-        (json.dumps({**NDJSON, "legalBasis": "asked ada@example.org"}), "legalBasis"),
+        (json.dumps({**NDJSON, "actor": {"kind": "USER", "name": "Ada"}}), "actor.name"),
+        (json.dumps({**NDJSON, "value": "OPTED_IN", "reason": "\ud800"}), "reason"),
+        (json.dumps({**NDJSON, "value": "OPTED_IN", "legalBasis": "asked ada@example.org"}), "legalBasis"),
         ("x" * 1_000_001, "longer"),
     ],
 )

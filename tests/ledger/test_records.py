@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from domain.addresses import Channel
+from domain.bounces import Bounce
 from domain.consent import ActorKind, ConsentSource, ConsentValue
 from domain.presets import PresetKey
 from domain.refusals import Refusal, RefusalCode
 from ledger.assembly import Caller, Tenant
+from ledger.bounces import record_bounce
 from ledger.catalogue import apply_preset, create_topic, update_profile
 from ledger.erasure import erase_contact_point
 from ledger.given_evidence import Evidence
@@ -322,7 +324,36 @@ async def test_a_receipt_of_kantara_is_one_opt_in(full: Tenant) -> None:
     assert service["purposes"][0]["purposeCategory"] == ["COMMERCIAL"]
     assert service["purposes"][0]["termination"] == "2200-01-01T00:00:00.000000Z"
     assert news["receipt"]["services"][0]["purposes"][0]["purpose"] == "Commercial: News"
-    assert (first["stillStands"], news["stillStands"]) == (False, True)
+    # The purpose was opted out of since: that ends its topics, too.
+    assert (first["stillStands"], news["stillStands"]) == (False, False)
+
+
+def standing(known: Facts) -> list[bool]:
+    stands = [one["stillStands"] for one in kantara(known, now=NOW)["receipts"]]
+    of_iso = [one.get("consentry:stillStands") for one in iso(known)["dct:hasPart"]]
+    assert [one for one in of_iso if one is not None] == stands
+    return stands
+
+
+async def test_consent_at_an_address_that_is_not_written_to_does_not_stand(tenant: Tenant, caller: Caller) -> None:
+    await create_topic(tenant, caller, key="news", name="News", purpose="commercial")
+    await capture(tenant, caller, "OPTED_IN")
+    await capture(tenant, caller, "OPTED_IN", topic="news")
+    assert standing(await facts(tenant)) == [True, True]
+    await record_bounce(tenant, caller, channel=Channel.EMAIL, address=ADA, bounce=Bounce.HARD)
+    assert standing(await facts(tenant)) == [False, False]
+    await capture(tenant, caller, "OPTED_IN", actor=RECIPIENT)
+    assert standing(await facts(tenant)) == [False, True, True]
+
+
+async def test_consent_that_does_not_end_a_suppression_does_not_stand(tenant: Tenant, caller: Caller) -> None:
+    await capture(tenant, caller, "OPTED_IN")
+    await erase_contact_point(tenant, caller, channel=Channel.EMAIL, address=ADA, reason="asked")
+    await capture(tenant, caller, "OPTED_IN")
+    await capture(tenant, caller, "OPTED_IN", purpose="transactional")
+    assert standing(await facts(tenant)) == [False, True]
+    await capture(tenant, caller, "OPTED_IN", actor=RECIPIENT)
+    assert standing(await facts(tenant)) == [False, True, True]
 
 
 async def test_an_old_opt_in_that_comes_late_does_not_stand(tenant: Tenant, caller: Caller) -> None:

@@ -263,3 +263,24 @@ async def test_the_persons_own_page_brings_what_gdpr_requires(ask: Asker, caller
     assert not saved.not_saved
     event = (await ask.data("{ consentEvents(last: 1) { nodes { source value } } }"))["consentEvents"]["nodes"][0]
     assert event == {"source": str(ConsentSource.PREFERENCE_CENTER), "value": "OPTED_IN"}
+
+
+async def test_implied_consent_does_not_turn_an_opt_out(ask: Asker) -> None:
+    await ask.data(APPLY, preset="CASL")
+    document = """mutation ($input: RecordConsentInput!) {
+      recordConsent(input: $input) { event { id } consent { value } errors { code path } } }"""
+
+    async def record(value: str, **given: Any) -> Any:
+        one = {"address": "ada@example.org", "purpose": "commercial", "value": value, **given}
+        return (await ask.data(document, input={**one, "evidence": {"method": "till"}}))["recordConsent"]
+
+    assert (await record("OPTED_IN", legalBasis="implied-transaction"))["errors"] == []
+    await record("OPTED_OUT")
+    for basis in ("implied-transaction", "Implied transaction.", "unheard of"):
+        refused = await record("OPTED_IN", legalBasis=basis)
+        assert refused == {"event": None, "consent": None, "errors": [{"code": "INVALID", "path": ["legalBasis"]}]}
+    # What was before the opt-out is evidence, and changes nothing.
+    before = await record("OPTED_IN", legalBasis="implied-inquiry", effectiveAt="2020-01-01T00:00:00Z")
+    assert (before["errors"], before["consent"]["value"]) == ([], "OPTED_OUT")
+    assert (await record("OPTED_IN", legalBasis="express"))["consent"]["value"] == "OPTED_IN"
+    assert (await record("OPTED_IN", legalBasis="implied-transaction"))["errors"] == []

@@ -75,6 +75,17 @@ async def test_pages_and_filters(asking: Asker) -> None:
     assert [node["event"]["position"] for node in first["nodes"]] == out[:2]
     assert (first["pageInfo"]["hasNextPage"], first["pageInfo"]["hasPreviousPage"]) == (True, False)
     assert first["pageInfo"]["endCursor"] == first["edges"][1]["cursor"]
+    count = "query($filter: OptOutPropagationFilter) { propagation(filter: $filter, first: 1) { totalCount } }"
+    events = "query($at: Long!) { consentEvents(filter: {fromPosition: $at}, first: 1) { nodes { recordedAt } } }"
+    middle = (await asking.data(events, at=out[1]))["consentEvents"]["nodes"][0]["recordedAt"]
+    for given, expected in (
+        (None, 5),
+        ({"recordedTo": middle}, 2),
+        ({"recordedFrom": middle}, 4),
+        ({"overdue": True}, None),
+        ({"notAcknowledgedBy": "tests"}, None),
+    ):
+        assert (await asking.data(count, filter=given))["propagation"]["totalCount"] == expected, given
     rest = await page(asking, after=first["pageInfo"]["endCursor"])
     assert [node["event"]["position"] for node in rest["nodes"]] == out[2:]
     assert (rest["pageInfo"]["hasNextPage"], rest["pageInfo"]["hasPreviousPage"]) == (False, True)

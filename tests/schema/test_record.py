@@ -166,8 +166,6 @@ async def test_out_of_everything_commercial(ask: Asker) -> None:
         ({"profile": "nope"}, "NOT_FOUND", ["profile"]),
         ({"address": "nope"}, "INVALID_ADDRESS", ["address"]),
         ({"effectiveAt": "2999-01-01T00:00:00Z"}, "EFFECTIVE_IN_FUTURE", ["effectiveAt"]),
-        ({"reason": "x" * 501}, "INVALID", ["reason"]),
-        ({"reason": "\ud800"}, "INVALID", ["reason"]),
         ({"idempotencyKey": "\x00"}, "INVALID", ["idempotencyKey"]),
     ],
 )
@@ -188,6 +186,38 @@ async def test_what_counts_after_a_capture_is_judged_then(schema: Schema, clocke
     again = await ask.data(RECORD, input=given)
     assert again == first
     assert again["recordConsent"]["consent"]["value"] == "OPTED_IN"
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("no\x07 more", "no\N{REPLACEMENT CHARACTER} more"),
+        ("\ud800", "\N{REPLACEMENT CHARACTER}"),
+        ("x" * 501, "x" * 499 + "…"),
+    ],
+)
+async def test_an_opt_out_is_not_refused_for_its_reason(ask: Asker, given: str, shown: str) -> None:
+    one = {"address": "ann@example.org", "purpose": "commercial", "value": "OPTED_OUT", "reason": given}
+    recorded = (await ask.data(RECORD, input={**one, "idempotencyKey": "k"}))["recordConsent"]
+    assert (recorded["errors"], recorded["event"]["reason"]) == ([], shown)
+    assert (await ask.data(RECORD, input={**one, "idempotencyKey": "k"}))["recordConsent"]["event"] == recorded["event"]
+    everything = (await ask.data(OPT_OUT, input={"address": "bob@example.org", "reason": given}))["optOutOfAll"]
+    assert [result["event"]["reason"] for result in everything["results"]] == [shown]
+    opt_in = (await ask.data(RECORD, input={**one, "value": "OPTED_IN"}))["recordConsent"]
+    assert [error["path"] for error in opt_in["errors"]] == [["reason"]]
+
+
+async def test_an_opt_out_is_not_refused_for_anything_beside_it(ask: Asker) -> None:
+    wrong = "\x00" + "x" * 60_000
+    texts = ("noticeText", "noticeVersion", "locale", "url", "method", "ipAddress", "userAgent")
+    given = {
+        "address": "ann@example.org", "purpose": "commercial", "value": "OPTED_OUT",
+        "reason": wrong, "reasonDescription": wrong, "legalBasis": "of ann@example.org", "jurisdiction": wrong,
+        "actor": {"kind": "USER", "id": wrong},
+        "evidence": {**dict.fromkeys(texts, wrong), "attributes": {"a": "\ud800"}},
+    }  # fmt: skip
+    payload = (await ask.data(RECORD, input=given))["recordConsent"]
+    assert (payload["errors"], payload["consent"]["value"]) == ([], "OPTED_OUT")
 
 
 TEXTS = {

@@ -295,6 +295,17 @@ async def test_a_no_is_recorded_on_the_agents_channel_and_for_inactive_agents(
     assert [reason.code for reason in answer.decision.reasons] == ["OPTED_OUT"]
 
 
+@pytest.mark.parametrize("words", ["stop\x07\x00", "\ud800", "no " * 5_000])
+async def test_a_no_is_recorded_whatever_their_words_hold(url: str, sales: Tenant, words: str) -> None:
+    key = await create_key(sales, "agent", ["write", "read", "read:personal"])
+    call = {"name": "record_opt_out", "arguments": {"address": ADA, "purpose": "commercial", "words": words}}
+    async with httpx.AsyncClient(base_url=url, headers={**HEADERS, "authorization": f"Bearer {key}"}) as client:
+        answer = (await client.post("/mcp", content=posted("tools/call", **call))).json()["result"]
+    assert answer["structuredContent"]["recorded"], answer
+    [event] = await last_events(sales, 1)
+    assert event.data["value"] == "OPTED_OUT"
+
+
 async def test_history_goes_on_page_by_page_and_is_filtered(url: str, sales: Tenant, caller: Caller) -> None:
     for value in ("OPTED_IN", "OPTED_OUT", "NOT_SET"):
         await capture(sales, caller, value)

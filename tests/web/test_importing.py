@@ -297,3 +297,22 @@ async def test_a_selection_that_cannot_be_is_refused_by_its_parameter(caller: Ca
     response = await caller.client.get(f"/export/contact-points?{query}")
     assert response.status_code == 400
     assert response.json()["errors"][0]["extensions"]["path"] == [path]
+
+
+async def test_what_an_export_leaves_out_can_be_asked_for(caller: Caller) -> None:
+    for address, channel, purpose, value in (
+        ("device", "PUSH", "commercial", "OPTED_OUT"), ("ada@example.org", "EMAIL", "commercial", "OPTED_IN"),
+    ):  # fmt: skip
+        line = {"address": address, "channel": channel, "purpose": purpose, "value": value}
+        if value == "OPTED_IN":
+            line["validUntil"] = "2200-01-01T00:00:00Z"
+        _, answered = await caller.send("/import/ndjson", json.dumps(line))
+        assert answered[-1]["recorded"] == 1
+    rows = await caller.client.get("/export/contact-point-consents")
+    assert rows.headers["link"] == '</export/contact-point-consents?leftOut=true>; rel="describedby"'
+    told = await caller.client.get("/export/contact-point-consents?leftOut=true")
+    assert told.headers["content-type"] == "application/json"
+    assert told.json() == {"leftOut": {"erased": 0, "withoutCode": 1, "suppressed": 0, "withExpiry": 1}}
+    assert (await caller.client.get("/export/ndjson?leftOut=true")).json()["leftOut"]["withoutCode"] == 0
+    assert (await caller.client.get("/export/ndjson?leftOut=no")).status_code == 400
+    assert (await caller.client.get("/export/catalogue?leftOut=true")).status_code == 400

@@ -62,12 +62,18 @@ async def test_the_catalogue_lists_its_own_and_what_is_shared_with_its_profiles(
     assert seen["complianceProfiles"]["totalCount"] == 3
     joint = seen["complianceProfiles"]["nodes"][2]
     commercial = next(purpose for purpose in joint["purposes"] if purpose["key"] == "commercial")
-    # Owned by the root, which it does not see: told by its key; so are of its profiles those that it sees.
+    # Owned by the root, which it does not see, and which is not named; of its profiles those that it sees are.
     assert commercial == {
         "key": "commercial",
-        "businessUnit": {"key": "root", "name": "root"},
+        "businessUnit": {"key": "", "name": "(another business unit)"},
         "profiles": [{"key": "joint"}],
     }
+    owner = await company.emea.data('{ purpose(ref: "commercial") { businessUnit { id parent { key } } } }')
+    root = await company.whole.data('{ purpose(ref: "commercial") { businessUnit { id } } }')
+    assert owner["purpose"]["businessUnit"]["parent"] is None
+    assert owner["purpose"]["businessUnit"]["id"] != root["purpose"]["businessUnit"]["id"]
+    nodes = "query ($id: ID!) { node(id: $id) { id } }"
+    assert (await company.emea.data(nodes, id=owner["purpose"]["businessUnit"]["id"]))["node"] is None
     assert seen["viewer"] == {"scopes": sorted(UNIT_SCOPES), "businessUnit": {"key": "emea"}}
     assert [unit["key"] for unit in (await company.whole.data(document))["businessUnits"]] == [
         "root", "emea", "dach", "apac",

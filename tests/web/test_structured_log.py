@@ -8,7 +8,9 @@ import pytest
 from httpx import AsyncClient
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.types import Message, Receive, Scope, Send
 
+from web.request_observer import RequestObserver, RequestRecord
 from web.structured_log import JsonLines, redact
 
 SECRET = "ck_1_0123456789ab_AbCdEfGhIjKlMnOpQrStUvWxYz0123456789_-abcde"
@@ -120,3 +122,21 @@ async def test_a_request_leaves_one_line_without_what_it_asked(
     assert access[0]["milliseconds"] >= 0
     for secret in (*secrets.values(), SECRET, "ann"):
         assert not any(secret in line for line in formatted)
+
+
+@pytest.mark.parametrize(("message", "status"), [("http.disconnect", 499), ("http.request", 500)])
+async def test_a_client_that_left_before_an_answer_is_no_failure_of_ours(message: str, status: int) -> None:
+    records: list[RequestRecord] = []
+
+    async def unanswered(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+
+    async def receive() -> Message:
+        return {"type": message}
+
+    async def send(_: Message) -> None:
+        raise AssertionError("nothing is sent")
+
+    scope: Scope = {"type": "http", "method": "POST", "path": "/import/ndjson", "headers": []}
+    await RequestObserver(unanswered, observers=[records.append])(scope, receive, send)
+    assert [record.status for record in records] == [status]

@@ -73,7 +73,10 @@ class RecordOptOut(_Arguments):
         description="How much they said no to. If they did not say, leave it out: the wider is taken. `topic` only where "
         "they clearly meant that topic alone.",
     )
-    words: str | None = Field(default=None, max_length=500, description="What they said, in their words; kept sealed.")
+    words: str | None = Field(
+        default=None,
+        description="What they said, in their words; kept sealed. Cut after 500 characters; control characters are replaced.",
+    )
     idempotency_key: str | None = Field(
         default=None, min_length=1, max_length=200, description="The same key records the same opt-out once."
     )
