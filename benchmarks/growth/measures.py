@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from uuid import UUID
 
-from benchmarks.appends import rate
+from benchmarks.captures import rate
 from benchmarks.growth.made_up import CALLER, TOPIC, address
 from benchmarks.importing import consent_records
 from domain.addresses import Channel

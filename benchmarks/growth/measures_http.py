@@ -7,7 +7,7 @@ import httpx
 
 from benchmarks.growth.making import TENANT
 from benchmarks.growth.measures import Grown
-from benchmarks.over_http import BATCH, CHECK, RECORD, body, load
+from benchmarks.serving import BATCH, CHECK, RECORD, body, load
 
 _SECONDS = 2.0
 _FED = 20_000

@@ -19,8 +19,8 @@ from benchmarks.growth.made_up import address
 from benchmarks.growth.making import KEY_FILE, TENANT, directory_of
 from benchmarks.growth.measures import MEASURES, REBUILD, Grown, Measure
 from benchmarks.growth.measures_http import Served
-from benchmarks.over_http import CONSENTRY, free_port, process
 from benchmarks.rounds import Spread, alternate
+from benchmarks.serving import consentry, free_port
 from eventstore import read
 from ledger.assembly import LedgerConfig, open_ledger
 
@@ -123,8 +123,7 @@ async def _opened(stack: contextlib.AsyncExitStack, directory: Path, size: int) 
 
 def _serve(stack: contextlib.AsyncExitStack, directory: Path, grown: Grown) -> Served:
     port = free_port()
-    arguments = ("serve", "--port", str(port), "--data-dir", str(directory))
-    stack.enter_context(process("-c", CONSENTRY, *arguments, port=port))
+    stack.enter_context(consentry(directory, port))
     return Served(grown, port, (directory / KEY_FILE).read_text(encoding="ascii"))
 
 
@@ -134,7 +133,7 @@ async def _starts(data_dir: Path, sizes: Sequence[int]) -> None:
     def start(directory: Path) -> float:
         port = free_port()
         started = time.perf_counter()
-        with process("-c", CONSENTRY, "serve", "--port", str(port), "--data-dir", str(directory), port=port):
+        with consentry(directory, port):
             return time.perf_counter() - started
 
     one = Measure("start on an existing data directory", "s", more_is_better=False, of=REBUILD.of)
