@@ -1,7 +1,7 @@
 """A plain HTTP load, in a process of its own: `load.py URL CONNECTIONS SECONDS KEY < ASKED.json`; prints JSON.
 
 Each connection asks in turn and waits for each answer. What begins with a slash is asked by GET, anything else is a body to
-POST to the URL; `{n}` in it becomes a number that never repeats.
+POST to the URL; `{n}` in it becomes a number that never repeats, `{word}` the same in letters.
 """
 
 import asyncio
@@ -9,6 +9,8 @@ import json
 import sys
 import time
 from urllib.parse import urlsplit
+
+LETTERS = str.maketrans("0123456789", "abcdefghij")
 
 
 async def main(url: str, connections: int, seconds: float, key: str, asked: list[str]) -> None:
@@ -24,7 +26,8 @@ async def main(url: str, connections: int, seconds: float, key: str, asked: list
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
         number = offset
         while time.perf_counter() < until:
-            text = asked[number % len(asked)].replace("{n}", str(next(counter)))
+            new = str(next(counter))
+            text = asked[number % len(asked)].replace("{n}", new).replace("{word}", new.translate(LETTERS))
             number += 1
             get = text.startswith("/")
             content = b"" if get else text.encode()

@@ -58,7 +58,7 @@ class C15t:
 def _consent(address: str) -> str:
     return json.dumps({
         "type": _TYPE,
-        "subjectId": "sub_{n}",
+        "subjectId": "sub_{word}",
         "domain": "example.org",
         "externalSubjectId": address,
         "identityProvider": "email",
