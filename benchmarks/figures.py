@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from benchmarks.rounds import Spread
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:
@@ -24,6 +26,14 @@ class Figures:
         figure = Figure(what, promised, measured, kept)
         self.rows.append(figure)
         print(_row(figure), flush=True)
+
+    def beside(self, what: str, promised: float, ours: Spread, its: Spread | None, *, how: str) -> None:
+        """Note how many times as much as a peer we do; `how` says how to install one that is not there."""
+        if its is None:
+            self.add(what, f"{promised:g} x", f"not measured: `{how}` installs it")
+            return
+        ratio = ours.over(its)
+        self.add(what, f"{promised:g} x", f"{ratio.text('.2f')} x (it: {its.text()}/s)", kept=ratio.median >= promised)
 
     def table(self) -> str:
         """All of them as a Markdown table."""

@@ -16,7 +16,7 @@ import httpx
 import websockets
 
 from benchmarks.figures import Figures, percentile
-from benchmarks.over_http import CONSENTRY, RECORD, body, free_port, process, resident_mb
+from benchmarks.serving import CONSENTRY, RECORD, body, free_port, process, resident_mb
 from ledger.api_keys import create_key
 from ledger.assembly import LedgerConfig, open_ledger
 from ledger.tenants import create_tenant

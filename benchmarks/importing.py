@@ -4,6 +4,7 @@ import io
 import random
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.figures import Figures
@@ -20,18 +21,23 @@ HEADER = (
 )
 
 
-def file() -> tuple[bytes, list[str]]:
-    """(a CSV file, the addresses in it)."""
-    draw = random.Random(7)
-    addresses = [f"{draw.choice(('ada', 'grace', 'edsger'))}.{number}@example.org" for number in range(ROWS * 3 // 4)]
+def consent_records(draw: random.Random, addresses: Sequence[str], rows: int) -> bytes:
+    """A CSV file of so many contact point consent records, each of one of these addresses."""
     lines = [HEADER]
-    for _ in range(ROWS):
+    for _ in range(rows):
         lines.append(
             f"{uuid.UUID(int=draw.getrandbits(128))},{draw.choice(addresses)},534120000,534120000,commercial,,"
             f"{draw.choice((534120001, 534120002))},534120004,534119999,,2024-01-01T00:00:00Z,"
             f"2025-0{draw.randrange(1, 10)}-11T12:00:00Z,0"
         )
-    return "\n".join(lines).encode(), addresses
+    return "\n".join(lines).encode()
+
+
+def file() -> tuple[bytes, list[str]]:
+    """(a CSV file, the addresses in it)."""
+    draw = random.Random(7)
+    addresses = [f"{draw.choice(('ada', 'grace', 'edsger'))}.{number}@example.org" for number in range(ROWS * 3 // 4)]
+    return consent_records(draw, addresses, ROWS), addresses
 
 
 async def run(data_dir: Path, figures: Figures) -> tuple[str, list[str]]:

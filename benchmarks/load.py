@@ -1,6 +1,7 @@
-"""A plain HTTP load, in a process of its own: `load.py URL CONNECTIONS SECONDS KEY < BODIES.json`; prints JSON.
+"""A plain HTTP load, in a process of its own: `load.py URL CONNECTIONS SECONDS KEY < ASKED.json`; prints JSON.
 
-Each connection sends the bodies in turn and waits for each answer; `{n}` in a body becomes a number that never repeats.
+Each connection asks in turn and waits for each answer. What begins with a slash is asked by GET, anything else is a body to
+POST to the URL; `{n}` in it becomes a number that never repeats, `{word}` the same in letters.
 """
 
 import asyncio
@@ -9,9 +10,12 @@ import sys
 import time
 from urllib.parse import urlsplit
 
+LETTERS = str.maketrans("0123456789", "abcdefghij")
 
-async def main(url: str, connections: int, seconds: float, key: str, bodies: list[str]) -> None:
+
+async def main(url: str, connections: int, seconds: float, key: str, asked: list[str]) -> None:
     parts = urlsplit(url)
+    path = parts.path.encode()
     times: list[float] = []
     wrong = 0
     counter = iter(range(time.time_ns(), 2**62))
@@ -22,13 +26,16 @@ async def main(url: str, connections: int, seconds: float, key: str, bodies: lis
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
         number = offset
         while time.perf_counter() < until:
-            body = bodies[number % len(bodies)].replace("{n}", str(next(counter))).encode()
+            new = str(next(counter))
+            text = asked[number % len(asked)].replace("{n}", new).replace("{word}", new.translate(LETTERS))
             number += 1
+            get = text.startswith("/")
+            content = b"" if get else text.encode()
             start = time.perf_counter()
             writer.write(
-                b"POST %s HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\n"
+                b"%s %s HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\n"
                 b"Accept: application/json\r\nContent-Length: %d\r\n\r\n%s"
-                % (parts.path.encode(), key.encode(), len(body), body)
+                % (b"GET" if get else b"POST", text.encode() if get else path, key.encode(), len(content), content)
             )
             head = await reader.readuntil(b"\r\n\r\n")
             lowered = head.lower()

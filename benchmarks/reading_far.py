@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 
 from benchmarks.figures import Figures
-from benchmarks.over_http import CONSENTRY, free_port, process, resident_mb
+from benchmarks.serving import CONSENTRY, free_port, process, resident_mb
 
 
 def run(data_dir: Path, tenant: str, key: str, figures: Figures) -> None:

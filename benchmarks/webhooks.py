@@ -4,7 +4,7 @@ import asyncio
 import time
 from pathlib import Path
 
-from benchmarks.appends import CALLER, capture
+from benchmarks.captures import CALLER, capture
 from benchmarks.figures import Figures
 from ledger import webhook_lists, webhooks
 from ledger.api_keys import create_key
