@@ -22,6 +22,7 @@ def run(options: argparse.Namespace) -> int:
     # Only a server loads the faces: every other command starts in half the time without them.
     from web.serve import CannotListen
     from web.serve import run as serve
+    from web.trusted_documents import DocumentsInvalid
     from web.workers import WorkerFailed
 
     settings = settings_of(options)
@@ -29,6 +30,6 @@ def run(options: argparse.Namespace) -> int:
         demo.prepare(settings)
     try:
         serve(settings)
-    except (CannotListen, WorkerFailed) as error:
+    except (CannotListen, DocumentsInvalid, WorkerFailed) as error:
         raise CommandFailed(str(error)) from error
     return 0

@@ -1,6 +1,6 @@
 """The application: its routes, and what every request goes through."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from graphql import GraphQLSchema
 from starlette.applications import Starlette
@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ledger.assembly import Ledger
 from schema.context import RequestContext
 from schema.schema import build_schema
-from web.authentication import caller_of
+from web.authentication import caller_of, documents_owner
 from web.body_limit import BodyLimit
 from web.consent_provider import consent_provider
 from web.exporting import export_routes
@@ -31,6 +31,7 @@ from web.log_tiles import log_checkpoint, log_tile
 from web.mcp_endpoint import McpEndpoint
 from web.metrics import Metrics
 from web.pages.routes import page_routes
+from web.persisted_documents import PersistedDocuments
 from web.request_observer import Observer, RequestObserver, request_record
 from web.security_headers import SecurityHeaders
 from web.structured_log import log_request
@@ -74,14 +75,20 @@ def create_app(
     *,
     import_bytes_max: int = IMPORT_BYTES_MAX,
     live_limits: LiveLimits | None = None,
+    persisted: PersistedDocuments | None = None,
     alone: bool = True,
 ) -> Starlette:
-    """The application on an open ledger; `alone` where no other process answers at the same address."""
+    """The application on an open ledger; `alone` where no other process answers at the same address.
+
+    Raises DocumentsInvalid where a persisted document cannot be run.
+    """
     metrics = Metrics()
-    operations = Operations(executable_schema(), _LIMITS)
+    operations = Operations(executable_schema(), _LIMITS, persisted)
     live = Live(ledger, operations, metrics.live, live_limits)
     ledger.tails.observe_lag_s = metrics.live.feed_lag_s.observe
-    graphql = EventStreams(GraphQLEndpoint(operations, context=_context(ledger), page=graphiql_page), live, alone=alone)
+    graphql = EventStreams(
+        GraphQLEndpoint(operations, context=_context(ledger), owner=_owner, page=graphiql_page), live, alone=alone
+    )
     app = _Application(
         [
             Route(_GRAPHQL, graphql),
@@ -111,6 +118,10 @@ def create_app(
 def executable_schema() -> GraphQLSchema:
     """The schema as the executor runs it."""
     return build_schema()._schema  # Strawberry has no public name for it
+
+
+def _owner(context: RequestContext) -> Hashable:
+    return documents_owner(context.tenant)
 
 
 def _context(ledger: Ledger) -> ContextFactory:

@@ -1,7 +1,7 @@
 """Who asks: the API key in `Authorization: Bearer KEY`. Knows HTTP's words for it; the keys are the ledger's."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from starlette.types import Scope
 
@@ -45,3 +45,8 @@ async def identity_of(given: Sequence[str], ledger: Ledger) -> Identity:
 
 def _refused(message: str, challenge: str) -> NotServed:
     return NotServed(401, error_entry("UNAUTHENTICATED", message), {"www-authenticate": challenge})
+
+
+def documents_owner(tenant: Tenant) -> Hashable:
+    """Whose the documents are that a caller registers: a document may name what others of the tenant do not see."""
+    return tenant.id, tenant.unit

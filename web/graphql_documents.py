@@ -69,11 +69,15 @@ class Documents:
     def __init__(self, schema: GraphQLSchema, limits: Limits) -> None:
         self._schema = schema
         self._limits = limits
+        self._kept_always: dict[str, PreparedDocument] = {}
         self._kept: OrderedDict[str, PreparedDocument] = OrderedDict()
         self._kept_chars = 0
 
     def prepared(self, text: str) -> PreparedDocument:
         """The document of this text. Raises DocumentRefused, LimitReached."""
+        known = self._kept_always.get(text)
+        if known is not None:
+            return known
         known = self._kept.get(text)
         if known is not None:
             self._kept.move_to_end(text)
@@ -82,6 +86,10 @@ class Documents:
         if len(text) <= _KEPT_DOCUMENT_CHARS_MAX:
             self._keep(text, prepared)
         return prepared
+
+    def keep_always(self, text: str) -> None:
+        """Prepare a document, and never give it up for others. Raises DocumentRefused, LimitReached."""
+        self._kept_always[text] = self._prepare(text)
 
     def _keep(self, text: str, prepared: PreparedDocument) -> None:
         self._kept[text] = prepared

@@ -4,7 +4,7 @@ Obeys the GraphQL-over-HTTP specification (September 2026): POST with applicatio
 answers as application/graphql-response+json or application/json. Subscriptions are served by `web.live`.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Any
 
 from graphql import OperationType
@@ -44,7 +44,8 @@ class _ClientGone(Exception):
 class GraphQLEndpoint:
     """The ASGI application for one path.
 
-    `context` tells who asks, and makes what the resolvers get; `page` is what a browser sees that opens the address.
+    `context` tells who asks, and makes what the resolvers get; `owner` whose persisted documents they may name; `page` is
+    what a browser sees that opens the address.
     """
 
     def __init__(
@@ -52,10 +53,12 @@ class GraphQLEndpoint:
         operations: Operations,
         *,
         context: ContextFactory,
+        owner: Callable[[Any], Hashable],
         page: Callable[[], Response] | None = None,
     ) -> None:
         self._operations = operations
         self._context = context
+        self._owner = owner
         self._page = page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,7 +114,7 @@ class GraphQLEndpoint:
         return GraphQLAnswer(body, status_of_result(body, media_type), media_type)
 
     async def _run(self, asked: GraphQLRequest, context: object, scope: Scope) -> dict[str, Any]:
-        runnable = self._operations.runnable(asked)
+        runnable = self._operations.runnable(asked, self._owner(context))
         if runnable.kind is OperationType.SUBSCRIPTION:
             return {"errors": [error_entry("BAD_USER_INPUT", _NO_SUBSCRIPTION)]}
         if scope["method"] != "POST" and runnable.kind is not OperationType.QUERY:

@@ -3,7 +3,7 @@
 Every transport runs its operations here, so the same limits and prices hold on all of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,9 @@ from schema.plans.plans import Plans
 from web.graphql_documents import DocumentRefused, Documents, PreparedDocument, PreparedOperation
 from web.graphql_limits import LimitReached, Limits
 from web.graphql_request import GraphQLRequest
+from web.persisted_documents import NotPersisted, PersistedDocuments
 from web.refusals import document_error, error_entry, field_error, limit_error
+from web.trusted_documents import DocumentsInvalid
 
 _INPUT_ERRORS_MAX = 10
 
@@ -40,9 +42,10 @@ class OperationRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Runnable:
-    """An operation that may be run: within the limits, with these variables."""
+    """An operation that may be run: within the limits, with these variables. `text` is that of its document."""
 
     asked: GraphQLRequest
+    text: str
     document: PreparedDocument
     operation: PreparedOperation
     cost: int
@@ -56,24 +59,49 @@ class Runnable:
 class Operations:
     """The operations of one schema: compiled where they can be, unless `compiled` is false, and else run by graphql-core."""
 
-    def __init__(self, schema: GraphQLSchema, limits: Limits, *, compiled: bool = True) -> None:
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        limits: Limits,
+        persisted: PersistedDocuments | None = None,
+        *,
+        compiled: bool = True,
+    ) -> None:
+        """Raises DocumentsInvalid where a document of the operator cannot be run."""
         self.schema = schema
         self._documents = Documents(schema, limits)
         self._plans = Plans(schema) if compiled else None
+        self._persisted = persisted or PersistedDocuments()
+        for text, name in self._persisted.trusted.names.items():
+            try:
+                self._documents.keep_always(text)
+            except LimitReached as reached:
+                raise DocumentsInvalid(f"{name}: {reached.message}") from None
+            except DocumentRefused as refused:
+                raise DocumentsInvalid(f"{name}: {refused.errors[0].message}") from None
 
-    def runnable(self, asked: GraphQLRequest) -> Runnable:
-        """The operation that is asked for, made ready. Raises OperationRefused."""
+    def runnable(self, asked: GraphQLRequest, owner: Hashable) -> Runnable:
+        """The operation that is asked for, made ready. Raises OperationRefused.
+
+        `owner`: whose documents it may name by identifier, besides the operator's.
+        """
         try:
-            document = self._documents.prepared(asked.query)
+            text = self._persisted.text(asked, owner)
+            document = self._documents.prepared(text)
+            if asked.document_id is not None:
+                self._persisted.register(asked, owner)
             operation = document.operation(asked.operation_name)
             if operation is None:
                 raise OperationRefused([_no_operation(document, asked.operation_name)])
             cost = operation.price.check(asked.variables)
+        except NotPersisted as refused:
+            path = {"path": list(refused.path)} if refused.path else {}
+            raise OperationRefused([error_entry(refused.code, refused.message, **path)]) from None
         except LimitReached as reached:
             raise OperationRefused([limit_error(reached)]) from None
         except DocumentRefused as refused:
             raise OperationRefused([document_error(error, refused.code) for error in refused.errors]) from None
-        return Runnable(asked, document, operation, cost)
+        return Runnable(asked, text, document, operation, cost)
 
     async def answer(self, runnable: Runnable, context: object, request_id: str) -> dict[str, Any]:
         """Run a query or mutation; the answer, with what its fields refused among its errors."""

@@ -5,23 +5,32 @@ Obeys "Request" of the GraphQL-over-HTTP specification (September 2026). Knows H
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
 _URL_PARAMETERS_MAX = 50
-_PARAMETERS = ("query", "operationName", "variables", "extensions")
+_PARAMETERS = ("query", "documentId", "operationName", "variables", "extensions")
+_ID_CHARS_MAX = 256
+_APOLLO = "persistedQuery"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
 class GraphQLRequest:
-    """The four parameters; what was null or left out is empty."""
+    """The parameters; what was null or left out is empty. One of `query` and `document_id` is given, or both.
 
-    query: str
+    `automatic`: the identifier came as Apollo's extension, whose clients send the document where it is not known.
+    """
+
+    query: str | None
     operation_name: str | None
     variables: dict[str, Any]
     extensions: dict[str, Any]
+    document_id: str | None = None
+    automatic: bool = False
 
 
 class MalformedRequest(Exception):
@@ -98,7 +107,9 @@ def _check_media_type(content_type: str | None) -> None:
 
 def _request(given: Mapping[str, Any]) -> GraphQLRequest:
     query = given.get("query")
-    if not isinstance(query, str):
+    extensions = _optional_object(given, "extensions")
+    document_id, automatic = _identifier(given.get("documentId"), extensions)
+    if not isinstance(query, str) and (query is not None or document_id is None):
         raise MalformedRequest(400, "query is a GraphQL document, as a string, and has to be given", "query")
     operation_name = given.get("operationName")
     if operation_name is not None and not isinstance(operation_name, str):
@@ -107,8 +118,32 @@ def _request(given: Mapping[str, Any]) -> GraphQLRequest:
         query,
         operation_name,
         _optional_object(given, "variables"),
-        _optional_object(given, "extensions"),
+        extensions,
+        document_id,
+        automatic,
     )
+
+
+def _identifier(document_id: object, extensions: Mapping[str, Any]) -> tuple[str | None, bool]:
+    """The document's identifier, and whether it came as Apollo's extension alone."""
+    if document_id is not None and not (isinstance(document_id, str) and 0 < len(document_id) <= _ID_CHARS_MAX):
+        raise MalformedRequest(400, f"documentId is a string of 1 to {_ID_CHARS_MAX} characters", "documentId")
+    persisted = extensions.get(_APOLLO)
+    if persisted is None:
+        return document_id, False
+    path = ("extensions", _APOLLO)
+    if not isinstance(persisted, dict):
+        raise MalformedRequest(400, f"extensions.{_APOLLO} is an object", *path)
+    if persisted.get("version") != 1:
+        raise MalformedRequest(400, f"of extensions.{_APOLLO}, version 1 is spoken here", *path, "version")
+    given = persisted.get("sha256Hash")
+    if not isinstance(given, str) or not 0 < len(given) <= _ID_CHARS_MAX:
+        wanted = "is the SHA-256 of the document's text, in hexadecimal"
+        raise MalformedRequest(400, f"extensions.{_APOLLO}.sha256Hash {wanted}", *path, "sha256Hash")
+    identifier = f"sha256:{given}" if _SHA256.fullmatch(given) else given
+    if document_id is not None and document_id != identifier:
+        raise MalformedRequest(400, f"documentId and extensions.{_APOLLO} name different documents", "documentId")
+    return identifier, document_id is None
 
 
 def _optional_object(given: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -27,6 +27,8 @@ CODES = frozenset(
         "NOT_YET_AVAILABLE",
         "UNAVAILABLE",
         "CONFLICT",
+        "PERSISTED_QUERY_NOT_FOUND",
+        "PERSISTED_QUERY_NOT_SUPPORTED",
         "SLOW_CONSUMER",
         "INTERNAL",
     }

@@ -13,6 +13,7 @@ from web.app import create_app
 from web.background import run_background
 from web.live.connections import HttpConnection, WebSocketConnection, raise_descriptors
 from web.live.live import Live
+from web.persisted_documents import PersistedDocuments
 from web.settings import Settings
 
 _GRACEFUL_S = 10
@@ -24,7 +25,10 @@ _PING_EVERY_S = 20.0
 
 
 async def serve(settings: Settings, listener: socket.socket, *, started: Callable[[], None]) -> None:
-    """Answer until SIGTERM or SIGINT; `started` is called once it does. Raises what opening the ledger raises."""
+    """Answer until SIGTERM or SIGINT; `started` is called once it does.
+
+    Raises DocumentsInvalid, and what opening the ledger raises.
+    """
     raise_descriptors()
     told_to_stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -33,7 +37,12 @@ async def serve(settings: Settings, listener: socket.socket, *, started: Callabl
         ledger.public_url = settings.public_url or _own_url(listener)
         ledger.link_valid_days = settings.link_valid_days
         ledger.webhook_networks = settings.webhook_networks
-        app = create_app(ledger, import_bytes_max=settings.import_mib_max * 1024 * 1024, alone=settings.workers == 1)
+        app = create_app(
+            ledger,
+            import_bytes_max=settings.import_mib_max * 1024 * 1024,
+            persisted=PersistedDocuments(settings.persisted_documents, only=settings.only_persisted_documents),
+            alone=settings.workers == 1,
+        )
         live: Live = app.state.live
         config = uvicorn.Config(
             app,

@@ -13,6 +13,7 @@ from ledger.assembly import LedgerConfig
 from ledger.checkpoint_targets import Targets, read_targets
 from ledger.outgoing_addresses import Network, parse_networks
 from web.structured_log import LEVELS
+from web.trusted_documents import TrustedDocuments, read_documents
 
 
 class SettingInvalid(Exception):
@@ -76,6 +77,16 @@ def _targets(text: str) -> Targets:
     return read_targets(Path(text))
 
 
+def _documents(text: str) -> TrustedDocuments:
+    return read_documents(Path(text))
+
+
+def _on_or_off(text: str) -> bool:
+    if text.lower() not in ("on", "off"):
+        raise ValueError("on or off")
+    return text.lower() == "on"
+
+
 def _networks(text: str) -> tuple[Network, ...]:
     return parse_networks(text) if text else ()
 
@@ -99,6 +110,13 @@ SETTINGS = (
         _networks,
     ),
     Setting("import_mib_max", "how long a file may be that comes in by POST /import", "4096", _between(1, 1_048_576)),
+    Setting(
+        "persisted_documents",
+        "a folder of *.graphql files, or a JSON file, of GraphQL documents that clients may name by their SHA-256",
+        None,
+        _documents,
+    ),
+    Setting("only_persisted_documents", "on: no other documents are run; off", "off", _on_or_off),
     Setting("log_level", f"how much is logged: {', '.join(LEVELS)}", "info", _level),
 )
 
@@ -120,6 +138,8 @@ class Settings:
     checkpoint_targets: Targets | None
     webhook_networks: tuple[Network, ...]
     import_mib_max: int
+    persisted_documents: TrustedDocuments | None
+    only_persisted_documents: bool
     log_level: str
 
     @property
@@ -141,13 +161,19 @@ def read_settings(options: Mapping[str, str | None], environment: Mapping[str, s
     """The settings from the command line's options, by name, and the environment. Raises SettingInvalid."""
     environment = os.environ if environment is None else environment
     values: dict[str, object] = {}
+    sources: dict[str, str] = {}
     for setting in SETTINGS:
         source, text = setting.option, options.get(setting.name)
         if text is None:
             # An empty variable is one that was not set, as compose files write it.
             source, text = setting.variable, environment.get(setting.variable) or setting.default
+        sources[setting.name] = source
         try:
             values[setting.name] = None if text is None else setting.read(text)
         except ValueError as error:
             raise SettingInvalid(f"{source}: {error}") from None
+    if values["only_persisted_documents"] and values["persisted_documents"] is None:
+        raise SettingInvalid(
+            f"{sources['only_persisted_documents']}: nothing could be run without --persisted-documents"
+        )
     return Settings(**values)  # type: ignore[arg-type]

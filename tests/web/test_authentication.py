@@ -26,7 +26,7 @@ async def guarded(ledger: Ledger) -> AsyncIterator[AsyncClient]:
     async def context(scope: Scope) -> object:
         return await caller_of(scope, ledger)
 
-    endpoint = GraphQLEndpoint(Operations(toy_schema(), Limits()), context=context)
+    endpoint = GraphQLEndpoint(Operations(toy_schema(), Limits()), context=context, owner=lambda _: None)
     async with asking(Starlette(routes=[Route("/graphql", endpoint)])) as client:
         yield client
 

@@ -40,6 +40,9 @@ def test_every_setting_has_an_option_a_variable_and_a_sentence() -> None:
         ("workers", "1.5"),
         ("log_level", "loud"),
         ("database_url", "mysql://x"),
+        ("persisted_documents", "/nothing/here.json"),
+        ("only_persisted_documents", "perhaps"),
+        ("only_persisted_documents", "on"),
     ],
 )
 def test_what_cannot_be_read_is_refused_by_name(name: str, text: str) -> None:

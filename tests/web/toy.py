@@ -16,6 +16,8 @@ from web.graphiql_page import graphiql_file, graphiql_page
 from web.graphql_endpoint import GraphQLEndpoint
 from web.graphql_limits import Limits
 from web.graphql_operations import Operations
+from web.http_headers import header
+from web.persisted_documents import PersistedDocuments
 from web.request_observer import RequestObserver
 from web.security_headers import SecurityHeaders
 from web.structured_log import log_request
@@ -96,12 +98,20 @@ def toy_schema() -> GraphQLSchema:
     return strawberry.Schema(Query, Mutation)._schema
 
 
-async def anyone(_scope: Scope) -> object:
-    return None
+async def anyone(scope: Scope) -> object:
+    """Whoever they say they are."""
+    return header(scope, b"x-tenant")
 
 
-def toy_app(*, limits: Limits | None = None, body_bytes_max: int = 1_000_000) -> Starlette:
-    endpoint = GraphQLEndpoint(Operations(toy_schema(), limits or Limits()), context=anyone, page=graphiql_page)
+def toy_app(
+    *, limits: Limits | None = None, body_bytes_max: int = 1_000_000, persisted: PersistedDocuments | None = None
+) -> Starlette:
+    endpoint = GraphQLEndpoint(
+        Operations(toy_schema(), limits or Limits(), persisted),
+        context=anyone,
+        owner=lambda tenant: tenant,
+        page=graphiql_page,
+    )
     return Starlette(
         routes=[Route("/graphql", endpoint), Route("/graphiql/{name}", graphiql_file)],
         middleware=[

@@ -8,6 +8,7 @@ from graphql import OperationType
 
 from schema.context import RequestContext
 from schema.feed import ConsentEventStream
+from web.authentication import documents_owner
 from web.graphql_limits import LimitReached
 from web.graphql_operations import OperationRefused, Operations
 from web.graphql_request import GraphQLRequest
@@ -31,8 +32,8 @@ async def results(
     """
     try:
         with session.operation() if counted is None else counted:
-            runnable = operations.runnable(asked)
             identity = session.identity
+            runnable = operations.runnable(asked, documents_owner(identity.tenant))
             context = RequestContext(identity.tenant, identity.caller)
             if runnable.kind is not OperationType.SUBSCRIPTION:
                 yield encoded(await operations.answer(runnable, context, request_id))

@@ -286,7 +286,7 @@ def _what_is_asked(runnable: Runnable) -> tuple[str, str | None, str]:
         for name, value in runnable.asked.variables.items()
         if not (name in start_only and counts.get(name) == 1)
     }
-    return runnable.asked.query, runnable.asked.operation_name, json.dumps(variables, sort_keys=True)
+    return runnable.text, runnable.asked.operation_name, json.dumps(variables, sort_keys=True)
 
 
 def _start_variables(operation: OperationDefinitionNode) -> set[str]:

@@ -18,7 +18,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ledger.api_keys import Identity
-from web.authentication import identity_of
+from web.authentication import documents_owner, identity_of
 from web.graphql_endpoint import NotServed, request_held
 from web.graphql_limits import LimitReached
 from web.graphql_operations import OperationRefused
@@ -126,7 +126,7 @@ class EventStreams:
 
     async def _distinct(self, request: Request, send: Send) -> None:
         identity = await self._identity(request)
-        asked = await self._asked(request)
+        asked = await self._asked(request, identity)
         with self._live.sessions.connection(), self._live.sessions.session(identity) as session:
             stream = EventStream(self._live, session, request.scope, request.receive, send)
             await stream.start()
@@ -180,7 +180,7 @@ class EventStreams:
         await stream.end(ending, operation_ids)
 
     async def _start(self, reservation: _Reservation, request: Request) -> Response:
-        asked = await self._asked(request)
+        asked = await self._asked(request, reservation.session.identity)
         size = len(await request.body()) + len(request.url.query)
         operation_id = asked.extensions.get("operationId")
         if not isinstance(operation_id, str) or not 0 < len(operation_id) <= _ID_CHARS_MAX:
@@ -191,7 +191,7 @@ class EventStreams:
         if operation_id in reservation.operations:
             raise NotServed(409, error_entry("CONFLICT", "an operation with this operationId runs already"))
         try:
-            self._live.operations.runnable(asked)
+            self._live.operations.runnable(asked, documents_owner(reservation.session.identity.tenant))
         except OperationRefused as refused:
             media_type = negotiate(request.headers.get("accept")) or MediaType.JSON
             body = {"errors": refused.errors}
@@ -228,7 +228,8 @@ class EventStreams:
             await asyncio.gather(task, return_exceptions=True)
         return Response(status_code=200)
 
-    async def _asked(self, request: Request) -> GraphQLRequest:
+    async def _asked(self, request: Request, identity: Identity) -> GraphQLRequest:
+        owner = documents_owner(identity.tenant)
         asked = request_held(request.scope, await request.body())
         if request.method != "POST":
             if request.method not in ("GET", "HEAD"):
@@ -236,7 +237,7 @@ class EventStreams:
                     405, error_entry("BAD_USER_INPUT", "a request is a POST, or a GET"), {"allow": "GET, POST"}
                 )
             with contextlib.suppress(OperationRefused):
-                if self._live.operations.runnable(asked).kind is OperationType.MUTATION:
+                if self._live.operations.runnable(asked, owner).kind is OperationType.MUTATION:
                     raise NotServed(405, error_entry("BAD_USER_INPUT", "a mutation is a POST"), {"allow": "POST"})
         return asked
 
