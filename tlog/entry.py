@@ -147,7 +147,7 @@ def decode(raw: bytes) -> Entry:
     except ValueError as error:
         raise MalformedEntry(str(error)) from error
     if not same:
-        raise MalformedEntry("not the one spelling of its members")
+        raise MalformedEntry("not the canonical spelling of its members")
     return entry
 
 
