@@ -8,9 +8,8 @@ import asyncio
 import hashlib
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from domain.addresses import Channel
 from domain.decision import Reason
@@ -26,8 +25,7 @@ RECEIPT = "consentry/receipt@v1"
 _SIGNATURES_PER_TURN = 50
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(NamedTuple):
     """An answer, with what its question named besides: the channel, and a time of knowledge where it gave one."""
 
     answer: Answer

@@ -6,11 +6,13 @@ log itself needs (the event's id, numbers, commitments) is not looked at. All en
 
 from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Annotated, Any, Protocol
+
+from msgspec import Meta, Struct
+from msgspec.json import Decoder
 
 from domain.events import CURRENT_VERSIONS, EventType
 from domain.upcasting import UnknownEventVersion
-from tlog import canonical_json
 
 _KNOWN = {(str(name), version) for name in EventType for version in range(1, CURRENT_VERSIONS[name] + 1)}
 
@@ -36,17 +38,20 @@ class Happened(Protocol):
     def data(self) -> Mapping[str, Any]: ...  # noqa: D102
 
 
-class Read(NamedTuple):
+class Read(Struct, rename="camel", frozen=True, gc=False):
     """An event as read for a fold."""
 
     type: str
     version: int
     stream: str
     position: int
-    recorded_at: datetime
-    effective_at: datetime | None
+    recorded_at: Annotated[datetime, Meta(tz=True)]
     actor: str
-    data: Mapping[str, Any]
+    data: dict[str, Any]
+    effective_at: Annotated[datetime, Meta(tz=True)] | None = None
+
+
+_events = Decoder(list[Read]).decode
 
 
 def read_all(raws: Sequence[bytes]) -> list[Read]:
@@ -54,24 +59,11 @@ def read_all(raws: Sequence[bytes]) -> list[Read]:
 
     Raises UnknownEventVersion: what is not known must not pass for what does not count.
     """
-    # One document for all: the parser then makes each member's name once.
-    members: Any = canonical_json.loads(b"[" + b",".join(raws) + b"]")
-    if len(members) != len(raws):
+    # One document for all: the decoder is called once, and looks at nothing but what an event has.
+    found = _events(b"[" + b",".join(raws) + b"]")
+    if len(found) != len(raws):
         raise ValueError("an entry that is more than one object")
-    instant = datetime.fromisoformat
-    recorded_text, recorded_at = "", instant("0001-01-01T00:00:00Z")
-    found: list[Read] = []
-    for one in members:
-        kind, version = one["type"], one["version"]
-        if (kind, version) not in _KNOWN:
-            raise UnknownEventVersion(f"version {version} of {kind} is not known here")
-        if one["recordedAt"] != recorded_text:
-            # A group that was appended together has one.
-            recorded_text = one["recordedAt"]
-            recorded_at = instant(recorded_text)
-        effective_text = one.get("effectiveAt")
-        effective_at = None if effective_text is None else instant(effective_text)
-        found.append(
-            Read(kind, version, one["stream"], one["position"], recorded_at, effective_at, one["actor"], one["data"])
-        )
+    for one in found:
+        if (one.type, one.version) not in _KNOWN:
+            raise UnknownEventVersion(f"version {one.version} of {one.type} is not known here")
     return found

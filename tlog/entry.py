@@ -21,15 +21,16 @@ An entry is canonical JSON (`canonical_json`) of at most 65,535 bytes (the lengt
 Instants are `YYYY-MM-DDTHH:MM:SS.ffffffZ`.
 """
 
-from base64 import b64decode
-from binascii import Error as Base64Error
 from binascii import b2a_base64
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, NamedTuple, cast
+from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
+
+from msgspec import UNSET, DecodeError, Meta, Struct, UnsetType, ValidationError, field
+from msgspec.json import Decoder as JsonDecoder
 
 from tlog import canonical_json
 
@@ -74,18 +75,6 @@ def instant_text(instant: datetime) -> str:
     return text[:-6] + "Z"
 
 
-def _instant(text: object) -> datetime:
-    if not isinstance(text, str):
-        raise MalformedEntry("an instant is not text")
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise MalformedEntry("an instant cannot be read") from error
-    if instant.tzinfo is not UTC or instant_text(instant) != text:
-        raise MalformedEntry("an instant is not in its one spelling")
-    return instant
-
-
 def encode(entry: Entry) -> bytes:
     """The bytes of an entry. Raises EntryTooLarge, and NotCanonical where `data` holds what has no canonical form.
 
@@ -113,10 +102,31 @@ def encode(entry: Entry) -> bytes:
     return raw
 
 
-_REQUIRED = frozenset(
-    ("actor", "data", "format", "id", "number", "position", "recordedAt", "stream", "tenant", "type", "version")
-)
-_OPTIONAL = frozenset(("application", "effectiveAt", "personal", "previous"))
+_Instant = Annotated[datetime, Meta(tz=True)]
+_Whole = Annotated[int, Meta(ge=0, le=canonical_json.INTEGER_MAX)]
+
+
+class _Members(Struct, rename="camel", forbid_unknown_fields=True, gc=False):
+    """The members of an entry, each of its kind: what reads them refuses any others."""
+
+    event_id: UUID = field(name="id")
+    tenant: str
+    type: str
+    version: _Whole
+    stream: UUID
+    number: _Whole
+    position: _Whole
+    recorded_at: _Instant
+    actor: str
+    data: dict[str, Any]
+    format: Literal[1]
+    previous: _Whole | UnsetType = UNSET
+    effective_at: _Instant | UnsetType = UNSET
+    application: str | UnsetType = UNSET
+    personal: dict[str, bytes] | UnsetType = UNSET
+
+
+_members = JsonDecoder(_Members).decode
 
 
 def decode(raw: bytes) -> Entry:
@@ -124,82 +134,39 @@ def decode(raw: bytes) -> Entry:
     if len(raw) > ENTRY_BYTES_MAX:
         raise MalformedEntry("longer than an entry can be")
     try:
-        members = canonical_json.decode(raw)
-    except canonical_json.NotCanonical as error:
+        entry = read(raw)
+        canonical_json.check(entry.data)
+        canonical_json.check(dict.fromkeys(entry.personal, ""))
+        # Before anything remembers how an instant is spelled: another offset's would be taken for the one in UTC.
+        in_utc = all(instant is None or instant.tzinfo is UTC for instant in (entry.recorded_at, entry.effective_at))
+        same = in_utc and encode(entry) == raw
+    except ValidationError as error:
+        raise MalformedEntry(f"its members are not those of an entry: {error}") from error
+    except (DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedEntry("not JSON") from error
+    except ValueError as error:
         raise MalformedEntry(str(error)) from error
-    names = members.keys()
-    if not names >= _REQUIRED or not names <= _REQUIRED | _OPTIONAL:
-        raise MalformedEntry("its members are not those of an entry")
-    if members["format"] != ENTRY_FORMAT:
-        raise MalformedEntry("a format that is not known here")
-    try:
-        entry = Entry(
-            event_id=UUID(_text(members, "id")),
-            tenant=_text(members, "tenant"),
-            type=_text(members, "type"),
-            version=_whole(members, "version"),
-            stream=UUID(_text(members, "stream")),
-            number=_whole(members, "number"),
-            previous=_whole(members, "previous") if "previous" in members else None,
-            position=_whole(members, "position"),
-            recorded_at=_instant(members["recordedAt"]),
-            effective_at=_instant(members["effectiveAt"]) if "effectiveAt" in members else None,
-            application=_text(members, "application") if "application" in members else None,
-            actor=_text(members, "actor"),
-            data=_object(members, "data"),
-            personal={
-                name: b64decode(cast(str, digest), validate=True)
-                for name, digest in _object(members, "personal").items()
-            }
-            if "personal" in members
-            else {},
-        )
-    except (Base64Error, ValueError, TypeError) as error:
-        raise MalformedEntry(str(error)) from error
-    if encode(entry) != raw:
-        raise MalformedEntry("not the one spelling of its members")
+    if not same:
+        raise MalformedEntry("not the canonical spelling of its members")
     return entry
 
 
 def read(raw: bytes) -> Entry:
     """The same for bytes that come from our own table: `verify` proves them, so reading need not prove them again."""
-    members = canonical_json.loads(raw)
-    instant = datetime.fromisoformat
-    effective_at = members.get("effectiveAt")
+    members = _members(raw)
     return Entry(
-        event_id=UUID(members["id"]),
-        tenant=members["tenant"],
-        type=members["type"],
-        version=members["version"],
-        stream=UUID(members["stream"]),
-        number=members["number"],
-        previous=members.get("previous"),
-        position=members["position"],
-        recorded_at=instant(members["recordedAt"]),
-        effective_at=None if effective_at is None else instant(effective_at),
-        application=members.get("application"),
-        actor=members["actor"],
-        data=members["data"],
-        personal={name: b64decode(digest) for name, digest in members.get("personal", {}).items()},
+        members.event_id,
+        members.tenant,
+        members.type,
+        members.version,
+        members.stream,
+        members.number,
+        None if members.previous is UNSET else members.previous,
+        members.position,
+        members.recorded_at,
+        None if members.effective_at is UNSET else members.effective_at,
+        None if members.application is UNSET else members.application,
+        members.actor,
+        members.data,
+        {} if members.personal is UNSET else members.personal,
     )
-
-
-def _text(members: Mapping[str, Any], name: str) -> str:
-    value = members[name]
-    if not isinstance(value, str):
-        raise MalformedEntry(f"{name} is not text")
-    return value
-
-
-def _whole(members: Mapping[str, Any], name: str) -> int:
-    value = members[name]
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise MalformedEntry(f"{name} is not a whole number")
-    return value
-
-
-def _object(members: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = members[name]
-    if not isinstance(value, dict):
-        raise MalformedEntry(f"{name} is not an object")
-    return cast(Mapping[str, Any], value)

@@ -31,7 +31,7 @@ def entry(position: int = 3, **fields: object) -> Entry:
 def test_it_says_what_the_entry_says() -> None:
     one, later = entry(), entry(4, recorded_at=datetime(2026, 6, 2, tzinfo=UTC), effective_at=None)
     assert read_all([encode(one), encode(later)]) == [
-        Read(said.type, 2, str(STREAM), said.position, said.recorded_at, said.effective_at, "RECIPIENT", DATA)
+        Read(said.type, 2, str(STREAM), said.position, said.recorded_at, "RECIPIENT", DATA, said.effective_at)
         for said in (one, later)
     ]
     assert read_all([]) == []

@@ -9,13 +9,14 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventstore.array_literal import array_literal
 from eventstore.database import DatabaseAddress
+from tests.tlog import entry_by_hand
 from tlog import canonical_json
-from tlog.entry import ENTRY_BYTES_MAX, Entry, EntryTooLarge, MalformedEntry, decode, encode, read
+from tlog.entry import ENTRY_BYTES_MAX, Entry, EntryTooLarge, MalformedEntry, decode, encode, instant_text, read
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 KEYS = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=12)
@@ -70,6 +71,104 @@ def test_an_entry_survives_being_written_and_read(entry: Entry) -> None:
 def test_an_entry_is_canonical_json(entry: Entry) -> None:
     raw = encode(entry)
     assert raw.decode() == jcs(json.loads(raw))
+
+
+def verdict(how: Callable[[bytes], Entry], raw: bytes) -> Entry | None:
+    try:
+        return how(raw)
+    except MalformedEntry:
+        return None
+
+
+OTHER_MEMBERS = st.dictionaries(
+    st.sampled_from(
+        ["actor", "application", "data", "effectiveAt", "format", "id", "number", "personal", "position", "previous",
+         "recordedAt", "stream", "tenant", "type", "version", "more"]
+    ),
+    st.none() | st.booleans() | st.floats() | st.integers() | st.sampled_from([2**53 - 1, 2**53, -1, 1, 2**64, 10**30])
+    | TEXT | st.text(max_size=3) | INSTANTS.map(lambda instant: instant.isoformat()) | st.uuids().map(str)
+    | st.uuids().map(lambda one: str(one).upper())
+    | st.sampled_from([
+        "2026-01-01T00:00:00.000000Z", "2026-01-01T00:00:00.000000", "2026-01-01T01:00:00.000000+01:00",
+        "2026-01-01T00:00:00Z", "2026-01-01T00:00:00.000000+00:00", "2026-01-01 00:00:00.000000Z", "2026-01-01",
+        "2026-01-01T24:00:00.000000Z", "0000-01-01T00:00:00.000000Z", "AA==", "a", "00000000000000000000000000000001",
+    ])
+    | st.dictionaries(st.text(max_size=3), VALUES | st.none() | st.floats() | st.integers() | st.text(max_size=3), max_size=3)
+    | st.lists(VALUES, max_size=2)
+    | st.dictionaries(
+        st.sampled_from(["address", "\u00e4", 'a"b']), st.sampled_from(["AA==", "AB==", "AA", "A A=", "", "++++", "a\n", 1])
+    ),
+    min_size=1,
+    max_size=2,
+)  # fmt: skip
+
+
+@given(ENTRIES, OTHER_MEMBERS, st.sampled_from([None, "actor", "data", "recordedAt", "format"]))
+@settings(max_examples=300)
+def test_other_members_are_read_as_by_hand(entry: Entry, others: dict[str, Any], without: str | None) -> None:
+    members = {**json.loads(encode(entry)), **others}
+    members.pop(without, None)  # type: ignore[arg-type]
+    text = json.dumps(members, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    for raw in (
+        text.encode("utf-8", "surrogatepass"),
+        json.dumps(members, sort_keys=True, separators=(",", ":")).encode(),
+    ):
+        assert verdict(decode, raw) == verdict(entry_by_hand.decode, raw)
+
+
+@given(ENTRIES, st.data())
+@settings(max_examples=200)
+def test_bent_bytes_are_read_as_by_hand(entry: Entry, data: st.DataObject) -> None:
+    raw = encode(entry)
+    start, end = sorted(data.draw(st.tuples(st.integers(0, len(raw)), st.integers(0, len(raw)))))
+    new = data.draw(
+        st.binary(max_size=3)
+        | st.sampled_from(
+            [b'"', b"\\u0041", b"\\ud800", b"\\/", b"-0", b"1.0", b"1e0", b"null", b"true", b",", b"{}", b"\x7f"]
+        )
+    )
+    for bent in (
+        raw[:start] + new + raw[end:],
+        raw[:start] + new + raw[start:],
+        raw[:start] + raw[start:end] * 2 + raw[end:],
+    ):
+        assert verdict(decode, bent) == verdict(entry_by_hand.decode, bent)
+
+
+@pytest.mark.parametrize("how", [decode, entry_by_hand.decode])
+def test_what_only_looks_like_an_entry_is_refused(how: Callable[[bytes], Entry]) -> None:
+    raw = encode(
+        Entry(
+            event_id=UUID(int=1), tenant="t", type="T", version=1, stream=UUID(int=2), number=0, previous=None, position=0,
+            recorded_at=datetime(2026, 1, 1, 1, tzinfo=UTC), effective_at=datetime(2026, 1, 1, 1, tzinfo=UTC),
+            application=None, actor="SYSTEM", data={"x": ""},
+        )
+    )  # fmt: skip
+    assert verdict(how, raw) is not None
+    for old, new in [
+        (b"2026-01-01T01:00:00.000000Z", b"2026-01-01T02:00:00.000000+01:00"),
+        (b"2026-01-01T01:00:00.000000Z", b"2026-01-01T01:00:00.000000"),
+        (b'{"x":""}', b'{"x":"","x":""}'),
+        (b'{"x":""}', b'{"x":null}'),
+        (b'{"x":""}', b'{"x":1.5}'),
+        (b'{"x":""}', b'{"x":9007199254740992}'),
+        (b'{"x":""}', '{"\u00e4":""}'.encode()),
+        (b'{"x":""}', b'{"x":' + b"[" * 5_000 + b"]" * 5_000 + b"}"),
+        (b'"format":1', b'"format":2'),
+        (b'"format":1', b'"format":true'),
+        (b'"number":0', b'"number":-0'),
+        (b'"number":0', b'"number":0,"number":0'),
+        (b'"number":0', b'"number":0,"more":0'),
+        (b'"number":0', b'"number":0,"personal":{}'),
+        (b'"tenant":"t"', b'"tenant":"\\ud800"'),
+        (b'"tenant":"t"', b'"tenant":"\xed\xa0\x80"'),
+    ]:
+        bent = raw.replace(old, new)
+        assert bent != raw
+        # A refused spelling of an instant must not be remembered for the one that it equals.
+        instant_text.cache_clear()
+        assert verdict(how, bent) is None, new
+        assert encode(how(raw)) == raw
 
 
 @given(ENTRIES, st.data())
