@@ -4,8 +4,7 @@ HMAC-SHA-256 under a key of the tenant over channel and normalised address, cut 
 meet by chance once in 2^64. Nothing here is unkeyed, so the index alone tells nothing about who is in it.
 """
 
-import hashlib
-import hmac
+from eventstore.personal.keyed_hash import KeyedHash
 
 BLIND_INDEX_BYTES = 16
 
@@ -16,10 +15,8 @@ class BlindIndex:
     __slots__ = ("_keyed",)
 
     def __init__(self, key: bytes) -> None:
-        self._keyed = hmac.new(key, digestmod=hashlib.sha256)
+        self._keyed = KeyedHash(key)
 
     def __call__(self, channel: str, normalised_address: str) -> bytes:
         """The index of an address that `domain.addresses.normalise` gave."""
-        keyed = self._keyed.copy()
-        keyed.update(f"{channel}\0{normalised_address}".encode())
-        return keyed.digest()[:BLIND_INDEX_BYTES]
+        return self._keyed(f"{channel}\0{normalised_address}".encode())[:BLIND_INDEX_BYTES]
