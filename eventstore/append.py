@@ -64,7 +64,8 @@ __all__ = [
 ]
 
 _LOOKUP = statement("append_lookup")
-_LOST_RACES_BEFORE_LOCKING = 1
+# After a lost race so many groups take the head's row first, and begin to count again where another process wrote meanwhile.
+_GROUPS_UNDER_LOCK = 8
 _DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
@@ -103,8 +104,12 @@ class Log:
         self._erasure_sql = append.replace("-- projection", projection.ctes(after)).replace("-- erasure", erasure)
         # What names a stream outright is never behind another, so only contact points are laid over what was looked up.
         self._queue = AppendQueue[Command, Appended, Group](
-            self._flush, alone=lambda command: command.alone or command.subject is None
+            self._flush,
+            alone=lambda command: command.alone or command.subject is None,
+            overlaps=lambda: not self._groups_under_lock,
         )
+        self._groups_under_lock = 0
+        self._left_at: tuple[int, int] | None = None
 
     async def append(self, command: Command) -> Appended:
         """Append a command's events, durably. Raises what `decide` raises, IdempotencyConflict, EntryTooLarge, or
@@ -122,30 +127,26 @@ class Log:
     async def _flush(self, turn: Turn[Command, Appended, Group]) -> None:
         behind = await self._prepare_behind(turn)
         written = await turn.wait_for_ahead()
-        lost_races = 0
         if behind is not None and behind.ahead is written:
             # What it was prepared on has come to be.
             behind.group.refuse()
-            lost_races += not await self._settled(behind.pending, turn, prepared=behind.group)
-        await self._flush_each(turn.waiting, turn, lost_races)
+            await self._settled(behind.pending, turn, prepared=behind.group)
+        await self._flush_each(turn.waiting, turn)
 
-    async def _flush_each(
-        self, waiting: Sequence[Caller], turn: Turn[Command, Appended, Group] | None, lost_races: int = 0
-    ) -> None:
+    async def _flush_each(self, waiting: Sequence[Caller], turn: Turn[Command, Appended, Group] | None) -> None:
         while pending := [caller for caller in waiting if not caller.settled]:
-            lost_races += not await self._settled(pending, turn, lock=lost_races > _LOST_RACES_BEFORE_LOCKING)
+            await self._settled(pending, turn)
 
     async def _settled(
         self,
         pending: Sequence[Caller],
         turn: Turn[Command, Appended, Group] | None,
-        *,
-        lock: bool = False,
         prepared: Group | None = None,
-    ) -> bool:
-        """Whether the callers have their answers; else the head had moved."""
+    ) -> None:
+        """One try; where the head had moved, the callers wait on for the next."""
         try:
-            return await self._attempt(pending, turn, lock=lock, prepared=prepared)
+            if not await self._attempt(pending, turn, prepared):
+                self._groups_under_lock = _GROUPS_UNDER_LOCK
         except StoreUnavailable as error:
             for caller in pending:
                 caller.refuse(error)
@@ -155,14 +156,11 @@ class Log:
             else:
                 for caller in pending:
                     await self._flush_each([caller], None)
-        return True
 
     async def _attempt(
         self,
         pending: Sequence[Caller],
         turn: Turn[Command, Appended, Group] | None,
-        *,
-        lock: bool,
         prepared: Group | None,
     ) -> bool:
         """One try for the group; False where the head had moved, or the commit turned out not to have happened.
@@ -171,14 +169,19 @@ class Log:
         """
         group = prepared
         known = True
+        lock = prepared is None and self._groups_under_lock > 0
         with store_errors():
             try:
                 async with self._pool.acquire() as connection, connection.transaction() if lock else nullcontext():
                     if lock:
-                        # After lost races: whoever holds the head's row cannot lose the next one.
+                        # Whoever holds the head's row cannot lose a race: processes queue up here, and prepare for nothing.
                         await connection.execute("SELECT 1 FROM log_heads WHERE tenant = $1 FOR UPDATE", self._tenant)
                     if group is None:
-                        group = await self._prepare(connection, pending, await self._look_up(connection, pending))
+                        found = await self._look_up(connection, pending)
+                        if lock:
+                            others = self._left_at != (found.head.size, found.head.epoch)
+                            self._groups_under_lock = _GROUPS_UNDER_LOCK if others else self._groups_under_lock - 1
+                        group = await self._prepare(connection, pending, found)
                         group.refuse()
                     if turn is not None and not lock:
                         turn.starts(group)
@@ -190,6 +193,7 @@ class Log:
                 known = False
                 moved = await committed(self._pool, self._tenant, group.entries[0])
         if moved:
+            self._left_at = group.after.size, group.after.epoch
             if turn is not None:
                 # First, so that the next group is on its way before those of this one ask for more.
                 turn.finish(group if known else None)

@@ -93,16 +93,19 @@ class Turn(Generic[Asked, Answered, Prepared]):
 
 class AppendQueue(Generic[Asked, Answered, Prepared]):
     """Groups of up to GROUP_COMMANDS_MAX commands, in order of arrival. `alone` keeps a command in a group of its own, with
-    nothing prepared before it is written, nor behind it."""
+    nothing prepared before it is written, nor behind it. `overlaps` says whether it helps to have two groups, one prepared
+    while the other is written."""
 
     def __init__(
         self,
         flush: Callable[[Turn[Asked, Answered, Prepared]], Awaitable[None]],
         *,
         alone: Callable[[Asked], bool],
+        overlaps: Callable[[], bool],
     ) -> None:
         self._flush = flush
         self._alone = alone
+        self._overlaps = overlaps
         self._queue: deque[Waiting[Asked, Answered]] = deque()
         self._worker: asyncio.Task[None] | None = None
         self._turns: set[asyncio.Task[None]] = set()
@@ -162,7 +165,8 @@ class AppendQueue(Generic[Asked, Answered, Prepared]):
         while True:
             self._wake.clear()
             if ahead is None or ahead.finished:
-                return self._next_group(len(queue) if len(queue) < _HALVED_FROM else (len(queue) + 1) // 2)
+                halved = len(queue) >= _HALVED_FROM and self._overlaps()
+                return self._next_group((len(queue) + 1) // 2 if halved else len(queue))
             self._enough = max(_BEHIND_MIN, len(ahead.waiting) // 2)
             if len(queue) >= self._enough and not (
                 self._alone(queue[0].command) or self._alone(ahead.waiting[0].command)
