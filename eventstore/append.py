@@ -114,11 +114,11 @@ class Log:
     async def append(self, command: Command) -> Appended:
         """Append a command's events, durably. Raises what `decide` raises, IdempotencyConflict, EntryTooLarge, or
         StoreUnavailable: then the outcome may be unknown, and the same idempotency key asks again without risk."""
-        return await self._queue.enqueue(command)
+        return await self._queue.submit(command)
 
-    def enqueue(self, command: Command) -> asyncio.Future[Appended]:
-        """The same, without waiting yet."""
-        return self._queue.enqueue(command)
+    async def append_all(self, commands: Sequence[Command]) -> list[Appended | BaseException]:
+        """The same for many at once, each for itself, in this order: what became of each, or what `append` would raise."""
+        return await self._queue.submit_all(commands)
 
     async def close(self) -> None:
         """Write what waits, take nothing more."""

@@ -47,6 +47,47 @@ class Waiting(Generic[Asked, Answered]):
         return self._answer.done()
 
 
+class _Batch(Generic[Answered]):
+    """What one caller asks many things at once with: it is woken once, when all of them are answered."""
+
+    __slots__ = ("answered", "answers", "left")
+
+    def __init__(self, count: int) -> None:
+        self.answers: list[Answered | BaseException | None] = [None] * count
+        self.left = count
+        self.answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+
+class _OfBatch(Waiting[Asked, Answered]):
+    """One of the things that a caller asks at once."""
+
+    __slots__ = ("_at", "_batch")
+
+    def __init__(self, command: Asked, batch: _Batch[Answered], at: int) -> None:
+        self.command = command
+        self._batch = batch
+        self._at = at
+
+    def settle(self, answer: Answered) -> None:
+        self._answer_by(answer)
+
+    def refuse(self, error: BaseException) -> None:
+        self._answer_by(error)
+
+    def _answer_by(self, answer: Answered | BaseException) -> None:
+        batch = self._batch
+        if batch.answers[self._at] is None:
+            batch.answers[self._at] = answer
+            batch.left -= 1
+            if not batch.left and not batch.answered.done():
+                batch.answered.set_result(None)
+
+    @property
+    def settled(self) -> bool:
+        batch = self._batch
+        return batch.answers[self._at] is not None or batch.answered.done()
+
+
 @dataclass(slots=True, eq=False)
 class Turn(Generic[Asked, Answered, Prepared]):
     """A group's turn to be written. It writes nothing before the turn `ahead` has finished, but may prepare for then."""
@@ -116,19 +157,27 @@ class AppendQueue(Generic[Asked, Answered, Prepared]):
 
     async def submit(self, command: Asked) -> Answered:
         """The answer that the flush gives `command`; raises what the flush refuses it with."""
-        return await self.enqueue(command)
+        future: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
+        self._enqueue([Waiting(command, future)])
+        return await future
 
-    def enqueue(self, command: Asked) -> asyncio.Future[Answered]:
-        """The same, without waiting: for a caller that has many commands at once."""
+    async def submit_all(self, commands: Sequence[Asked]) -> list[Answered | BaseException]:
+        """The answer to each, or what it is refused with; they come one after the other."""
+        if not commands:
+            return []
+        batch = _Batch[Answered](len(commands))
+        self._enqueue([_OfBatch(command, batch, at) for at, command in enumerate(commands)])
+        await batch.answered
+        return [answer for answer in batch.answers if answer is not None]
+
+    def _enqueue(self, waiting: Sequence[Waiting[Asked, Answered]]) -> None:
         if self._closed:
             raise RuntimeError("the queue is closed")
-        future: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
-        self._queue.append(Waiting(command, future))
+        self._queue += waiting
         if self._worker is None:
             self._worker = asyncio.create_task(self._work(), name="append")
         elif len(self._queue) >= self._enough:
             self._wake.set()
-        return future
 
     async def close(self) -> None:
         """Write what waits, take nothing more."""
