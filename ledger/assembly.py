@@ -19,6 +19,7 @@ from eventstore.append import Command, Log
 from eventstore.database import DatabaseAddress, open_database, open_pool, store_errors
 from eventstore.migrate import migrate
 from eventstore.personal.blind_index import BlindIndex
+from eventstore.personal.keyed_hash import KeyedHash
 from eventstore.personal.keyring import MASTER_KEY_FILE, Keyring, KeyUnusable, load_master_key
 from eventstore.personal.vault import Connected
 from eventstore.read import EntryFilter, Head, StoredEntry
@@ -89,6 +90,7 @@ class Tenant:
         self.key = key
         self.keys = ledger.keyring.tenant_keys(key, wrapped_secret)
         self.blind_index = BlindIndex(self.keys.blind_index)
+        self.idempotency_hash = KeyedHash(self.keys.idempotency)
         self.signing_keys = SigningKeys(ledger.signing_keys_dir, key)
         self._held = HeldCatalogue(tenant_id)
         self.check_queue = CheckQueue[LookUp, Seen](self._look_up, addresses=lambda look: len(look.blind_indexes))

@@ -14,6 +14,7 @@ import idna
 
 from domain.refusals import Refusal, RefusalCode
 from domain.text import clean_text, mended_text
+from tlog import canonical_json
 
 NOTICE_CHARS_MAX = 50_000
 ATTRIBUTES_CHARS_MAX = 8_000
@@ -113,7 +114,7 @@ def _check_attributes(attributes: object) -> None:
 
 def _evidence_bytes(personal: Mapping[str, Any]) -> bytes | None:
     given = {name: value for name, value in personal.items() if value is not None}
-    return json.dumps(given, ensure_ascii=False, sort_keys=True).encode() if given else None
+    return canonical_json.encode(given) if given else None
 
 
 def names_address(text: str, *addresses: str) -> bool:

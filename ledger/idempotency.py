@@ -35,7 +35,7 @@ def stored_key(
         given["\0unit"] = tenant.unit
     spelling = _spell([command, given])
     return idempotency_key(
-        tenant.keys.idempotency, application=application or "", key=key, command=spelling.encode("utf-8", "replace")
+        tenant.idempotency_hash, application=application or "", key=key, command=spelling.encode("utf-8", "replace")
     )
 
 

@@ -25,6 +25,7 @@ IMPORTER = Caller(IMPORT_APPLICATION, frozenset())
 NO_TARGET = Target()
 _BATCH_CAPTURES = 512
 _BATCHES_IN_FLIGHT = 2
+_ROWS_PER_TURN = 32
 _PIECE_BYTES = 64 * 1024
 
 
@@ -130,7 +131,10 @@ class _Run:
     async def rows(self, rows: Iterator[Row], groups: LoadGroups | None) -> None:
         """Take rows as they are read."""
         loaded: list[tuple[bytes, int, LoadedRow]] = []
-        for row in rows:
+        for number, row in enumerate(rows):
+            if number % _ROWS_PER_TURN == 0:
+                # What is being written goes on meanwhile: the next group is on its way as soon as the database has answered.
+                await asyncio.sleep(0)
             content = row.content
             match content:
                 case Refusal():

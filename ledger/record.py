@@ -4,7 +4,6 @@ What is personal goes to the vault (address, evidence, words of one's own); what
 because nothing can ever be taken out of it again.
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -111,18 +110,15 @@ async def record_consents(tenant: Tenant, caller: Caller, captures: Sequence[Cap
     """Record many, each for itself, in this order. Raises LimitExceeded, StoreUnavailable."""
     if len(captures) > CONSENTS_MAX:
         raise LimitExceeded("consents", CONSENTS_MAX, len(captures))
-    answers: list[tuple[Command, asyncio.Future[Appended]] | Refusal] = []
+    asked: list[Command | Refusal] = []
     for capture in captures:
         try:
-            command = capture_command(tenant, caller, capture)
-            answers.append((command, tenant.log.enqueue(command)))
+            asked.append(capture_command(tenant, caller, capture))
         except Refusal as refusal:
-            answers.append(refusal)
-    waiting = [answer[1] for answer in answers if not isinstance(answer, Refusal)]
-    if waiting:
-        await asyncio.wait(waiting)
+            asked.append(refusal)
+    answers = iter(await tenant.log.append_all([one for one in asked if isinstance(one, Command)]))
     return [
-        answer if isinstance(answer, Refusal) else await _recorded_or_refused(tenant, *answer) for answer in answers
+        one if isinstance(one, Refusal) else await _recorded_or_refused(tenant, one, next(answers)) for one in asked
     ]
 
 
@@ -234,18 +230,21 @@ def _recorded(appended: Appended) -> Recorded:
 
 
 async def _recorded_or_refused(
-    tenant: Tenant, command: Command, answer: asyncio.Future[Appended]
+    tenant: Tenant, command: Command, answer: Appended | BaseException
 ) -> Recorded | Refusal:
-    try:
-        return Recorded(answer.result().entries, answer.result().repeated, _existing(command))
-    except SubjectErasing:
-        # An erasure was left half done there; that is completed first, and what is recorded begins a new contact point.
-        appended = await append(tenant, command)
-        return Recorded(appended.entries, appended.repeated, _existing(command))
-    except Refusal as refusal:
-        return refusal
-    except (IdempotencyConflict, EntryTooLarge) as error:
-        return refusal_of(error)
+    match answer:
+        case Appended(entries, repeated):
+            return Recorded(entries, repeated, _existing(command))
+        case SubjectErasing():
+            # An erasure was left half done there; that is completed first, and what is recorded begins a new contact point.
+            appended = await append(tenant, command)
+            return Recorded(appended.entries, appended.repeated, _existing(command))
+        case Refusal():
+            return answer
+        case IdempotencyConflict() | EntryTooLarge():
+            return refusal_of(answer)
+        case _:
+            raise answer
 
 
 def subject_of_address(tenant: Tenant, channel: Channel, address: str) -> Subject:

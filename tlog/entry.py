@@ -86,8 +86,10 @@ def encode(entry: Entry) -> bytes:
     personal = ""
     if entry.personal:
         digests = ",".join(
-            f'"{name}":"{b2a_base64(digest, newline=False).decode()}"'
-            for name, digest in sorted(entry.personal.items())
+            [
+                f'"{name}":"{b2a_base64(digest, newline=False).decode()}"'
+                for name, digest in sorted(entry.personal.items())
+            ]
         )
         personal = f'"personal":{{{digests}}},'
     previous = "" if entry.previous is None else f'"previous":{entry.previous},'

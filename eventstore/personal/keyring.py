@@ -8,6 +8,7 @@ Losing the master key makes every address and all evidence unreadable for good; 
 
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
@@ -20,6 +21,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 KEY_BYTES = 32
 LINK_KEY_BYTES = 64
 NONCE_BYTES = 12
+# Nonce, key, tag.
+WRAPPED_KEY_BYTES = NONCE_BYTES + KEY_BYTES + 16
 MASTER_KEY_FILE = "master.key"
 
 
@@ -45,8 +48,8 @@ class Keyring:
             raise KeyUnusable(f"a master key has {KEY_BYTES} bytes, this has {len(master_key)}")
         self._master = AESGCM(master_key)
 
-    def _wrap(self, key: bytes, whose: bytes) -> bytes:
-        nonce = os.urandom(NONCE_BYTES)
+    def _wrap(self, key: bytes, whose: bytes, random: Callable[[int], bytes] = os.urandom) -> bytes:
+        nonce = random(NONCE_BYTES)
         return nonce + self._master.encrypt(nonce, key, whose)
 
     def _unwrap(self, wrapped: bytes, whose: bytes) -> bytes:
@@ -73,10 +76,12 @@ class Keyring:
             links=derive(b"links", LINK_KEY_BYTES),
         )
 
-    def new_contact_point_key(self, tenant: int, contact_point: UUID) -> tuple[bytes, bytes]:
-        """A contact point's new key: (the key, the key wrapped, to be stored)."""
-        key = os.urandom(KEY_BYTES)
-        return key, self._wrap(key, _whose(tenant, contact_point))
+    def new_contact_point_key(
+        self, tenant: int, contact_point: UUID, random: Callable[[int], bytes] = os.urandom
+    ) -> tuple[bytes, bytes]:
+        """A contact point's new key: (the key, the key wrapped, to be stored). `random` are the system's random bytes."""
+        key = random(KEY_BYTES)
+        return key, self._wrap(key, _whose(tenant, contact_point), random)
 
     def contact_point_key(self, tenant: int, contact_point: UUID, wrapped_key: bytes) -> bytes:
         """The key of a contact point from its stored form. Raises KeyUnusable with another master key."""

@@ -6,7 +6,7 @@ position and item, so a sealed item cannot be moved to another place. The log ho
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -32,10 +32,12 @@ class VaultBroken(Exception):
     """What is sealed does not open with its own key: the database was changed from outside."""
 
 
-def seal(cipher: AESGCM, place: bytes, content: bytes) -> tuple[bytes, bytes]:
+def seal(
+    cipher: AESGCM, place: bytes, content: bytes, random: Callable[[int], bytes] = os.urandom
+) -> tuple[bytes, bytes]:
     """Seal `content` for a `place`: (what the vault keeps, the commitment that the log keeps)."""
-    salted = os.urandom(SALT_BYTES) + content
-    nonce = os.urandom(NONCE_BYTES)
+    salted = random(SALT_BYTES) + content
+    nonce = random(NONCE_BYTES)
     return nonce + cipher.encrypt(nonce, salted, place), hashlib.sha256(salted).digest()
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -12,6 +13,7 @@ from domain.addresses import Channel
 from domain.consent import ConsentValue
 from domain.refusals import Refusal, RefusalCode
 from eventstore import read
+from eventstore.append import Log
 from eventstore.database import DatabaseAddress
 from eventstore.read import EntryFilter, StoredEntry
 from ledger.assembly import Caller, Ledger, Tenant, ledger_on
@@ -172,3 +174,26 @@ async def test_the_database_itself_refuses_to_change_the_log(
             await connection.execute(statement)
     finally:
         await connection.close()
+
+
+async def test_processes_that_race_queue_up_at_the_head_and_prepare_for_nothing_no_more(
+    tenant: Tenant, caller: Caller, database: DatabaseAddress, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcomes: list[bool] = []
+    write = Log._write
+
+    async def noting(log: Log, connection: Any, group: Any) -> bool:
+        outcomes.append(await write(log, connection, group))
+        return outcomes[-1]
+
+    async def callers(own: Tenant, name: str) -> None:
+        for number in range(25):
+            await record_consent(own, caller, capture(f"{name}{number}@example.org"))
+
+    async with ledger_on(database, data_dir / "master.key") as second:
+        other = await second.tenant(tenant.key)
+        monkeypatch.setattr(Log, "_write", noting)
+        await asyncio.gather(*(callers(own, f"{at}.{n}") for n in range(4) for at, own in enumerate((tenant, other))))
+    # One at first, and one where the other has not yet seen that it is not alone: taking turns from then on.
+    assert outcomes.count(False) <= len(outcomes) / 8
+    assert len(await verify(tenant)) >= 200

@@ -23,7 +23,7 @@ from projections.current_consent import CHECK, CONSENT_OF
 
 KEYS = [os.urandom(16) for _ in range(512)]
 STATEMENTS = [
-    ("append_lookup", _LOOKUP, (KEYS, [uuid4()], KEYS)),
+    ("append_lookup", _LOOKUP, (b"".join(KEYS), [uuid4()], b"".join(KEYS))),
     ("check", CHECK, (KEYS, ["commercial", "tracking"], ["", "news"])),
     ("consent_of", CONSENT_OF, ([uuid4() for _ in KEYS], ["commercial"])),
 ]

@@ -265,3 +265,18 @@ async def test_array_literals_are_what_the_database_reads(database: DatabaseAddr
         assert await connection.fetchval("SELECT $1::text::uuid[]", array_literal([])) == []
     finally:
         await connection.close()
+
+
+@given(st.dictionaries(KEYS, VALUES | st.text(max_size=40).filter(lambda text: text.isascii() or text.isprintable())))
+def test_canonical_json_is_what_the_standard_library_writes(value: dict[str, Any]) -> None:
+    plain = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    assert canonical_json.encode(value) == plain.encode()
+    assert canonical_json.loads(plain.encode()) == value
+
+
+def test_canonical_json_goes_as_deep_as_the_standard_library() -> None:
+    value: Any = []
+    for _ in range(400):
+        value = [value]
+    assert canonical_json.encode({"a": value}) == b'{"a":' + b"[" * 401 + b"]" * 401 + b"}"
+    assert canonical_json.decode(canonical_json.encode({"a": value})) == {"a": value}
