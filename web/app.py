@@ -46,10 +46,11 @@ def create_app(
     import_bytes_max: int = IMPORT_BYTES_MAX,
     live_limits: LiveLimits | None = None,
     alone: bool = True,
+    compiled_documents: bool = True,
 ) -> Starlette:
     """The application on an open ledger; `alone` where no other process answers at the same address."""
     metrics = Metrics()
-    operations = Operations(executable_schema(), _LIMITS)
+    operations = Operations(executable_schema(), _LIMITS, compiled=compiled_documents)
     live = Live(ledger, operations, metrics.live, live_limits)
     ledger.tails.observe_lag_s = metrics.live.feed_lag_s.observe
     graphql = GraphQLEndpoint(operations, context=_context(ledger), page=graphiql_page)

@@ -33,7 +33,12 @@ async def serve(settings: Settings, listener: socket.socket, *, started: Callabl
         ledger.public_url = settings.public_url or _own_url(listener)
         ledger.link_valid_days = settings.link_valid_days
         ledger.webhook_networks = settings.webhook_networks
-        app = create_app(ledger, import_bytes_max=settings.import_mib_max * 1024 * 1024, alone=settings.workers == 1)
+        app = create_app(
+            ledger,
+            import_bytes_max=settings.import_mib_max * 1024 * 1024,
+            alone=settings.workers == 1,
+            compiled_documents=settings.compiled_documents,
+        )
         live: Live = app.state.live
         config = uvicorn.Config(
             app,

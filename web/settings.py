@@ -48,6 +48,12 @@ def _between(low: int, high: int) -> Callable[[str], int]:
     return read
 
 
+def _on_or_off(text: str) -> bool:
+    if text not in ("on", "off"):
+        raise ValueError("on or off")
+    return text == "on"
+
+
 def _level(text: str) -> str:
     if text.lower() not in LEVELS:
         raise ValueError(f"one of {', '.join(LEVELS)}")
@@ -99,6 +105,12 @@ SETTINGS = (
         _networks,
     ),
     Setting("import_mib_max", "how long a file may be that comes in by POST /import", "4096", _between(1, 1_048_576)),
+    Setting(
+        "compiled_documents",
+        "on: GraphQL documents are compiled when they first come; off: all of them are interpreted by graphql-core",
+        "on",
+        _on_or_off,
+    ),
     Setting("log_level", f"how much is logged: {', '.join(LEVELS)}", "info", _level),
 )
 
@@ -120,6 +132,7 @@ class Settings:
     checkpoint_targets: Targets | None
     webhook_networks: tuple[Network, ...]
     import_mib_max: int
+    compiled_documents: bool
     log_level: str
 
     @property

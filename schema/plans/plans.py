@@ -32,7 +32,7 @@ class Plans:
     """The plans of one schema."""
 
     def __init__(self, schema: GraphQLSchema) -> None:
-        self._schema = schema
+        self.schema = schema
         strawberry_schema = getattr(schema, "_strawberry_schema", None)
         try:
             if not isinstance(strawberry_schema, Schema):
@@ -66,7 +66,7 @@ class Plans:
         if self._resolvers is None:
             return None
         try:
-            return Plan(self._schema, document, operation, self._resolvers, FIELDS_MAX)
+            return Plan(self.schema, document, operation, self._resolvers, FIELDS_MAX)
         except NotCompiled:
             return None
 

@@ -79,7 +79,8 @@ async def both(
         if asked.operation_name is None or (one.name and one.name.value == asked.operation_name)
     )
     context = make_context()
-    compiled = await _outcome(lambda: plans.execute(document, operation, asked.variables, context))
+    plan = plans.plan(document, operation)
+    compiled = None if plan is None else await _outcome(lambda: plan.execute(asked.variables, context))
     if compiled is not None:
         compiled += str(after(context))
     context = make_context()
