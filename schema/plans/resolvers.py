@@ -21,9 +21,10 @@ _MADE_BY = "strawberry.schema.schema_converter"
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """The value is an attribute of the object."""
+    """The value is an attribute of the object; `type` is what Strawberry knows it as."""
 
     name: str
+    type: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class Resolvers:
             raise NotCompiled("a field with extensions")
         resolver = definition.base_resolver
         if resolver is None:
-            return Attribute(definition.python_name)
+            return Attribute(definition.python_name, definition.type)
         function = resolver.wrapped_func
         if not callable(function) or isasyncgenfunction(function):
             raise NotCompiled("a resolver that is no plain function")
