@@ -13,11 +13,11 @@ from schema.plans.resolvers import Resolvers
 from schema.plans.uncompiled import NotCompiled
 
 FIELDS_MAX = 2_000
-_KEPT_BYTES_MAX = 16_000_000
+KEPT_BYTES_MAX = 16_000_000
+# As measured; a plan keeps the nodes of its document.
 _BYTES_OF_A_PLAN = 4_000
-_BYTES_OF_A_FIELD = 2_500
-# A plan keeps the nodes of its document.
-_BYTES_OF_A_CHARACTER = 100
+_BYTES_OF_A_FIELD = 4_000
+_BYTES_OF_A_CHARACTER = 120
 
 
 @dataclass(slots=True)
@@ -87,6 +87,6 @@ class Plans:
         fields = 0 if kept.plan is None else kept.plan.fields
         kept.bytes = kept.document_bytes + _BYTES_OF_A_PLAN + fields * _BYTES_OF_A_FIELD
         self._kept_bytes += kept.bytes
-        while self._kept_bytes > _KEPT_BYTES_MAX:
+        while self._kept_bytes > KEPT_BYTES_MAX:
             _, oldest = self._kept.popitem(last=False)
             self._kept_bytes -= oldest.bytes
