@@ -95,6 +95,15 @@ class Circumstances:
     earlier: tuple[Entry, ...] = ()
 
 
+def decided(*drafts: Draft) -> Callable[[datetime], Sequence[Draft]]:
+    """The `decide` of a command whose events are known whatever the log holds."""
+
+    def decide(_: datetime) -> Sequence[Draft]:
+        return drafts
+
+    return decide
+
+
 class Command(NamedTuple):
     """What a caller wants appended to one stream.
 

@@ -45,7 +45,7 @@ async def record_bounce(
     )
     fields = {"channel": channel, "address": address, "bounce": bounce, "status": status, "evidence": evidence}
     command = Command(
-        decide=lambda _: [draft],
+        decide=decided(draft),
         application=caller.application,
         subject=subject,
         idempotency=stored_key(tenant, caller.application, idempotency_key, "recordBounce", fields),

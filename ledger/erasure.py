@@ -75,7 +75,7 @@ async def erase_contact_point(
         columns=IndexColumns(channel=channel),
     )
     command = Command(
-        decide=lambda _: [request],
+        decide=decided(request),
         application=caller.application,
         stream=_NO_STREAM if held is None else held.id,
         idempotency=stored_key(tenant, caller.application, idempotency_key, "eraseContactPoint", fields),

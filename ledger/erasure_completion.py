@@ -58,7 +58,7 @@ async def complete_erasure(
         columns=IndexColumns(channel=asked.data["channel"]),
     )
     command = Command(
-        decide=lambda _: [certificate],
+        decide=decided(certificate),
         application=asked.application,
         stream=contact_point,
         idempotency=idempotency,

@@ -5,6 +5,7 @@ from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NewType
 
 import strawberry
@@ -73,7 +74,8 @@ SCALARS: Mapping[object, ScalarDefinition] = {
         name="DateTime",
         description="RFC 3339 instant with offset; answers are UTC with microseconds.",
         specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
-        serialize=format_instant,
+        # Thousands of decisions of one call were taken at one instant.
+        serialize=lru_cache(maxsize=64)(format_instant),
         parse_value=_read_instant,
         parse_literal=_in_document(_read_instant),
     ),

@@ -1,10 +1,13 @@
-"""One real PostgreSQL for the whole run (the embedded one, or CONSENTRY_TEST_DATABASE_URL), and a tenant of its own per test."""
+"""One real PostgreSQL for the whole run (the embedded one, or CONSENTRY_TEST_DATABASE_URL), and a tenant of its own per test.
+
+With CONSENTRY_COMPILED_DOCUMENTS=off everything runs on graphql-core; else what is compiled runs there as well, to compare.
+"""
 
 import contextlib
 import itertools
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -16,9 +19,30 @@ from eventstore.database import DatabaseAddress, address_of_url, open_database
 from eventstore.migrate import migrate
 from ledger.assembly import Caller, Ledger, Tenant, ledger_on
 from ledger.tenants import create_tenant
+from schema.plans.plans import Plans
+from tests import both_ways
+from web.settings import read_settings
 
 _numbers = itertools.count(1)
 APPLICATION = Caller("tests", frozenset(("check", "read", "read:personal", "write", "admin", "audit", "erase")))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled_or_not() -> Iterator[None]:
+    if read_settings({}).compiled_documents:
+        with both_ways.compared():
+            yield
+    else:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Plans, "execute", lambda *_: None)
+            yield
+
+
+@pytest.fixture(autouse=True)
+def _answered_the_same() -> Iterator[None]:
+    yield
+    differences, both_ways.DIFFERENCES[:] = both_ways.DIFFERENCES[:], []
+    assert not differences, "\n".join(differences)
 
 
 @contextlib.asynccontextmanager

@@ -77,13 +77,14 @@ def create_app(
     live_limits: LiveLimits | None = None,
     persisted: PersistedDocuments | None = None,
     alone: bool = True,
+    compiled_documents: bool = True,
 ) -> Starlette:
     """The application on an open ledger; `alone` where no other process answers at the same address.
 
     Raises DocumentsInvalid where a persisted document cannot be run.
     """
     metrics = Metrics()
-    operations = Operations(executable_schema(), _LIMITS, persisted)
+    operations = Operations(executable_schema(), _LIMITS, persisted, compiled=compiled_documents)
     live = Live(ledger, operations, metrics.live, live_limits)
     ledger.tails.observe_lag_s = metrics.live.feed_lag_s.observe
     graphql = EventStreams(

@@ -42,6 +42,7 @@ async def serve(settings: Settings, listener: socket.socket, *, started: Callabl
             import_bytes_max=settings.import_mib_max * 1024 * 1024,
             persisted=PersistedDocuments(settings.persisted_documents, only=settings.only_persisted_documents),
             alone=settings.workers == 1,
+            compiled_documents=settings.compiled_documents,
         )
         live: Live = app.state.live
         config = uvicorn.Config(

@@ -117,6 +117,12 @@ SETTINGS = (
         _documents,
     ),
     Setting("only_persisted_documents", "on: no other documents are run; off", "off", _on_or_off),
+    Setting(
+        "compiled_documents",
+        "on: GraphQL documents are compiled when they first come; off: all of them are interpreted by graphql-core",
+        "on",
+        _on_or_off,
+    ),
     Setting("log_level", f"how much is logged: {', '.join(LEVELS)}", "info", _level),
 )
 
@@ -140,6 +146,7 @@ class Settings:
     import_mib_max: int
     persisted_documents: TrustedDocuments | None
     only_persisted_documents: bool
+    compiled_documents: bool
     log_level: str
 
     @property

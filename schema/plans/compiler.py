@@ -6,7 +6,6 @@ values that the conditions have. What a selection costs to compile is bounded by
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 from graphql import (
@@ -14,15 +13,11 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
-    GraphQLBoolean,
-    GraphQLEnumType,
     GraphQLError,
     GraphQLField,
-    GraphQLID,
     GraphQLInterfaceType,
     GraphQLObjectType,
     GraphQLOutputType,
-    GraphQLString,
     InlineFragmentNode,
     OperationDefinitionNode,
     OperationType,
@@ -45,8 +40,9 @@ from graphql.execution.values import VariableValues
 from strawberry.types.base import StrawberryObjectDefinition
 
 from schema.plans.arguments import arguments
+from schema.plans.leaves import leaf, quick_output
 from schema.plans.operation import PlannedOperation
-from schema.plans.output import Complete, Select, abstract, leaf, list_, object_
+from schema.plans.output import Complete, Select, abstract, list_, object_
 from schema.plans.resolvers import Attribute, Resolvers
 from schema.plans.run import InfoParts
 from schema.plans.selections import (
@@ -119,7 +115,7 @@ class Compiler:
         complete = self._complete(field.type, field, parent, details)
         place = Place(key, parent.name, nodes, is_non_null_type(field.type))
         if isinstance(resolver, Attribute):
-            return attribute(resolver.name, place, complete, *_needing_nothing(field.type))
+            return attribute(resolver.name, place, complete, *quick_output(field.type, resolver.type))
         info = InfoParts(resolver.field, self._operation.info_of(field, nodes, parent))
         return method(resolver, arguments(field, nodes[0]), place, info, complete)
 
@@ -163,24 +159,6 @@ class Compiler:
             )
             select = self._selections[key] = selection(self._selected(type_, collected.grouped_field_set))
         return object_(type_, details, select, required)
-
-
-def _needing_nothing(type_: GraphQLOutputType) -> tuple[type | None, dict[Any, str] | None]:
-    """Of which class a value is that goes out as it is, or by which names the members of an enum do."""
-    if is_non_null_type(type_):
-        type_ = type_.of_type
-    if type_ is GraphQLString or type_ is GraphQLID:
-        return str, None
-    if type_ is GraphQLBoolean:
-        return bool, None
-    if isinstance(type_, GraphQLEnumType):
-        class_: Any = getattr(type_, "wrapped_cls", None)
-        if isinstance(class_, type) and issubclass(class_, Enum):
-            try:
-                return class_, {member: type_.coerce_output_value(member) for member in class_}
-            except (GraphQLError, ValueError):
-                pass
-    return None, None
 
 
 def conditions_of(document: DocumentNode) -> tuple[str, ...]:

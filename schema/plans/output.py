@@ -1,4 +1,4 @@
-"""Values turned into output, each by a function made for its type: null or not, list, scalar, enum or object.
+"""Values turned into output, each by a function made for its type: null or not, list or object.
 
 The functions do what `Executor.complete_value` of graphql-core does, errors and their order included. One gives what goes into
 the answer, or a coroutine of it where something below has to be awaited.
@@ -13,7 +13,6 @@ from graphql import (
     FieldNode,
     GraphQLAbstractType,
     GraphQLError,
-    GraphQLLeafType,
     GraphQLObjectType,
     GraphQLResolveInfo,
     GraphQLSchema,
@@ -33,24 +32,6 @@ Complete = Callable[[Any, Path, Run], Any]
 Select = Callable[[Any, Path | None, Run], Any]
 
 
-def leaf(type_: GraphQLLeafType, required: str | None) -> Complete:
-    """A scalar or enum; `required` is what is said of a null that may not be one."""
-    coerce = type_.coerce_output_value
-
-    def complete(value: Any, path: Path, run: Run) -> Any:
-        if value.__class__ not in PLAIN:
-            raised(value)
-        if value is None or value is Undefined:
-            return _null(required)
-        coerced = coerce(value)
-        if coerced is None or coerced is Undefined:
-            # In graphql-core's words.
-            return Executor.complete_leaf_value(type_, value)
-        return coerced
-
-    return complete
-
-
 def object_(type_: GraphQLObjectType, details: FieldDetailsList, select: Select, required: str | None) -> Complete:
     """An object of one type."""
     is_type_of = type_.is_type_of
@@ -60,7 +41,7 @@ def object_(type_: GraphQLObjectType, details: FieldDetailsList, select: Select,
             if value.__class__ not in PLAIN:
                 raised(value)
             if value is None or value is Undefined:
-                return _null(required)
+                return null(required)
             return select(value, path, run)
 
         return complete_any
@@ -69,7 +50,7 @@ def object_(type_: GraphQLObjectType, details: FieldDetailsList, select: Select,
         if value.__class__ not in PLAIN:
             raised(value)
         if value is None or value is Undefined:
-            return _null(required)
+            return null(required)
         # Strawberry's own does not look at the info.
         if not is_type_of(value, None):  # type: ignore[arg-type]
             raise invalid_return_type_error(type_, value, details)
@@ -101,7 +82,7 @@ def abstract(
         if value.__class__ not in PLAIN:
             raised(value)
         if value is None or value is Undefined:
-            return _null(required)
+            return null(required)
         name = resolve_type(value, info, type_)
         completed = objects.get(name) if isinstance(name, str) else None
         if completed is None:
@@ -133,16 +114,16 @@ def list_(
 
     def add(value: Any, place: Path, run: Run, made: list[Any], waiting: list[int]) -> None:
         if value.__class__ not in PLAIN and must_be_awaited(value):
-            waiting.append(len(made))
-            made.append(awaited_item(value, place, run))
-            return
-        try:
-            completed = item(value, place, run)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the error of this item
-            completed = run.failed(error, place, nodes, required=item_required)
+            completed = awaited_item(value, place, run)
+        else:
+            try:
+                completed = item(value, place, run)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is the error of this item
+                completed = run.failed(error, place, nodes, required=item_required)
+            if completed.__class__ is CoroutineType:
+                completed = completed_item(completed, place, run)
         if completed.__class__ is CoroutineType:
             waiting.append(len(made))
-            completed = completed_item(completed, place, run)
         made.append(completed)
 
     async def from_async(values: Any, path: Path, run: Run) -> list[Any]:
@@ -170,7 +151,7 @@ def list_(
         if values.__class__ not in PLAIN:
             raised(values)
         if values is None or values is Undefined:
-            return _null(required)
+            return null(required)
         if values.__class__ is not list:
             if hasattr(values, "__aiter__"):
                 return from_async(values, path, run)
@@ -203,7 +184,7 @@ async def gathered(made: Any, waiting: list[Any]) -> Any:
     return made
 
 
-def _null(required: str | None) -> None:
+def null(required: str | None) -> None:
     if required is not None:
         raise TypeError(required)
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from graphql.pyutils import is_awaitable
 
+# Py_TPFLAGS_HEAPTYPE
+_HEAP_TYPE = 1 << 9
 # Classes of a program are few, so nothing is ever taken out.
 PLAIN: set[type] = {NoneType, str, int, float, bool, bytes, list, tuple, dict}
 
@@ -36,7 +38,12 @@ def _remember(value: Any) -> None:
         and not issubclass(class_, Exception)
         and not hasattr(class_, "__await__")
         and not hasattr(class_, "__aiter__")
-        and not hasattr(class_, "__getattr__")
-        and class_.__getattribute__ is object.__getattribute__
+        and not any(_answers_by_itself(base) for base in class_.__mro__)
     ):
         PLAIN.add(class_)
+
+
+def _answers_by_itself(class_: type) -> bool:
+    """Whether code in Python says which attributes an instance has."""
+    is_written_in_python = class_.__flags__ & _HEAP_TYPE
+    return bool(is_written_in_python) and ("__getattribute__" in vars(class_) or "__getattr__" in vars(class_))

@@ -30,7 +30,7 @@ _CONDITIONS_MAX = 3
 class Plan:
     """One operation, compiled."""
 
-    __slots__ = ("_conditions", "_fields_max", "_operation", "_outputs", "_resolvers")
+    __slots__ = ("_conditions", "_fields_max", "_operation", "_outputs", "_resolvers", "fields")
 
     def __init__(
         self,
@@ -50,6 +50,8 @@ class Plan:
         if len(self._conditions) > _CONDITIONS_MAX:
             raise NotCompiled("more conditions than selections are made for")
         self._outputs: dict[tuple[bool, ...], Output | None] = {}
+        # How many fields were compiled, all selections together.
+        self.fields = 0
         if not self._conditions:
             self._output(())
 
@@ -76,11 +78,6 @@ class Plan:
             return _awaited(data, run)
         return ExecutionResult(data, run.errors or None)
 
-    @property
-    def fields(self) -> int:
-        """How many fields were compiled, all selections together."""
-        return sum(output.fields for output in self._outputs.values() if output is not None)
-
     def _output(self, conditions: tuple[bool, ...]) -> Output | None:
         try:
             return self._outputs[conditions]
@@ -90,6 +87,7 @@ class Plan:
             values = dict(zip(self._conditions, conditions, strict=True))
             compiler = Compiler(self._operation, self._resolvers, values, self._fields_max)
             output = self._outputs[conditions] = compiler.output()
+            self.fields += output.fields
         except NotCompiled:
             if not self._conditions:
                 raise

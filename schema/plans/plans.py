@@ -13,11 +13,11 @@ from schema.plans.resolvers import Resolvers
 from schema.plans.uncompiled import NotCompiled
 
 FIELDS_MAX = 2_000
-_KEPT_BYTES_MAX = 16_000_000
+KEPT_BYTES_MAX = 16_000_000
+# As measured; a plan keeps the nodes of its document.
 _BYTES_OF_A_PLAN = 4_000
-_BYTES_OF_A_FIELD = 2_500
-# A plan keeps the nodes of its document.
-_BYTES_OF_A_CHARACTER = 100
+_BYTES_OF_A_FIELD = 4_000
+_BYTES_OF_A_CHARACTER = 120
 
 
 @dataclass(slots=True)
@@ -32,7 +32,7 @@ class Plans:
     """The plans of one schema."""
 
     def __init__(self, schema: GraphQLSchema) -> None:
-        self._schema = schema
+        self.schema = schema
         strawberry_schema = getattr(schema, "_strawberry_schema", None)
         try:
             if not isinstance(strawberry_schema, Schema):
@@ -66,7 +66,7 @@ class Plans:
         if self._resolvers is None:
             return None
         try:
-            return Plan(self._schema, document, operation, self._resolvers, FIELDS_MAX)
+            return Plan(self.schema, document, operation, self._resolvers, FIELDS_MAX)
         except NotCompiled:
             return None
 
@@ -87,6 +87,6 @@ class Plans:
         fields = 0 if kept.plan is None else kept.plan.fields
         kept.bytes = kept.document_bytes + _BYTES_OF_A_PLAN + fields * _BYTES_OF_A_FIELD
         self._kept_bytes += kept.bytes
-        while self._kept_bytes > _KEPT_BYTES_MAX:
+        while self._kept_bytes > KEPT_BYTES_MAX:
             _, oldest = self._kept.popitem(last=False)
             self._kept_bytes -= oldest.bytes

@@ -21,9 +21,10 @@ _MADE_BY = "strawberry.schema.schema_converter"
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """The value is an attribute of the object."""
+    """The value is an attribute of the object; `type` is what Strawberry knows it as."""
 
     name: str
+    type: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +55,17 @@ class Resolvers:
         if schema.schema_converter.exception_handlers:
             raise NotCompiled("a schema with handlers of exceptions")
         self._conversion = Conversion(config, schema.schema_converter.scalar_registry)
+        # By the identity of fields, which live as long as their schema.
+        self._known: dict[int, Resolver] = {}
 
     def of(self, field: GraphQLField) -> Resolver:
         """How the field gets its value. Raises NotCompiled."""
+        known = self._known.get(id(field))
+        if known is None:
+            known = self._known[id(field)] = self._new(field)
+        return known
+
+    def _new(self, field: GraphQLField) -> Resolver:
         definition = field.extensions.get("strawberry-definition")
         if type(definition) is not StrawberryField or getattr(field.resolve, "__module__", None) != _MADE_BY:
             raise NotCompiled("a field that is not Strawberry's own")
@@ -65,7 +74,7 @@ class Resolvers:
             raise NotCompiled("a field with extensions")
         resolver = definition.base_resolver
         if resolver is None:
-            return Attribute(definition.python_name)
+            return Attribute(definition.python_name, definition.type)
         function = resolver.wrapped_func
         if not callable(function) or isasyncgenfunction(function):
             raise NotCompiled("a resolver that is no plain function")

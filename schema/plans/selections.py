@@ -27,15 +27,16 @@ Execute = Callable[[Any, Path | None, Run], Any]
 class SelectedField:
     """A field of an object's output: `execute` makes it of the object, or of the value that `read` gives of the object.
 
-    A value of exactly the class `as_is` needs no completing: it goes out as it is, or as `names` has it.
+    A value of exactly the class `quick` needs no completing: it goes out as it is, or as `written` gives it; where that gives
+    nothing, it is completed like any other.
     """
 
     key: str
     execute: Execute
     read: Callable[[Any], Any] | None = None
     failed: Execute | None = None
-    as_is: type | None = None
-    names: dict[Any, str] | None = None
+    quick: type | None = None
+    written: Callable[[Any], Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +51,25 @@ class Place:
 
 def selection(fields: Sequence[SelectedField]) -> Select:
     """The output of an object, whose fields are read together."""
-    steps = tuple((field.key, field.execute, field.read, field.failed, field.as_is, field.names) for field in fields)
+    steps = tuple((field.key, field.execute, field.read, field.failed, field.quick, field.written) for field in fields)
 
     def select(source: Any, path: Path | None, run: Run) -> Any:
         made: dict[str, Any] = {}
         waiting: list[str] | None = None
         try:
-            for key, execute, read, failed, as_is, names in steps:
+            for key, execute, read, failed, quick, written in steps:
                 if read is None:
                     completed = execute(source, path, run)
                 else:
                     try:
                         value = read(source)
+                        if value.__class__ is quick:
+                            output = value if written is None else written(value)
+                            if output is not None:
+                                made[key] = output
+                                continue
                     except Exception as error:  # noqa: BLE001 - whatever it is, it is the error of this field
                         made[key] = failed(error, path, run)  # type: ignore[misc]
-                        continue
-                    if value.__class__ is as_is:
-                        made[key] = value if names is None else names[value]
                         continue
                     completed = execute(value, path, run)
                 made[key] = completed
@@ -104,7 +107,7 @@ def constant(key: str, value: object) -> SelectedField:
 
 
 def attribute(
-    name: str, place: Place, complete: Complete, as_is: type | None, names: dict[Any, str] | None
+    name: str, place: Place, complete: Complete, quick: type | None, written: Callable[[Any], Any] | None
 ) -> SelectedField:
     """A field that is an attribute."""
     key, parent, nodes, required = place.key, place.parent, place.nodes, place.required
@@ -124,7 +127,7 @@ def attribute(
     def failed(error: Any, path: Path | None, run: Run) -> Any:
         return run.failed(error, (path, key, parent), nodes, required=required)
 
-    return SelectedField(key, execute, attrgetter(name), failed, as_is, names)
+    return SelectedField(key, execute, attrgetter(name), failed, quick, written)
 
 
 def method(

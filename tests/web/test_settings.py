@@ -39,6 +39,7 @@ def test_every_setting_has_an_option_a_variable_and_a_sentence() -> None:
         ("workers", "0"),
         ("workers", "1.5"),
         ("log_level", "loud"),
+        ("compiled_documents", "yes"),
         ("database_url", "mysql://x"),
         ("persisted_documents", "/nothing/here.json"),
         ("only_persisted_documents", "perhaps"),

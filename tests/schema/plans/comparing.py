@@ -66,9 +66,18 @@ async def quiet() -> None:
 
 
 async def both(
-    schema: GraphQLSchema, plans: Plans, asked: Asked, make_context: Callable[[], Any], after: Callable[[Any], Any]
+    schema: GraphQLSchema,
+    plans: Plans,
+    asked: Asked,
+    make_context: Callable[[], Any],
+    after: Callable[[Any], Any],
+    *,
+    alone: bool = True,
 ) -> Both | None:
-    """Execute a request both ways, each with a context of its own; None for a document that is not valid."""
+    """Execute a request both ways, each with a context of its own; None for a document that is not valid.
+
+    `after` gives what is to be compared of the context; `alone` where the loop runs nothing else, to wait for what was begun.
+    """
     document = parse(asked.query)
     if validate(schema, document, _RULES, max_errors=1):
         return None
@@ -79,7 +88,8 @@ async def both(
         if asked.operation_name is None or (one.name and one.name.value == asked.operation_name)
     )
     context = make_context()
-    compiled = await _outcome(lambda: plans.execute(document, operation, asked.variables, context))
+    plan = plans.plan(document, operation)
+    compiled = None if plan is None else await _outcome(lambda: plan.execute(asked.variables, context), alone)
     if compiled is not None:
         compiled += str(after(context))
     context = make_context()
@@ -91,17 +101,19 @@ async def both(
             variable_values=asked.variables,
             operation_name=asked.operation_name,
             max_coercion_errors=_ERRORS_MAX,
-        )
+        ),
+        alone,
     )
     return Both(compiled, f"{core}{after(context)}")
 
 
-async def _outcome(run: Callable[[], Any]) -> str | None:
+async def _outcome(run: Callable[[], Any], alone: bool) -> str | None:
     try:
         result = run()
         if result is not None and not isinstance(result, ExecutionResult):
             result = await result
     except Exception as error:  # noqa: BLE001 - is compared, whatever it is
         return f"raised {error!r}"
-    await quiet()
+    if alone:
+        await quiet()
     return None if result is None else shown(result)
