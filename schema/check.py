@@ -1,5 +1,6 @@
 """May this message go to this address? The hot path: one question, one call of the ledger, plain values out."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar, cast
 
@@ -61,9 +62,18 @@ class CheckConsentsInput:
 class DecisionReason:
     reason: strawberry.Private[Reason]
     view: strawberry.Private[CatalogueView]
-    code: ReasonCode
-    value: ConsentValue = strawberry.field(description="The value found at this level, as recorded.")
-    enforcement: EnforcementModel
+
+    @strawberry.field
+    def code(self) -> ReasonCode:
+        return self.reason.code
+
+    @strawberry.field(description="The value found at this level, as recorded.")
+    def value(self) -> ConsentValue:
+        return self.reason.value
+
+    @strawberry.field
+    def enforcement(self) -> EnforcementModel:
+        return self.reason.enforcement
 
     @strawberry.field(description="The reason as a sentence.")
     def message(self) -> str:
@@ -95,20 +105,44 @@ class UnsubscribeLinks:
     headers: list[HttpHeader] = strawberry.field(description="For e-mail with a COMMERCIAL purpose; none otherwise.")
 
 
+@dataclass(frozen=True, slots=True)
+class DecidedTogether:
+    """What the decisions of one call have in common."""
+
+    view: CatalogueView
+    channel: Channel
+    known_at: datetime | None
+
+
 @strawberry.type(description="May this message go? Where it cannot be known, it may not.")
 class ConsentDecision:
+    # One call makes thousands of these: what is not asked for is not made.
     answer: strawberry.Private[Answer]
-    answered: strawberry.Private[Answered]
-    view: strawberry.Private[CatalogueView]
-    address: str = strawberry.field(description="Exactly as asked.")
-    allowed: bool
-    tracking_allowed: bool = strawberry.field(description="By the profile's tracking purpose.")
-    position: Long = strawberry.field(description="The log position at which it was taken.")
-    decided_at: datetime
+    together: strawberry.Private[DecidedTogether]
+
+    @strawberry.field(description="Exactly as asked.")
+    def address(self) -> str:
+        return self.answer.address
+
+    @strawberry.field
+    def allowed(self) -> bool:
+        return self.answer.decision.allowed
+
+    @strawberry.field(description="By the profile's tracking purpose.")
+    def tracking_allowed(self) -> bool:
+        return self.answer.tracking.allowed
+
+    @strawberry.field(description="The log position at which it was taken.")
+    def position(self) -> Long:
+        return Long(self.answer.position)
+
+    @strawberry.field
+    def decided_at(self) -> datetime:
+        return self.answer.decided_at
 
     @strawberry.field(description="The first is the one that decided.")
     def reasons(self) -> list[DecisionReason]:
-        return shown_reasons(self.answer.decision.reasons, self.view)
+        return shown_reasons(self.answer.decision.reasons, self.together.view)
 
     @strawberry.field(
         description="For the message: the person's page, and the headers of RFC 8058 where they apply. `attributes` fill "
@@ -118,13 +152,13 @@ class ConsentDecision:
         self, info: Info, message_id: str | None = LEFT_OUT, attributes: JSON | None = LEFT_OUT
     ) -> UnsubscribeLinks | None:
         try:
-            address = normalise(self.answered.channel, self.address)
+            address = normalise(self.together.channel, self.answer.address)
         except Refusal:
             return None
         links = unsubscribe_links(
             info.context.tenant,
             self.answer.subject,
-            self.answered.channel,
+            self.together.channel,
             address,
             given(message_id),
             _attributes(given(attributes)),
@@ -137,7 +171,8 @@ class ConsentDecision:
 
     @strawberry.field(description="A signed statement of this decision that its holder can keep and anyone can verify.")
     async def receipt(self, info: Info) -> str:
-        return await info.context.loaders.receipts.load(self.answered)
+        together = self.together
+        return await info.context.loaders.receipts.load(Answered(self.answer, together.channel, together.known_at))
 
 
 @strawberry.type
@@ -183,20 +218,8 @@ def decisions(
     context: RequestContext, channel: Channel, known_at: datetime | None, answers: list[Answer]
 ) -> list[ConsentDecision]:
     """Answers just given, as GraphQL shows them."""
-    view = view_known_at(context, known_at)
-    return [
-        ConsentDecision(
-            answer=answer,
-            answered=Answered(answer, channel, known_at),
-            view=view,
-            address=answer.address,
-            allowed=answer.decision.allowed,
-            tracking_allowed=answer.tracking.allowed,
-            position=Long(answer.position),
-            decided_at=answer.decided_at,
-        )
-        for answer in answers
-    ]
+    together = DecidedTogether(view_known_at(context, known_at), channel, known_at)
+    return [ConsentDecision(answer=answer, together=together) for answer in answers]
 
 
 def _attributes(value: object) -> dict[str, str]:
@@ -224,10 +247,7 @@ def view_known_at(context: RequestContext, known_at: datetime | None) -> Catalog
 
 def shown_reasons(reasons: tuple[Reason, ...], view: CatalogueView) -> list[DecisionReason]:
     """The reasons of a decision as GraphQL shows them."""
-    return [
-        DecisionReason(reason=reason, view=view, code=reason.code, value=reason.value, enforcement=reason.enforcement)
-        for reason in reasons
-    ]
+    return [DecisionReason(reason=reason, view=view) for reason in reasons]
 
 
 async def event_at(context: RequestContext, position: int) -> ConsentEvent | None:

@@ -15,7 +15,7 @@ from graphql import DocumentNode, ExecutionResult, GraphQLResolveInfo, Operation
 
 from schema.plans import compiler
 from schema.plans.plans import Plans
-from schema.plans.resolvers import Method
+from schema.plans.resolvers import Resolver
 from schema.plans.selections import Place, SelectedField
 
 _ROOTS = ("Query", "Mutation")
@@ -30,22 +30,31 @@ def compared() -> Iterator[None]:
     """Compare while this is open; what differs is in DIFFERENCES."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiler, "method", _recording(compiler.method))
+        patch.setattr(compiler, "read_of_object", _recording_reads(compiler.read_of_object))
         patch.setattr(Plans, "execute", _comparing(Plans.execute))
         yield
 
 
 def _recording(method: Any) -> Any:
-    def recording(resolver: Method, arguments: Any, place: Place, info: Any, complete: Any) -> SelectedField:
+    def recording(resolver: Resolver, arguments: Any, place: Place, info: Any, complete: Any) -> SelectedField:
         if place.parent in _ROOTS:
-            resolver = replace(resolver, function=_recorded(resolver, place.key))
+            function = _recorded(resolver.function, place.key, is_async=resolver.is_async)
+            resolver = replace(resolver, function=function)
         return method(resolver, arguments, place, info, complete)
 
     return recording
 
 
-def _recorded(resolver: Method, key: str) -> Any:
-    function = resolver.function
+def _recording_reads(read_of_object: Any) -> Any:
+    def recording(read: Any, place: Place, *more: Any) -> SelectedField:
+        if place.parent in _ROOTS:
+            read = _recorded(read, place.key, is_async=False)
+        return read_of_object(read, place, *more)
 
+    return recording
+
+
+def _recorded(function: Any, key: str, *, is_async: bool) -> Any:
     def recorded(*args: Any, **kwargs: Any) -> Any:
         try:
             value = function(*args, **kwargs)
@@ -64,7 +73,7 @@ def _recorded(resolver: Method, key: str) -> Any:
         _note(key, value, None, was_awaited=True)
         return value
 
-    return recorded_async if resolver.is_async else recorded
+    return recorded_async if is_async else recorded
 
 
 def _note(key: str, value: Any, error: Exception | None, *, was_awaited: bool) -> None:

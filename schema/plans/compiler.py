@@ -43,14 +43,14 @@ from schema.plans.arguments import arguments
 from schema.plans.leaves import leaf, quick_output
 from schema.plans.operation import PlannedOperation
 from schema.plans.output import Complete, Select, abstract, list_, object_
-from schema.plans.resolvers import Attribute, Resolvers
+from schema.plans.resolvers import Resolvers
 from schema.plans.run import InfoParts
 from schema.plans.selections import (
     Place,
     SelectedField,
-    attribute,
     constant,
     method,
+    read_of_object,
     selection,
     selection_in_turn,
 )
@@ -114,8 +114,9 @@ class Compiler:
         resolver = self._resolvers.of(field)
         complete = self._complete(field.type, field, parent, details)
         place = Place(key, parent.name, nodes, is_non_null_type(field.type))
-        if isinstance(resolver, Attribute):
-            return attribute(resolver.name, place, complete, *quick_output(field.type, resolver.type))
+        read = resolver.read
+        if read is not None:
+            return read_of_object(read, place, complete, *quick_output(field.type, resolver.field.type))
         info = InfoParts(resolver.field, self._operation.info_of(field, nodes, parent))
         return method(resolver, arguments(field, nodes[0]), place, info, complete)
 

@@ -6,7 +6,8 @@ A field that does anything more (an extension, a permission, a handler of except
 from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import isasyncgenfunction
-from typing import Any, TypeAlias, cast
+from operator import attrgetter
+from typing import Any, cast
 
 from graphql import GraphQLField
 from strawberry.schema import Schema
@@ -20,16 +21,8 @@ _MADE_BY = "strawberry.schema.schema_converter"
 
 
 @dataclass(frozen=True, slots=True)
-class Attribute:
-    """The value is an attribute of the object; `type` is what Strawberry knows it as."""
-
-    name: str
-    type: object
-
-
-@dataclass(frozen=True, slots=True)
-class Method:
-    """The value is what a function gives; a coroutine to await where it is asynchronous."""
+class Resolver:
+    """A function that gives the value; a coroutine to await where it is asynchronous."""
 
     function: Callable[..., Any]
     is_async: bool
@@ -41,8 +34,11 @@ class Method:
     arguments: tuple[tuple[str, str, Convert], ...]
     field: StrawberryField
 
-
-Resolver: TypeAlias = Attribute | Method
+    @property
+    def read(self) -> Callable[[Any], Any] | None:
+        """The function, where it needs nothing but the object."""
+        needs_more = self.is_async or self.source_names or self.info_name or self.arguments
+        return self.function if self.takes_source and not needs_more else None
 
 
 class Resolvers:
@@ -74,13 +70,16 @@ class Resolvers:
             raise NotCompiled("a field with extensions")
         resolver = definition.base_resolver
         if resolver is None:
-            return Attribute(definition.python_name, definition.type)
+            read = attrgetter(definition.python_name)
+            return Resolver(
+                read, is_async=False, takes_source=True, source_names=(), info_name=None, arguments=(), field=definition
+            )
         function = resolver.wrapped_func
         if not callable(function) or isasyncgenfunction(function):
             raise NotCompiled("a resolver that is no plain function")
         named = (resolver.parent_parameter, resolver.root_parameter)
         name_of = self._conversion.config.name_converter.from_argument
-        return Method(
+        return Resolver(
             function=function,
             is_async=resolver.is_async,
             takes_source=resolver.self_parameter is not None,

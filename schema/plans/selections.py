@@ -6,7 +6,6 @@ graphql-core does. A field's own error nulls the field; where that may not be, i
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from types import CoroutineType
 from typing import Any
 
@@ -15,7 +14,7 @@ from graphql import FieldNode
 from schema.plans.arguments import Arguments
 from schema.plans.output import Complete, Select, gathered
 from schema.plans.plain_values import PLAIN, must_be_awaited
-from schema.plans.resolvers import Method
+from schema.plans.resolvers import Resolver
 from schema.plans.run import FieldInfo, InfoParts, Path, Run, leave_behind
 
 # Resolve and complete one field of an object at this path; a coroutine of it where something has to be awaited.
@@ -106,10 +105,14 @@ def constant(key: str, value: object) -> SelectedField:
     return SelectedField(key, lambda _source, _path, _run: value)
 
 
-def attribute(
-    name: str, place: Place, complete: Complete, quick: type | None, written: Callable[[Any], Any] | None
+def read_of_object(
+    read: Callable[[Any], Any],
+    place: Place,
+    complete: Complete,
+    quick: type | None,
+    written: Callable[[Any], Any] | None,
 ) -> SelectedField:
-    """A field that is an attribute."""
+    """A field that needs nothing but the object: an attribute, or a method without arguments."""
     key, parent, nodes, required = place.key, place.parent, place.nodes, place.required
 
     def execute(value: Any, path: Path | None, run: Run) -> Any:
@@ -127,11 +130,11 @@ def attribute(
     def failed(error: Any, path: Path | None, run: Run) -> Any:
         return run.failed(error, (path, key, parent), nodes, required=required)
 
-    return SelectedField(key, execute, attrgetter(name), failed, quick, written)
+    return SelectedField(key, execute, read, failed, quick, written)
 
 
 def method(
-    resolver: Method, arguments: Arguments | None, place: Place, info: InfoParts, complete: Complete
+    resolver: Resolver, arguments: Arguments | None, place: Place, info: InfoParts, complete: Complete
 ) -> SelectedField:
     """A field that a function gives."""
     key, parent, nodes, required = place.key, place.parent, place.nodes, place.required
@@ -172,13 +175,10 @@ def method(
 _NONE: dict[str, Any] = {}
 
 
-def _call(resolver: Method, info: InfoParts) -> Callable[[Any, dict[str, Any], Path, Run], Any]:
+def _call(resolver: Resolver, info: InfoParts) -> Callable[[Any, dict[str, Any], Path, Run], Any]:
     function, info_name = resolver.function, resolver.info_name
-    if resolver.takes_source and not resolver.source_names and not resolver.arguments:
-        if info_name is None:
-            return lambda source, _given, _here, _run: function(source)
-        if info_name == "info":
-            return lambda source, _given, here, run: function(source, info=FieldInfo(run, info, here))
+    if resolver.takes_source and not resolver.source_names and not resolver.arguments and info_name == "info":
+        return lambda source, _given, here, run: function(source, info=FieldInfo(run, info, here))
     takes_source, source_names = resolver.takes_source, resolver.source_names
     converted = resolver.arguments
 

@@ -24,8 +24,8 @@ from tests.schema.plans.documents import RandomDocuments
 
 DOCUMENTS = int(os.environ.get("CONSENTRY_TEST_DOCUMENTS", "1000")) // 2
 _ADDRESSES = ("ann@example.com", "bob@example.com", "cy@example.com", "no address", "eve@example.com")
-# Everything may be asked, one scope is missing, or all are.
-_CALLERS = (APPLICATION, APPLICATION, Caller("tests", frozenset(("check", "read"))), Caller("tests", frozenset()))
+# Mostly everything may be asked; some scopes are missing, or all are.
+_CALLERS = (*[APPLICATION] * 6, Caller("tests", frozenset(("check", "read"))), Caller("tests", frozenset()))
 _AGAIN = 9
 _met: Counter[str] = Counter()
 
@@ -47,7 +47,7 @@ async def world(database: DatabaseAddress, data_dir: Any) -> AsyncIterator[World
         tenant = await create_tenant(ledger, "compiled", "Compiled")
         yield World(schema, tenant, await _with_history(Asker(schema, tenant, APPLICATION.scopes)))
     assert _met["the same"] > 0.5 * DOCUMENTS, _met
-    assert _met["with data"] > 0.3 * DOCUMENTS, _met
+    assert _met["with data"] > 0.2 * DOCUMENTS, _met
 
 
 async def _with_history(ask: Asker) -> dict[str, list[Any]]:
@@ -75,9 +75,10 @@ async def _with_history(ask: Asker) -> dict[str, list[Any]]:
     return {
         "address": list(_ADDRESSES),
         "addresses": list(_ADDRESSES),
-        "purpose": ["commercial", "transactional", "tracking", "no-such"],
-        "profile": ["default", "default", "no-such"],
-        "topic": ["news", "no-such"],
+        "purpose": ["commercial"] * 9 + ["no-such"],
+        "profile": ["default"] * 9 + ["no-such"],
+        "topic": ["news"] * 9 + ["no-such"],
+        "ref": ["default", "commercial", "news"],
         "key": ["default", "commercial", "news"],
         "id": ids,
         "ids": ids,
@@ -87,7 +88,7 @@ async def _with_history(ask: Asker) -> dict[str, list[Any]]:
         "last": [1, 2],
         "asOf": ["2026-06-01T12:00:00Z", "2026-05-01T12:00:00Z"],
         "knownAt": ["2026-06-01T12:00:00Z"],
-        "position": [0, 1, 5, 10_000],
+        "position": [0, 1, 5],
         "minPosition": [0, 1, 5],
         "fromPosition": [0, 1, 5],
         "toPosition": [0, 5],
