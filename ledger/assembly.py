@@ -16,7 +16,7 @@ from domain.refusals import NotYetAvailable, Refusal, RefusalCode
 from domain.unit_scope import Decide
 from eventstore import read
 from eventstore.append import Command, Log
-from eventstore.database import DatabaseAddress, open_database, open_pool, store_errors
+from eventstore.database import DatabaseAddress, StoreUnavailable, open_database, open_pool, store_errors
 from eventstore.migrate import migrate
 from eventstore.personal.blind_index import BlindIndex
 from eventstore.personal.keyed_hash import KeyedHash
@@ -40,6 +40,11 @@ if TYPE_CHECKING:
     from ledger.record import Recorded
 
 WAIT_FOR_POSITION_S = 5.0
+# Who is about to send a message is better told that it cannot be known than left waiting.
+CHECK_TIMEOUT_S = 5.0
+# For one of the pool's connections, while others hold them all.
+CONNECTION_WAIT_S = 5.0
+CONNECTION_WAITERS_MAX = 1_000
 DEFAULT_PUBLIC_URL = "http://127.0.0.1:8080"
 _POOL_CONNECTIONS_MAX = 10
 _FEED_READERS = 2
@@ -172,7 +177,7 @@ class Tenant:
 
     async def _look_up(self, asked: Sequence[LookUp]) -> Sequence[Seen]:
         async with self.ledger.connection() as connection:
-            return await look_up(connection, self.id, asked)
+            return await look_up(connection, self.id, asked, timeout_s=CHECK_TIMEOUT_S)
 
     async def _before_deciding(self, connection: Connected, head: Head, commands: Sequence[Command]) -> None:
         await self.refresh_catalogue(head.catalogue_position, connection)
@@ -210,16 +215,30 @@ class Ledger:
         self.tails = LogTails(pool, self.wakeup)
         # Feeds that catch up read from the store two at a time: whoever records and checks has the other connections.
         self.feed_reading = asyncio.Semaphore(_FEED_READERS)
+        self._connection_waiters = 0
         self._tenants: dict[int, Tenant] = {}
         self._numbers: frozenset[int] = frozenset()
         self._numbers_read_at: float | None = None
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncGenerator[Connected]:
-        """A connection of the service's role. Raises StoreUnavailable where the database does not answer."""
+        """A connection of the service's role. Raises StoreUnavailable where the database does not answer, and where too
+        many wait for it, or one would for too long.
+        """
+        if self._connection_waiters >= CONNECTION_WAITERS_MAX:
+            raise StoreUnavailable("too many wait for a connection")
         with store_errors():
-            async with self.pool.acquire() as connection:
+            self._connection_waiters += 1
+            try:
+                # Not the pool's own timeout, which makes a task of each wait.
+                async with asyncio.timeout(CONNECTION_WAIT_S):
+                    connection = await self.pool.acquire()
+            finally:
+                self._connection_waiters -= 1
+            try:
                 yield connection
+            finally:
+                await self.pool.release(connection)
 
     async def tenant(self, key: str) -> Tenant:
         """The tenant with this key, its catalogue up to date. Raises Refusal NOT_FOUND."""

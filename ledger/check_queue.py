@@ -1,7 +1,8 @@
 """Who waits for a check: look-ups that arrive together are answered by one statement, from one snapshot.
 
 Knows callers and how many addresses each brings, nothing of storage. At most FLIGHTS_MAX statements run at once; each
-starts after its questions were asked, so whatever was acknowledged before a question is seen by its answer.
+starts after its questions were asked, so whatever was acknowledged before a question is seen by its answer. Those that
+would wait too long, or are too many, are told that the store does not answer.
 """
 
 import asyncio
@@ -9,8 +10,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from eventstore.database import StoreUnavailable
+
 FLIGHTS_MAX = 2
 FLIGHT_ADDRESSES_MAX = 512
+WAITING_MAX = 4_096
+WAIT_S = 10.0
 
 Asked = TypeVar("Asked")
 Answered = TypeVar("Answered")
@@ -27,19 +32,23 @@ class CheckQueue(Generic[Asked, Answered]):
     ) -> None:
         self._ask = ask
         self._addresses = addresses
-        self._waiting: deque[tuple[Asked, asyncio.Future[Answered]]] = deque()
+        # With when each of them asked.
+        self._waiting: deque[tuple[Asked, asyncio.Future[Answered], float]] = deque()
         self._flights: set[asyncio.Task[None]] = set()
         # Not the size of the set: that would count a flight that found nobody left and has yet to be discarded, and
         # whoever asked in between would wait for a flight that never comes.
         self._flying = 0
 
     async def submit(self, asked: Asked) -> Answered:
-        """The answer to one look-up; raises what the flight that carried it raised.
+        """The answer to one look-up; raises what the flight that carried it raised, and StoreUnavailable without one.
 
         A caller that leaves cancels nobody.
         """
-        future: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
-        self._waiting.append((asked, future))
+        if len(self._waiting) >= WAITING_MAX:
+            raise StoreUnavailable("too many checks wait for the database")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answered] = loop.create_future()
+        self._waiting.append((asked, future, loop.time()))
         if self._flying < FLIGHTS_MAX:
             self._flying += 1
             flight = asyncio.create_task(self._fly(), name="check")
@@ -64,21 +73,27 @@ class CheckQueue(Generic[Asked, Answered]):
             for (_, future), answer in zip(group, answers, strict=True):
                 if not future.done():
                     future.set_result(answer)
-        except Exception as error:  # noqa: BLE001 - told to each caller, none of which may wait for ever
+        except BaseException as error:
             for _, future in group:
                 if not future.done():
-                    future.set_exception(error)
+                    future.set_exception(error if isinstance(error, Exception) else StoreUnavailable("cut off"))
+            if not isinstance(error, Exception):
+                raise
 
     def _next_group(self) -> list[tuple[Asked, asyncio.Future[Answered]]]:
         group: list[tuple[Asked, asyncio.Future[Answered]]] = []
         addresses = 0
+        too_late = asyncio.get_running_loop().time() - WAIT_S
         while self._waiting:
-            asked, future = self._waiting[0]
-            if future.done():
-                self._waiting.popleft()  # its caller has left
+            asked, future, since = self._waiting[0]
+            if future.done() or since < too_late:
+                self._waiting.popleft()
+                if not future.done():  # its caller has not left
+                    future.set_exception(StoreUnavailable("the database answered nobody before this check"))
                 continue
             addresses += self._addresses(asked)
             if group and addresses > FLIGHT_ADDRESSES_MAX:
                 break
-            group.append(self._waiting.popleft())
+            self._waiting.popleft()
+            group.append((asked, future))
         return group

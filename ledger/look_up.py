@@ -30,12 +30,19 @@ class Seen:
 _NOBODY: tuple[UUID | None, Standing] = (None, NOTHING_KNOWN)
 
 
-async def look_up(connection: Connected, tenant: int, asked: Sequence[LookUp]) -> list[Seen]:
-    """What several questions need, by one statement; each may be given what its neighbours need, too."""
+async def look_up(
+    connection: Connected, tenant: int, asked: Sequence[LookUp], *, timeout_s: float | None = None
+) -> list[Seen]:
+    """What several questions need, by one statement; each may be given what its neighbours need, too.
+
+    Raises TimeoutError after `timeout_s`; without it, after the time of any statement.
+    """
     blind_indexes = [index for look in asked for index in look.blind_indexes]
     purposes = list({purpose for look in asked for purpose in look.purposes})
     topics = list({topic for look in asked for topic in look.topics})
-    head, found = await current_consent.by_blind_index(connection, tenant, blind_indexes, purposes, topics)
+    head, found = await current_consent.by_blind_index(
+        connection, tenant, blind_indexes, purposes, topics, timeout_s=timeout_s
+    )
     seen: list[Seen] = []
     start = 0
     for look in asked:

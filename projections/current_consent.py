@@ -165,9 +165,11 @@ async def by_blind_index(
     blind_indexes: Sequence[bytes],
     purposes: Sequence[str],
     topics: Sequence[str],
+    *,
+    timeout_s: float | None = None,
 ) -> tuple[HeadSeen, dict[int, Found]]:
     """The head, and what is found for each blind index, by its place in `blind_indexes`; from one snapshot."""
-    return _found(await connection.fetch(CHECK, tenant, blind_indexes, purposes, topics))
+    return _found(await connection.fetch(CHECK, tenant, blind_indexes, purposes, topics, timeout=timeout_s))
 
 
 async def by_contact_point(

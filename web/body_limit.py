@@ -5,9 +5,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from web.graphql_limits import LimitReached
 from web.graphql_response import GraphQLAnswer, MediaType
 from web.http_headers import header
-from web.refusals import limit_error
+from web.refusals import error_entry, limit_error
 
 BODY_BYTES_MAX = 8 * 1024 * 1024
+# What one body may hold before it counts among the large ones, and what those may hold together.
+_LARGE_BYTES = 256 * 1024
+_LARGE_TOGETHER_BYTES_MAX = 64 * 1024 * 1024
 
 
 class _TooLarge(Exception):
@@ -18,28 +21,40 @@ class _TooLarge(Exception):
         self.given = given
 
 
+class _TooManyLarge(Exception):
+    """Large bodies are held as much as the process may hold."""
+
+
 class BodyLimit:
-    """Answers 413 with LIMIT_EXCEEDED, and closes the connection rather than read on."""
+    """Answers 413 with LIMIT_EXCEEDED, and closes the connection rather than read on; and 503 with UNAVAILABLE where the large
+    bodies that are held already leave no room for another.
+    """
 
     def __init__(self, app: ASGIApp, *, bytes_max: int = BODY_BYTES_MAX, streamed: tuple[str, ...] = ()) -> None:
         """`streamed`: how paths begin whose bodies are never held whole; each has a limit of its own."""
         self._app = app
         self._streamed = streamed
         self._bytes_max = bytes_max
+        self._large_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, its body counted."""
         if scope["type"] != "http" or (self._streamed and scope["path"].startswith(self._streamed)):
             await self._app(scope, receive, send)
             return
-        read = 0
+        read = held = 0
 
         async def counted() -> Message:
-            nonlocal read
+            nonlocal read, held
             message = await receive()
             read += len(message.get("body", b""))
-            if read > self._bytes_max:
-                raise _TooLarge(None)
+            if read > _LARGE_BYTES:
+                if read > self._bytes_max:
+                    raise _TooLarge(None)
+                self._large_bytes += read - held
+                held = read
+                if self._large_bytes > _LARGE_TOGETHER_BYTES_MAX:
+                    raise _TooManyLarge
             return message
 
         try:
@@ -49,9 +64,19 @@ class BodyLimit:
             await self._app(scope, counted, send)
         except _TooLarge as too_large:
             error = limit_error(LimitReached("bytes of the body", self._bytes_max, too_large.given))
-            response = GraphQLAnswer({"errors": [error]}, 413, MediaType.JSON)
-            response.headers["connection"] = "close"
-            await response(scope, receive, send)
+            await _close(GraphQLAnswer({"errors": [error]}, 413, MediaType.JSON), scope, receive, send)
+        except _TooManyLarge:
+            error = error_entry("UNAVAILABLE", "too much is sent at once; send it again in a moment")
+            response = GraphQLAnswer({"errors": [error]}, 503, MediaType.JSON)
+            response.headers["retry-after"] = "1"
+            await _close(response, scope, receive, send)
+        finally:
+            self._large_bytes -= held
+
+
+async def _close(response: GraphQLAnswer, scope: Scope, receive: Receive, send: Send) -> None:
+    response.headers["connection"] = "close"
+    await response(scope, receive, send)
 
 
 def _announced(scope: Scope) -> int | None:

@@ -122,7 +122,7 @@ class GraphQLEndpoint:
         record = request_record(scope)
         record.operation = runnable.kind.value
         record.fields = runnable.operation.fields
-        return await self._operations.answer(runnable, context, record.request_id)
+        return await self._operations.run(runnable, context, record.request_id)
 
 
 def request_held(scope: Scope, body: bytes) -> GraphQLRequest:

@@ -22,6 +22,7 @@ from graphql import (
 from graphql.utilities import validate_input_value
 
 from schema.plans.plans import Plans
+from web.admission import Admission
 from web.graphql_documents import DocumentRefused, Documents, PreparedDocument, PreparedOperation
 from web.graphql_limits import LimitReached, Limits
 from web.graphql_request import GraphQLRequest
@@ -71,6 +72,7 @@ class Operations:
         self.schema = schema
         self._documents = Documents(schema, limits)
         self._plans = Plans(schema) if compiled else None
+        self._admission = Admission()
         self._persisted = persisted or PersistedDocuments()
         for text, name in self._persisted.trusted.names.items():
             try:
@@ -102,6 +104,10 @@ class Operations:
         except DocumentRefused as refused:
             raise OperationRefused([document_error(error, refused.code) for error in refused.errors]) from None
         return Runnable(asked, text, document, operation, cost)
+
+    async def run(self, runnable: Runnable, context: object, request_id: str) -> dict[str, Any]:
+        """The answer of a query or mutation, once there is room for it. Raises Overloaded before it was begun."""
+        return await self._admission.run(runnable.cost, lambda: self.answer(runnable, context, request_id))
 
     async def answer(self, runnable: Runnable, context: object, request_id: str) -> dict[str, Any]:
         """Run a query or mutation; the answer, with what its fields refused among its errors."""

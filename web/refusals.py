@@ -12,6 +12,7 @@ from graphql import GraphQLError
 from domain.refusals import LimitExceeded, NotYetAvailable, Refusal, RefusalCode
 from eventstore.database import StoreUnavailable
 from schema.refusals import Forbidden
+from web.admission import Overloaded
 from web.graphql_limits import LimitReached
 
 CODES = frozenset(
@@ -98,6 +99,8 @@ def _expected(error: Exception) -> dict[str, Any] | None:
             return error_entry("FORBIDDEN", str(error), scope=error.scope)
         case NotYetAvailable():
             return error_entry("NOT_YET_AVAILABLE", str(error), position=error.position)
+        case Overloaded():
+            return error_entry("UNAVAILABLE", "too much is asked at once; ask again in a moment")
         case StoreUnavailable():
             return error_entry("UNAVAILABLE", "the store does not answer; nothing can be said now, ask again")
         case _:

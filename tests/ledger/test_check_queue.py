@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from eventstore.database import StoreUnavailable
+from ledger import check_queue
 from ledger.check_queue import FLIGHT_ADDRESSES_MAX, FLIGHTS_MAX, CheckQueue
 
 
@@ -149,3 +150,52 @@ async def test_who_asks_while_both_flights_end_gets_a_flight(store: Store, queue
     async with asyncio.timeout(5):
         await asyncio.gather(first, second)
     assert again == [4, 6]
+
+
+async def test_more_than_may_wait_are_told_at_once(
+    store: Store, queue: CheckQueue[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check_queue, "WAITING_MAX", 3)
+    store.go.clear()
+    flying = []
+    for number in (0, 1):
+        flying.append(asyncio.create_task(queue.submit(number)))
+        await turns()
+    waiting = [asyncio.create_task(queue.submit(number)) for number in (2, 3, 4)]
+    await turns()
+    with pytest.raises(StoreUnavailable):
+        await queue.submit(5)
+    store.go.set()
+    assert await asyncio.gather(*flying, *waiting) == [0, 2, 4, 6, 8]
+    assert await queue.submit(5) == 10
+
+
+async def test_who_waited_too_long_for_a_flight_is_told_and_nobody_else(
+    store: Store, queue: CheckQueue[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.go.clear()
+    flying = []
+    for number in (0, 1):
+        flying.append(asyncio.create_task(queue.submit(number)))
+        await turns()
+    waiting = [asyncio.create_task(queue.submit(number)) for number in (2, 3)]
+    await turns()
+    monkeypatch.setattr(check_queue, "WAIT_S", -1.0)
+    store.go.set()
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [StoreUnavailable, StoreUnavailable]
+    assert await asyncio.gather(*flying) == [0, 2]
+    monkeypatch.undo()
+    assert await queue.submit(4) == 8
+
+
+async def test_a_flight_that_is_cut_off_leaves_nobody_waiting(store: Store, queue: CheckQueue[int, int]) -> None:
+    store.go.clear()
+    caller = asyncio.create_task(queue.submit(1))
+    await turns()
+    (flight,) = queue._flights
+    flight.cancel()
+    with pytest.raises(StoreUnavailable):
+        await caller
+    store.go.set()
+    assert await queue.submit(2) == 4

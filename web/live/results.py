@@ -36,7 +36,7 @@ async def results(
             runnable = operations.runnable(asked, documents_owner(identity.tenant))
             context = RequestContext(identity.tenant, identity.caller)
             if runnable.kind is not OperationType.SUBSCRIPTION:
-                yield encoded(await operations.answer(runnable, context, request_id))
+                yield encoded(await operations.run(runnable, context, request_id))
                 return
             stream = cast("ConsentEventStream", await operations.source(runnable, context, request_id))
             async with aclosing(sharing.payloads(runnable, stream, request_id, identity.key)) as payloads:
