@@ -13,6 +13,7 @@ from eventstore.append_group import Group
 from eventstore.array_literal import array_literal, plain_literal
 from eventstore.command import ErasureStep
 from eventstore.idempotency import HASH_BYTES as KEY_HASH_BYTES
+from eventstore.idempotency import KEPT_DIGEST_BYTES
 from eventstore.personal.blind_index import BLIND_INDEX_BYTES
 from eventstore.personal.keyring import WRAPPED_KEY_BYTES
 from tlog.hashing import HASH_BYTES
@@ -48,7 +49,7 @@ def append_arguments(tenant: int, group: Group) -> list[Any]:
         *_pieces([stored.raw for stored in group.entries]),
         _of_width([stored.leaf_hash for stored in group.entries], HASH_BYTES),
         _of_width(group.records, KEY_HASH_BYTES),
-        _of_width([record[0] for record in records], KEY_HASH_BYTES),
+        _of_width([record[0][:KEPT_DIGEST_BYTES] for record in records], KEPT_DIGEST_BYTES),
         plain_literal([record[1] for record in records]),
         plain_literal([record[2] for record in records]),
         plain_literal([subject.contact_point for subject in subjects]),

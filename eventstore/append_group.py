@@ -214,7 +214,7 @@ class Preparing:
                 known = records.get(key.key_hash) or group.records.get(key.key_hash)
                 if known is not None:
                     digest, position, events = known
-                    if digest != key.command_digest:
+                    if not key.stands_for(digest):
                         conflict = IdempotencyConflict("the idempotency key stood for another command before")
                         group.refusals.append((caller, conflict))
                     else:
@@ -321,7 +321,7 @@ def _tell(circumstances: Circumstances, stream: Stream, records: Records, in_gro
     known: list[Before | None] = []
     for part in circumstances.parts:
         record = records.get(part.key_hash) or in_group.get(part.key_hash)
-        if record is not None and record[0] != part.command_digest:
+        if record is not None and not part.stands_for(record[0]):
             raise IdempotencyConflict("the key of a part stood for another command before")
         known.append(None if record is None else Before(record[1], record[2]))
     circumstances.known = tuple(known)

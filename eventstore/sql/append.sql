@@ -20,7 +20,7 @@ WITH moved AS (
 ), records AS (
     INSERT INTO idempotency_records (tenant, key_hash, command_digest, position, events)
     SELECT moved.tenant, substring($22::bytea FROM u.n::int * 16 - 15 FOR 16),
-           substring($23::bytea FROM u.n::int * 16 - 15 FOR 16), u.position, u.events
+           substring($23::bytea FROM u.n::int * 8 - 7 FOR 8), u.position, u.events
     FROM moved, unnest($24::text::bigint[], $25::text::int[]) WITH ORDINALITY AS u (position, events, n)
 ), subjects AS (
     INSERT INTO vault_subjects (tenant, created_at, contact_point, channel, blind_index, wrapped_key, sealed_address,
