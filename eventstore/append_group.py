@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -140,6 +140,8 @@ class Group:
     erasure: Erasing | None = None
     # The head once it is written.
     after: Head = field(init=False)
+    # What writes it, with its parameters.
+    statement: tuple[str, list[Any]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.after = self.head
