@@ -18,9 +18,9 @@ from typing import NamedTuple
 import asyncpg
 
 from eventstore import read
-from eventstore.append_arguments import APPEND_PARAMETERS, ERASURE_PARAMETERS, append_arguments, erasure_arguments
 from eventstore.append_group import Caller, Found, FoundSubject, Group, Preparing
 from eventstore.append_queue import AppendQueue, Turn, Waiting
+from eventstore.append_statement import AppendStatement
 from eventstore.command import (
     Appended,
     Before,
@@ -94,14 +94,8 @@ class Log:
         self._pool = pool
         self._tenant = tenant
         self._preparing = Preparing(tenant=tenant, tenant_key=tenant_key, keyring=keyring, clock=clock)
-        self._projection = projection
+        self._statement = AppendStatement(tenant, projection)
         self._before_deciding = before_deciding
-        append = statement("append")
-        first = APPEND_PARAMETERS + 1
-        self._append_sql = append.replace("-- projection", projection.ctes(first)).replace("-- erasure", "")
-        after = first + ERASURE_PARAMETERS
-        erasure = statement("append_erasure").format(*range(first, after))
-        self._erasure_sql = append.replace("-- projection", projection.ctes(after)).replace("-- erasure", erasure)
         # What names a stream outright is never behind another, so only contact points are laid over what was looked up.
         self._queue = AppendQueue[Command, Appended, Group](
             self._flush,
@@ -226,6 +220,8 @@ class Log:
         group = self._preparing.prepare(pending, found, ahead)
         if positions := group.unread_repeats():
             group.recorded_before |= await read.at_positions(connection, self._tenant, positions)
+        if group.entries:
+            group.statement = self._statement.of(group)
         return group
 
     async def rehearse(self, commands: Sequence[Command], seen: SeenRecords) -> list[Rehearsal | Exception]:
@@ -272,12 +268,8 @@ class Log:
         """Write the group; False where the head was no longer as looked up, and then nothing was written at all."""
         if not group.entries:
             return True
-        moved = await connection.fetchval(
-            self._append_sql if group.erasure is None else self._erasure_sql,
-            *append_arguments(self._tenant, group),
-            *erasure_arguments(group),
-            *self._projection.arguments([stored.entry for stored in group.entries]),
-        )
+        text, arguments = group.statement
+        moved = await connection.fetchval(text, *arguments)
         # Durable now: entries, head, vault, idempotency records and projection together, or none of them.
         return moved == 1
 

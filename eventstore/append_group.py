@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -140,6 +140,8 @@ class Group:
     erasure: Erasing | None = None
     # The head once it is written.
     after: Head = field(init=False)
+    # What writes it, with its parameters.
+    statement: tuple[str, list[Any]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.after = self.head
@@ -214,7 +216,7 @@ class Preparing:
                 known = records.get(key.key_hash) or group.records.get(key.key_hash)
                 if known is not None:
                     digest, position, events = known
-                    if digest != key.command_digest:
+                    if not key.stands_for(digest):
                         conflict = IdempotencyConflict("the idempotency key stood for another command before")
                         group.refusals.append((caller, conflict))
                     else:
@@ -321,7 +323,7 @@ def _tell(circumstances: Circumstances, stream: Stream, records: Records, in_gro
     known: list[Before | None] = []
     for part in circumstances.parts:
         record = records.get(part.key_hash) or in_group.get(part.key_hash)
-        if record is not None and record[0] != part.command_digest:
+        if record is not None and not part.stands_for(record[0]):
             raise IdempotencyConflict("the key of a part stood for another command before")
         known.append(None if record is None else Before(record[1], record[2]))
     circumstances.known = tuple(known)

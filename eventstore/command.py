@@ -162,10 +162,7 @@ class SeenRecords(Protocol):
 class InlineProjection(Protocol):
     """A read model written in the append's transaction."""
 
-    def ctes(self, first_parameter: int) -> str:
-        """Statements, as `, name AS (...)`, that select from `moved` (one row with `tenant`, or none)."""
-        ...
-
-    def arguments(self, entries: Sequence[Entry]) -> list[Any]:
-        """Their parameters for a group of entries, in log order."""
+    def parts(self, entries: Sequence[Entry]) -> Sequence[tuple[str, list[Any]]]:
+        """What a group of entries, in log order, leads to: statements, as `, name AS (...)`, that select from `moved` (one row
+        with `tenant`, or none), each `{}` being the number of one of these parameters, in order."""
         ...

@@ -9,6 +9,8 @@ from typing import NamedTuple
 from eventstore.personal.keyed_hash import KeyedHash
 
 HASH_BYTES = 16
+# Of a digest so much is kept with events: it need only tell apart what is asked under one key. Older records have all of it.
+KEPT_DIGEST_BYTES = 8
 
 
 class IdempotencyConflict(Exception):
@@ -20,6 +22,10 @@ class IdempotencyKey(NamedTuple):
 
     key_hash: bytes
     command_digest: bytes
+
+    def stands_for(self, kept_digest: bytes) -> bool:
+        """Whether what was recorded under the key, with this digest, is the same command."""
+        return self.command_digest.startswith(kept_digest)
 
 
 def idempotency_key(keyed: KeyedHash, *, application: str, key: str, command: bytes) -> IdempotencyKey:

@@ -214,18 +214,22 @@ BOUNCES = _projection("bounces", ("contact_point",), _BOUNCES, 6, _bounces)
 INLINE = (CURRENT_CONSENT, PERSONS_OPT_INS, DOUBLE_OPT_IN_REQUESTS, BOUNCES)
 
 
+_STATEMENTS = {projection.name: projection.ctes.replace("{table}", projection.name) for projection in INLINE}
+
+
 class InlineCurrentConsent:
-    """Keeps all of INLINE; an `eventstore.append.InlineProjection`."""
+    """Keeps all of INLINE; an `eventstore.command.InlineProjection`."""
 
-    def ctes(self, first_parameter: int) -> str:
-        """The statement, with parameters numbered from `first_parameter`."""
-        text = ""
-        for projection in INLINE:
-            text += projection.numbered(first_parameter, table=projection.name)
-            first_parameter += projection.parameters
-        return text
-
-    def arguments(self, entries: Sequence[Entry]) -> list[Any]:
-        """The columns of the rows that a group of entries leads to."""
+    def parts(self, entries: Sequence[Entry]) -> list[tuple[str, list[Any]]]:
+        """The statements for the rows that a group of entries leads to, each with its parameters."""
         folded = fold(entries)
-        return [*_records(folded), *_opt_ins(folded), *_requests(folded), *_bounces(folded)]
+        parts: list[tuple[str, list[Any]]] = []
+        if folded.records:
+            parts.append((_STATEMENTS[CURRENT_CONSENT.name], _records(folded)))
+        if folded.opt_ins:
+            parts.append((_STATEMENTS[PERSONS_OPT_INS.name], _opt_ins(folded)))
+        if folded.requests:
+            parts.append((_STATEMENTS[DOUBLE_OPT_IN_REQUESTS.name], _requests(folded)))
+        if folded.bounced or folded.reached:
+            parts.append((_STATEMENTS[BOUNCES.name], _bounces(folded)))
+        return parts

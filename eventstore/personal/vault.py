@@ -117,7 +117,11 @@ async def openings(
     if subject is None:
         return {}
     rows = await connection.fetch(
-        "SELECT position, sealed FROM vault_items WHERE tenant = $1 AND contact_point = $2", tenant, contact_point
+        "SELECT i.position, i.sealed FROM log_entries e CROSS JOIN LATERAL (SELECT v.position, v.sealed FROM vault_items v"
+        " WHERE v.tenant = $1 AND v.position = e.position AND v.contact_point = $2 LIMIT 1) AS i"
+        " WHERE e.tenant = $1 AND e.stream = $2",
+        tenant,
+        contact_point,
     )
     key = keyring.contact_point_key(tenant, contact_point, subject[0])
     sealed = {(subject[2], ADDRESS): subject[1], **{(row[0], EVIDENCE): row[1] for row in rows}}

@@ -23,8 +23,9 @@
     FROM moved, unnest(${}::text::uuid[]) AS u (contact_point)
     WHERE e.tenant = moved.tenant AND e.contact_point = u.contact_point
 ), emptied AS (
-    DELETE FROM vault_items i USING moved, unnest(${}::text::uuid[]) AS u (contact_point)
-    WHERE i.tenant = moved.tenant AND i.contact_point = u.contact_point
+    DELETE FROM vault_items i USING moved, unnest(${}::text::uuid[]) AS u (contact_point), log_entries e
+    WHERE e.tenant = moved.tenant AND e.stream = u.contact_point
+      AND i.tenant = e.tenant AND i.position = e.position AND i.contact_point = u.contact_point
 ), destroyed AS (
     DELETE FROM vault_subjects s USING moved, unnest(${}::text::uuid[]) AS u (contact_point)
     WHERE s.tenant = moved.tenant AND s.contact_point = u.contact_point

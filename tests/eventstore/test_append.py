@@ -17,7 +17,7 @@ from eventstore.append import Log
 from eventstore.database import DatabaseAddress
 from eventstore.read import EntryFilter, StoredEntry
 from ledger.assembly import Caller, Ledger, Tenant, ledger_on
-from ledger.record import Capture, Recorded, record_consent, record_consents
+from ledger.record import Capture, Recorded, capture_command, record_consent, record_consents
 from tlog.compact_range import EMPTY
 from tlog.entry import decode
 from tlog.hashing import leaf_hash
@@ -197,3 +197,27 @@ async def test_processes_that_race_queue_up_at_the_head_and_prepare_for_nothing_
     # One at first, and one where the other has not yet seen that it is not alone: taking turns from then on.
     assert outcomes.count(False) <= len(outcomes) / 8
     assert len(await verify(tenant)) >= 200
+
+
+async def test_a_key_recorded_with_all_of_its_digest_stands_for_the_same_command(
+    tenant: Tenant, caller: Caller, database: DatabaseAddress
+) -> None:
+    def given(value: ConsentValue) -> Capture:
+        return capture(idempotency_key="k", value=value)
+
+    first = await record_consent(tenant, caller, given(ConsentValue.OPTED_OUT))
+    key = capture_command(tenant, caller, given(ConsentValue.OPTED_OUT)).idempotency
+    assert key is not None
+    connection = await asyncpg.connect(**database.owner)
+    try:
+        for digest in (key.command_digest[:8], key.command_digest):
+            kept = await connection.execute(
+                "UPDATE idempotency_records SET command_digest = $3 WHERE tenant = $1 AND key_hash = $2",
+                tenant.id, key.key_hash, digest,
+            )  # fmt: skip
+            assert kept == "UPDATE 1"
+            assert (await record_consent(tenant, caller, given(ConsentValue.OPTED_OUT))).events == first.events
+            with pytest.raises(Refusal):
+                await record_consent(tenant, caller, given(ConsentValue.OPTED_IN))
+    finally:
+        await connection.close()
