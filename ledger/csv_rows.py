@@ -33,13 +33,27 @@ class _MoreNeeded(Exception):
     """The lines at hand are used up, and the file goes on."""
 
 
+class _TooLong(Exception):
+    """The record goes on beyond all measure: a quote that nobody closes, or no line end."""
+
+
 class _Lines:
-    """Lines for the csv module; `taken` are those of the present record."""
+    """Lines for the csv module; `taken` are those of the present record, together `chars` long."""
 
     def __init__(self) -> None:
         self.waiting: deque[str] = deque()
         self.taken: list[str] = []
+        self.chars = 0
         self.ended = False
+
+    def begin(self) -> None:
+        """Begin the next record."""
+        self.taken.clear()
+        self.chars = 0
+
+    def give_back(self) -> None:
+        """The record is not complete yet: its lines are read again from its beginning."""
+        self.waiting.extendleft(reversed(self.taken))
 
     def __iter__(self) -> "_Lines":
         return self
@@ -49,6 +63,9 @@ class _Lines:
             raise StopIteration if self.ended else _MoreNeeded
         line = self.waiting.popleft()
         self.taken.append(line)
+        self.chars += len(line)
+        if self.chars > _RECORD_CHARS_MAX:
+            raise _TooLong
         return line
 
 
@@ -58,10 +75,15 @@ class CsvRows:
     def __init__(self, required: Sequence[str], read: ReadRow) -> None:
         self._required = required
         self._read = read
-        self._head = b""
+        self._head = bytearray()
         self._decoder: Decoder | None = None
-        self._rest = ""
+        # The line that is not complete yet, in pieces, and how long it is.
+        self._rest: list[str] = []
+        self._rest_chars = 0
         self._skipping = False
+        # How much must have come before a record that was not complete is read again; and how much of that came.
+        self._wanted_chars = 0
+        self._come_chars = 0
         self._lines = _Lines()
         self._line = 0
         self._header: list[str] = []
@@ -91,8 +113,9 @@ class CsvRows:
         """Tell the encoding; what was read so far is to be decoded."""
         if not self._head.strip():
             raise FileUnusable("the file is empty")
-        self._decoder = Decoder(self._head)
-        head, self._head = self._head, b""
+        head = bytes(self._head)
+        self._decoder = Decoder(head)
+        self._head.clear()
         return head
 
     def _decoded(self, data: bytes) -> str:
@@ -102,31 +125,38 @@ class CsvRows:
         self._take(text)
         if not self._header:
             self._read_header()
-        lines = self._lines
+        lines, why = self._lines, ""
+        self._come_chars += len(text)
+        if self._come_chars < self._wanted_chars and not lines.ended:
+            return
+        self._wanted_chars = 0
         while True:
-            lines.taken.clear()
+            lines.begin()
             try:
                 cells = next(self._records)
             except _MoreNeeded:
-                # The record goes on in what comes; it is read again from its beginning then.
-                lines.waiting.extendleft(reversed(lines.taken))
+                # Read again once as much has come again, and not at each piece: that would take the square of its length.
+                lines.give_back()
+                self._wanted_chars, self._come_chars = lines.chars, 0
                 return
             except StopIteration:
                 return
+            except _TooLong:
+                cells, why = (
+                    None,
+                    f"the row is longer than {_RECORD_CHARS_MAX:,} characters, or a quote in it is not closed",
+                )
             except csv.Error as error:
-                line = self._line + 1
-                self._line += len(lines.taken)
-                if len(lines.taken) > 1:
-                    yield from self._quoted_lines().rows(line, lines.taken)
-                else:
-                    yield Row(line, _refusal((), f"the row is no CSV: {error}"))
-                continue
+                cells, why = None, f"the row is no CSV: {error}"
             line = self._line + 1
             self._line += len(lines.taken)
-            if len(lines.taken) > 1 and (
-                len(cells) != len(self._header) or self._quoted_lines().swallowed(lines.taken)
+            several = len(lines.taken) > 1
+            if several and (
+                cells is None or len(cells) != len(self._header) or self._quoted_lines().swallowed(lines.taken)
             ):
                 yield from self._quoted_lines().rows(line, lines.taken)
+            elif cells is None:
+                yield Row(line, _refusal((), why))
             elif cells:
                 yield Row(line, self._content(cells))
 
@@ -135,7 +165,14 @@ class CsvRows:
 
     def _take(self, text: str) -> None:
         """Cut text into lines. A line beyond all measure is cut short, and so refused; the rest of it is no row of its own."""
-        text = self._rest + text
+        ends = "\n" in text or "\r" in text or (bool(self._rest) and self._rest[-1].endswith("\r"))
+        if not (ends or self._lines.ended) and self._rest_chars + len(text) <= _RECORD_CHARS_MAX:
+            # Put together once it ends: done at each piece, that would take the square of its length.
+            if text:
+                self._rest.append(text)
+                self._rest_chars += len(text)
+            return
+        text = "".join((*self._rest, text))
         end = 0
         for found in _LINE_END.finditer(text):
             start, end = end, found.end()
@@ -143,16 +180,19 @@ class CsvRows:
                 self._skipping = False
             else:
                 self._lines.waiting.append(text[start:end])
-        self._rest = text[end:]
+        rest = text[end:]
         if self._lines.ended:
-            if self._rest and not self._skipping:
-                self._lines.waiting.append(self._rest)
-            self._rest = ""
-        elif len(self._rest) > _RECORD_CHARS_MAX:
+            if rest and not self._skipping:
+                self._lines.waiting.append(rest)
+            rest = ""
+        elif len(rest) > _RECORD_CHARS_MAX:
             if not self._skipping:
-                self._lines.waiting.append(self._rest + "\n")
+                self._lines.waiting.append(rest + "\n")
             self._skipping = True
-            self._rest = ""
+            # A CR may be half of the line end.
+            rest = rest[-1] if rest.endswith("\r") else ""
+        self._rest = [rest] if rest else []
+        self._rest_chars = len(rest)
 
     def _read_header(self) -> None:
         lines = self._lines.waiting

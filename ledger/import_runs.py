@@ -52,13 +52,15 @@ class ImportRun:
         held = b""
         begun = False
         async for piece in pieces:
-            held += piece
             self._body.update(piece)
             if begun:
                 yield piece
-            elif len(held) >= HEAD_BYTES:
+                continue
+            held += piece
+            if len(held) >= HEAD_BYTES:
                 await self._check_head(held)
                 yield held
+                held = b""
                 # It is a file that can be read: from now on the key stands for it.
                 await self._note(_NOTE_HEAD, self._head, "the beginning of it is recorded, but")
                 begun = True
