@@ -63,7 +63,7 @@ _SETTINGS: Mapping[str, str] = {
 
 
 def memory_settings(memory_bytes: int) -> Mapping[str, str]:
-    """What the server takes of a machine with so much memory: a quarter as its own, up to 2 GiB; the system's cache does the rest.
+    """What the server takes of a machine with so much memory: a quarter, up to 2 GiB; the system's cache does the rest.
 
     The memory is taken page by page as it is needed, so a small database stays small.
     """
