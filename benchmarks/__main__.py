@@ -1,6 +1,11 @@
-"""`make bench`: every promise that there is something to measure of by now, on a new data directory of its own."""
+"""`make bench`: every promise that there is something to measure of by now, on a new data directory of its own.
 
+`python -m benchmarks --short` measures ratios alone, and exits with 1 where one has fallen behind what is kept.
+"""
+
+import argparse
 import asyncio
+import sys
 import tempfile
 from pathlib import Path
 
@@ -14,6 +19,7 @@ from benchmarks import (
     rebuilding,
     replaying,
     selecting,
+    short,
     webhooks,
 )
 from benchmarks.figures import Figures
@@ -21,7 +27,14 @@ from benchmarks.machine import describe
 
 
 def main() -> None:
-    """Run everything, one after the other, and print the table."""
+    """Run everything, one after the other, and print the table; or what is asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--short", action="store_true", help="ratios alone, held against those that are kept")
+    parser.add_argument("--keep", action="store_true", help="with --short: keep what is measured")
+    options = parser.parse_args()
+    if options.short:
+        print(describe(), flush=True)
+        sys.exit(0 if short.run(keep=options.keep) else 1)
     figures = Figures()
     print(describe(), flush=True)
     with tempfile.TemporaryDirectory(prefix="consentry-bench-") as folder:

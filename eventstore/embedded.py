@@ -41,19 +41,46 @@ _SOCKET_PATH_BYTES_MAX = 100  # sockaddr_un holds 104 to 108 bytes, depending on
 _SOCKET_NAME = ".s.PGSQL.5432"
 _ACCOUNT = "consentry"
 
+_MIB = 1 << 20
+_BUFFERS_MIB_MIN = 128
+_BUFFERS_MIB_MAX = 2_048
+_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+
 _SETTINGS: Mapping[str, str] = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
-    "shared_buffers": "256MB",
     "max_connections": "100",
-    "max_wal_size": "2GB",
-    "checkpoint_timeout": "15min",
+    # After each checkpoint the first change of a page logs the page whole, and keys are random: with few checkpoints between
+    # them, appends to a large log write several times as much as to a small one.
+    "max_wal_size": "4GB",
+    "checkpoint_timeout": "30min",
     "logging_collector": "off",
     "log_min_messages": "warning",
     # A statement in the server's log could show parameters of a failed one; ours hold sealed and keyed data only.
     "log_min_error_statement": "panic",
     "jit": "off",
 }
+
+
+def memory_settings(memory_bytes: int) -> Mapping[str, str]:
+    """What the server takes of a machine with so much memory: a quarter, up to 2 GiB; the system's cache does the rest.
+
+    The memory is taken page by page as it is needed, so a small database stays small.
+    """
+    mib = memory_bytes // _MIB
+    buffers = min(max(mib // 4, _BUFFERS_MIB_MIN), _BUFFERS_MIB_MAX)
+    return {"shared_buffers": f"{buffers}MB", "effective_cache_size": f"{max(mib // 2, buffers)}MB"}
+
+
+def _memory_bytes() -> int:
+    """The machine's memory, or what a container is limited to; 1 GiB where the system does not tell."""
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        memory = 1 << 30
+    with contextlib.suppress(OSError, ValueError):
+        memory = min(memory, int(_CGROUP_LIMIT.read_text(encoding="ascii")))
+    return memory
 
 
 class EmbeddedDatabaseFailed(Exception):
@@ -66,7 +93,7 @@ class EmbeddedPostgres:
     def __init__(self, data_dir: Path, settings: Mapping[str, str] | None = None) -> None:
         self._data_dir = data_dir.resolve()
         self._cluster = self._data_dir / "postgres"
-        self._settings = {**_SETTINGS, **(settings or {})}
+        self._settings = {**_SETTINGS, **memory_settings(_memory_bytes()), **(settings or {})}
         self._users: IO[bytes] | None = None
         self._account: pwd.struct_passwd | None = None
         self._socket_dir = self._cluster

@@ -32,9 +32,9 @@ from tlog.hashing import leaf_hash
 
 _CHECKS = 200
 _BATCH = 10_000
-_APPEND_S = 1.5
-_IMPORT_ROWS = 4_000
-_REPLAYED = 30_000
+APPEND_S = 1.5
+IMPORT_ROWS = 4_000
+REPLAYED = 30_000
 _PAGE = 100
 _HALF = Selection(channel=Channel.EMAIL, purpose="commercial", contactability=Contactability.WILL_NOT_SEND)
 _BOTH = Selection(channel=Channel.EMAIL, purpose="commercial", topic=TOPIC, contactability=Contactability.WILL_NOT_SEND)
@@ -106,18 +106,18 @@ async def batch_check(grown: Grown) -> float:
 
 async def lone_append(grown: Grown) -> float:
     """Milliseconds of an append, one caller, new contact points."""
-    _, taken = await rate(grown.tenant, 1, _APPEND_S / 2)
+    _, taken = await rate(grown.tenant, 1, APPEND_S / 2)
     return median(taken) * 1_000
 
 
 async def appends_16(grown: Grown) -> float:
     """Appends a second, 16 callers, new contact points."""
-    return (await rate(grown.tenant, 16, _APPEND_S))[0]
+    return (await rate(grown.tenant, 16, APPEND_S))[0]
 
 
 async def appends_256(grown: Grown) -> float:
     """Appends a second, 256 callers, new contact points."""
-    return (await rate(grown.tenant, 256, _APPEND_S))[0]
+    return (await rate(grown.tenant, 256, APPEND_S))[0]
 
 
 async def appends_to_old(grown: Grown) -> float:
@@ -142,8 +142,8 @@ async def appends_to_old(grown: Grown) -> float:
 async def imported(grown: Grown) -> float:
     """Rows a second of a file, half of them about contact points that are there."""
     run = time.time_ns()
-    new = [f"import{run}.{number}@example.org" for number in range(_IMPORT_ROWS // 2)]
-    content = consent_records(random.Random(run), [*new, *grown.addresses(_IMPORT_ROWS // 2)], _IMPORT_ROWS)
+    new = [f"import{run}.{number}@example.org" for number in range(IMPORT_ROWS // 2)]
+    content = consent_records(random.Random(run), [*new, *grown.addresses(IMPORT_ROWS // 2)], IMPORT_ROWS)
     started = time.perf_counter()
     totals = await import_consents(
         grown.tenant,
@@ -152,9 +152,9 @@ async def imported(grown: Grown) -> float:
         report=lambda *_: None,
         progress=lambda _: None,
     )
-    if totals.recorded != _IMPORT_ROWS:
-        raise RuntimeError(f"{totals} where {_IMPORT_ROWS} rows are new")
-    return _IMPORT_ROWS / (time.perf_counter() - started)
+    if totals.recorded != IMPORT_ROWS:
+        raise RuntimeError(f"{totals} where {IMPORT_ROWS} rows are new")
+    return IMPORT_ROWS / (time.perf_counter() - started)
 
 
 async def history_page(grown: Grown) -> float:
@@ -208,9 +208,9 @@ async def _count(grown: Grown, selection: Selection) -> int:
 
 async def replayed(grown: Grown) -> float:
     """Events a second that are read, hashed again and folded, from a place in the middle of the log."""
-    tenant, after = grown.tenant, max(grown.size // 2 - _REPLAYED, 0)
+    tenant, after = grown.tenant, max(grown.size // 2 - REPLAYED, 0)
     held: dict[tuple[UUID, str, str | None, str], ConsentRecord | None] = {}
-    tree, until = EMPTY, after + _REPLAYED
+    tree, until = EMPTY, after + REPLAYED
     started = time.perf_counter()
     while after < until:
         async with tenant.ledger.connection() as connection:

@@ -9,9 +9,9 @@ from benchmarks.growth.making import TENANT
 from benchmarks.growth.measures import Grown
 from benchmarks.serving import BATCH, CHECK, RECORD, body, load
 
-_SECONDS = 2.0
-_FED = 20_000
-_SUBSCRIBED = 4_000
+SECONDS = 2.0
+FED = 20_000
+SUBSCRIBED = 4_000
 _FOLLOW = "subscription ($after: Int!) { consentEvents(afterPosition: $after) { cursor node { position type value } } }"
 
 
@@ -39,12 +39,12 @@ class Served:
         return await self._rate(64, [record])
 
     async def _rate(self, connections: int, bodies: list[str]) -> float:
-        done = await asyncio.to_thread(load, f"{self._url}/graphql", connections, self._key, *bodies, seconds=_SECONDS)
+        done = await asyncio.to_thread(load, f"{self._url}/graphql", connections, self._key, *bodies, seconds=SECONDS)
         return done["rate"]
 
     async def fed(self) -> float:
         """Events a second of `events.ndjson`, the last of the log."""
-        after = self._grown.size - _FED
+        after = self._grown.size - FED
         started, lines = time.perf_counter(), 0
         async with (
             httpx.AsyncClient(headers={"authorization": f"Bearer {self._key}"}, timeout=60) as client,
@@ -53,7 +53,7 @@ class Served:
             response.raise_for_status()
             async for part in response.aiter_raw():
                 lines += part.count(b"\n")
-                if lines >= _FED:
+                if lines >= FED:
                     break
         return lines / (time.perf_counter() - started)
 
@@ -70,6 +70,6 @@ class Served:
             response.raise_for_status()
             async for line in response.aiter_lines():
                 heard += line.startswith("data:") and '"position"' in line
-                if heard >= _SUBSCRIBED:
+                if heard >= SUBSCRIBED:
                     break
         return heard / (time.perf_counter() - started)

@@ -68,7 +68,7 @@ async def measure(data_dir: Path, sizes: Sequence[int], *, rounds: int, only: st
         await _starts(data_dir, sizes)
     async with contextlib.AsyncExitStack() as stack:
         directories = {size: _own_copy(stack, data_dir, size, largest=size == max(sizes)) for size in sorted(sizes)}
-        grown = {size: await _opened(stack, directory, size) for size, directory in directories.items()}
+        grown = {size: await opened(stack, directory, size) for size, directory in directories.items()}
         for one in MEASURES:
             if only is None or only in one.what:
                 await _compare(one, {size: lambda log=log, one=one: one.of(log) for size, log in grown.items()}, rounds)
@@ -102,7 +102,8 @@ def _own_copy(stack: contextlib.AsyncExitStack, data_dir: Path, size: int, *, la
     return copy
 
 
-async def _opened(stack: contextlib.AsyncExitStack, directory: Path, size: int) -> Grown:
+async def opened(stack: contextlib.AsyncExitStack, directory: Path, size: int) -> Grown:
+    """The log of a data directory, opened until the context ends, with its followers caught up."""
     ledger = await stack.enter_async_context(open_ledger(LedgerConfig(data_dir=directory)))
     tenant = await ledger.tenant(TENANT)
     await catch_up(tenant)

@@ -1,10 +1,10 @@
 """The peer of the checks: Starlette, one route, one SQL statement a request, nothing else. `bare_route.py DATA_DIR PORT`.
 
-POST / takes {"addresses": [...]} and answers what current_consent holds for each, by blind index as ours does.
+POST / takes {"addresses": [...]} and answers what current_consent holds for each, by the same blind index as ours: it finds
+the same rows, and knows nothing of catalogue, reasons, suppressions, positions or keys.
 """
 
 import asyncio
-import hashlib
 import sys
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from eventstore.database import open_database
+from ledger.assembly import LedgerConfig, open_ledger
 
 SQL = """
 SELECT asked.number, c.value FROM unnest($1::bytea[]) WITH ORDINALITY AS asked (blind_index, number)
@@ -27,12 +27,13 @@ ORDER BY asked.number
 
 
 async def serve(data_dir: Path, port: int) -> None:
-    async with open_database(data_dir=data_dir, database_url=None) as address:
-        pool = await asyncpg.create_pool(**address.service, min_size=2, max_size=10)
+    async with open_ledger(LedgerConfig(data_dir=data_dir)) as ledger:
+        blind_index = (await ledger.tenant_by_id(1)).blind_index
+        pool = await asyncpg.create_pool(**ledger.address.service, min_size=2, max_size=10)
 
         async def check(request: Request) -> JSONResponse:
             body = await request.json()
-            indexes = [hashlib.sha256(item.strip().lower().encode()).digest()[:16] for item in body["addresses"]]
+            indexes = [blind_index("EMAIL", item.strip().lower()) for item in body["addresses"]]
             rows = await pool.fetch(SQL, indexes)
             return JSONResponse([{"allowed": row[1] != "OPTED_OUT", "value": row[1]} for row in rows])
 

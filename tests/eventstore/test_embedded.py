@@ -11,7 +11,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from eventstore.embedded import EmbeddedPostgres
+from eventstore.embedded import EmbeddedPostgres, memory_settings
 from tests.crash.server import ROOT, environment
 
 HOLD = """
@@ -135,3 +135,30 @@ async def test_a_long_data_directory_has_its_socket_elsewhere(tmp_path: Path) ->
     with EmbeddedPostgres(deep, {"fsync": "off"}) as embedded:
         assert await value(embedded, "SELECT 1") == 1
         assert len(str(embedded.connect_arguments("postgres")["host"])) < 100
+
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("memory", "buffers", "cache"),
+    [
+        (GIB // 4, "128MB", "128MB"),
+        (GIB, "256MB", "512MB"),
+        (4 * GIB, "1024MB", "2048MB"),
+        (8 * GIB, "2048MB", "4096MB"),
+        (256 * GIB, "2048MB", "131072MB"),
+    ],
+)
+def test_it_takes_a_quarter_of_the_memory_and_no_more_than_two_gibibytes(memory: int, buffers: str, cache: str) -> None:
+    assert memory_settings(memory) == {"shared_buffers": buffers, "effective_cache_size": cache}
+
+
+async def test_what_is_set_for_one_database_comes_before_what_the_memory_suggests(tmp_path: Path) -> None:
+    with EmbeddedPostgres(tmp_path, {"fsync": "off", "shared_buffers": "16MB"}) as embedded:
+        connection = await asyncpg.connect(**embedded.connect_arguments("postgres"))
+        try:
+            assert await connection.fetchval("SHOW shared_buffers") == "16MB"
+            assert await connection.fetchval("SHOW max_wal_size") == "4GB"
+        finally:
+            await connection.close()
