@@ -28,9 +28,11 @@ from benchmarks.growth.made_up import (
     row_key,
 )
 from eventstore import read
+from eventstore.idempotency import KEPT_DIGEST_BYTES
 from eventstore.personal.vault import ADDRESS, EVIDENCE, Connected, place, seal
+from eventstore.randomness import RandomBytes
 from eventstore.read import Head
-from eventstore.uuid7 import uuid7
+from eventstore.uuid7 import Uuid7s
 from ledger.assembly import Tenant
 from ledger.idempotency import stored_key
 from ledger.record import subject_of_address
@@ -94,13 +96,14 @@ class Batch:
     head: Head
     tree: CompactRange
     recorded_at: Any
+    ids: Uuid7s
     entries: list[Entry] = field(default_factory=list[Entry])
     rows: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
     records: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
     subjects: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
     items: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
     nodes: list[TileRoot] = field(default_factory=list[TileRoot])
-    inline: list[Any] = field(default_factory=list[Any])
+    inline: list[tuple[str, list[Any]]] = field(default_factory=list[tuple[str, list[Any]]])
     after: Head | None = None
 
 
@@ -115,7 +118,6 @@ class Generator:
         self._instants = instants(self._draw)
         self._kinds = kinds(tenant, max(tenant.ledger.clock(), head.recorded_at))
         self._projection = InlineCurrentConsent()
-        self._inline_sql = f"WITH moved AS (SELECT $1::int AS tenant){self._projection.ctes(2)} SELECT 1"
 
     @staticmethod
     async def of(tenant: Tenant) -> "Generator":
@@ -159,14 +161,17 @@ class Generator:
     def prepare(self, entries: int) -> Batch:
         """The next entries, as rows. Touches no storage."""
         head, draw = self._head, self._draw
-        batch = Batch(head, CompactRange.from_bytes(head.size, head.frontier), head.recorded_at)
+        random_bytes = RandomBytes()
+        ids = Uuid7s(head.recorded_at, random_bytes)
+        batch = Batch(head, CompactRange.from_bytes(head.size, head.frontier), head.recorded_at, ids)
         for number in range(entries):
             if number % _SHARED_INSTANT_ENTRIES == 0:
                 batch.recorded_at = max(self._tenant.ledger.clock(), batch.recorded_at)
+                batch.ids = Uuid7s(batch.recorded_at, random_bytes)
             kind = self._kinds[int(draw.random() * len(self._kinds))]
             self._append(batch, head.size + number, kind, self._instants[int(draw.random() * len(self._instants))])
         batch.tree = batch.tree.append_many([row[-1] for row in batch.rows], batch.nodes)
-        batch.inline = self._projection.arguments(batch.entries)
+        batch.inline = self._projection.parts(batch.entries)
         batch.after = self._head = Head(
             batch.tree.size,
             head.epoch,
@@ -192,7 +197,7 @@ class Generator:
             batch.items.append((tenant.id, contact_point, position, sealed))
         made.numbers[which], made.positions[which] = number, position
         entry = Entry(
-            event_id=uuid7(batch.recorded_at),
+            event_id=batch.ids(),
             tenant=tenant.key,
             type=draft.type,
             version=draft.version,
@@ -215,11 +220,11 @@ class Generator:
         )  # fmt: skip
         key = stored_key(tenant, CALLER.application, row_key(position), "importRow", {})
         if key is not None:
-            batch.records.append((tenant.id, key.key_hash, key.command_digest, position, 1))
+            batch.records.append((tenant.id, key.key_hash, key.command_digest[:KEPT_DIGEST_BYTES], position, 1))
 
     def _new_contact_point(self, batch: Batch, which: int, position: int, personal: dict[str, bytes]) -> UUID:
         tenant = self._tenant
-        contact_point = uuid7(batch.recorded_at)
+        contact_point = batch.ids()
         key, wrapped_key = tenant.ledger.keyring.new_contact_point_key(tenant.id, contact_point)
         subject = subject_of_address(tenant, self._kinds[0].capture.channel, address(which))
         where = place(tenant.id, contact_point, position, ADDRESS)
@@ -250,7 +255,10 @@ class Generator:
                 "INSERT INTO notices (tenant, digest, text) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
                 [(tenant, digest, text) for digest, text in notices],
             )
-            await connection.execute(self._inline_sql, tenant, *batch.inline, timeout=600)
+            for text, arguments in batch.inline:
+                numbered = text.format(*range(2, 2 + len(arguments)))
+                sql = f"WITH moved AS (SELECT $1::int AS tenant){numbered} SELECT 1"
+                await connection.execute(sql, tenant, *arguments, timeout=600)
         return after.size
 
     def _tables(self, batch: Batch) -> Iterator[tuple[str, tuple[str, ...], list[tuple[Any, ...]]]]:
