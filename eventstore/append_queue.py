@@ -84,8 +84,8 @@ class _OfBatch(Waiting[Asked, Answered]):
 
     @property
     def settled(self) -> bool:
-        batch = self._batch
-        return batch.answers[self._at] is not None or batch.answered.done()
+        # Also for a caller that has left: what it asked for together is not left half done.
+        return self._batch.answers[self._at] is not None
 
 
 @dataclass(slots=True, eq=False)
