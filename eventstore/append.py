@@ -21,6 +21,7 @@ from eventstore import read
 from eventstore.append_group import Caller, Found, FoundSubject, Group, Preparing
 from eventstore.append_queue import AppendQueue, Turn, Waiting
 from eventstore.append_statement import AppendStatement
+from eventstore.array_literal import bytes_literal
 from eventstore.command import (
     Appended,
     Before,
@@ -260,9 +261,9 @@ class Log:
         row = await connection.fetchrow(
             _LOOKUP,
             self._tenant,
-            b"".join({command.subject.blind_index for command in commands if command.subject is not None}),
+            bytes_literal({command.subject.blind_index for command in commands if command.subject is not None}),
             list({command.stream for command in commands if command.stream is not None}),
-            b"".join({key.key_hash for command in commands for key in _keys_of(command)}),
+            bytes_literal({key.key_hash for command in commands for key in _keys_of(command)}),
         )
         if row is None:
             raise LookupError("a tenant without a log")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore.array_literal import array_literal
+from eventstore.array_literal import array_literal, bytes_literal, plain_literal
 from eventstore.database import DatabaseAddress
 from tlog import canonical_json
 from tlog.entry import ENTRY_BYTES_MAX, Entry, EntryTooLarge, MalformedEntry, decode, encode, read
@@ -164,6 +164,9 @@ async def test_array_literals_are_what_the_database_reads(database: DatabaseAddr
         assert await connection.fetchval("SELECT $1::text::text[]", array_literal(elements)) == elements
         assert await connection.fetchval("SELECT $1::text::bigint[]", array_literal([1, None, -2])) == [1, None, -2]
         assert await connection.fetchval("SELECT $1::text::uuid[]", array_literal([])) == []
+        pieces = [b"", b'\0"\\x,{', bytes(range(256))]
+        assert await connection.fetchval("SELECT $1::text::bytea[]", bytes_literal(pieces)) == pieces
+        assert await connection.fetchval("SELECT $1::text::bigint[]", plain_literal([1, -2])) == [1, -2]
     finally:
         await connection.close()
 
