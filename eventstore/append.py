@@ -21,6 +21,7 @@ from eventstore import read
 from eventstore.append_group import Caller, Found, FoundSubject, Group, Preparing
 from eventstore.append_queue import AppendQueue, Turn, Waiting
 from eventstore.append_statement import AppendStatement
+from eventstore.array_literal import bytes_literal
 from eventstore.command import (
     Appended,
     Before,
@@ -162,7 +163,7 @@ class Log:
         `turn` is whose it is, where the callers are all of that.
         """
         group = prepared
-        known = True
+        settled = False
         lock = prepared is None and self._groups_under_lock > 0
         with store_errors():
             try:
@@ -180,19 +181,30 @@ class Log:
                     if turn is not None and not lock:
                         turn.starts(group)
                     moved = await self._write(connection, group)
+                    if moved and not lock:
+                        # Before the connection is given back, which takes turns of the loop of its own.
+                        self._settle(group, turn, known=True)
+                        settled = True
+                if moved and lock:
+                    self._settle(group, turn, known=True)
             except _DRIVER_ERRORS as error:
+                if settled:
+                    return True  # only giving the connection back failed
                 if group is None or not group.entries or outcome_is_known(error):
                     raise
                 # The statement may or may not be durable, and may even still run. `recover` fences it off and looks.
-                known = False
                 moved = await committed(self._pool, self._tenant, group.entries[0])
-        if moved:
-            self._left_at = group.after.size, group.after.epoch
-            if turn is not None:
-                # First, so that the next group is on its way before those of this one ask for more.
-                turn.finish(group if known else None)
-            group.settle()
+                if moved:
+                    self._settle(group, turn, known=False)
         return moved
+
+    def _settle(self, group: Group, turn: Turn[Command, Appended, Group] | None, *, known: bool) -> None:
+        """Answer the callers of a group that is durable; `known` where the database itself has said so."""
+        self._left_at = group.after.size, group.after.epoch
+        if turn is not None:
+            # First, so that the next group is on its way before those of this one ask for more.
+            turn.finish(group if known else None)
+        group.settle()
 
     async def _prepare_behind(self, turn: Turn[Command, Appended, Group]) -> _Behind | None:
         """The turn's group, prepared for when the one ahead is written as it is being now; None where that cannot be."""
@@ -249,9 +261,9 @@ class Log:
         row = await connection.fetchrow(
             _LOOKUP,
             self._tenant,
-            b"".join({command.subject.blind_index for command in commands if command.subject is not None}),
+            bytes_literal({command.subject.blind_index for command in commands if command.subject is not None}),
             list({command.stream for command in commands if command.stream is not None}),
-            b"".join({key.key_hash for command in commands for key in _keys_of(command)}),
+            bytes_literal({key.key_hash for command in commands for key in _keys_of(command)}),
         )
         if row is None:
             raise LookupError("a tenant without a log")

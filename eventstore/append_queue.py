@@ -84,8 +84,8 @@ class _OfBatch(Waiting[Asked, Answered]):
 
     @property
     def settled(self) -> bool:
-        batch = self._batch
-        return batch.answers[self._at] is not None or batch.answered.done()
+        # Also for a caller that has left: what it asked for together is not left half done.
+        return self._batch.answers[self._at] is not None
 
 
 @dataclass(slots=True, eq=False)
@@ -94,6 +94,8 @@ class Turn(Generic[Asked, Answered, Prepared]):
 
     waiting: Sequence[Waiting[Asked, Answered]]
     ahead: "Turn[Asked, Answered, Prepared] | None"
+    # Is called when it is over.
+    when_finished: Callable[[], None]
     # What it is writing, and what it has written, once that is so.
     writing: Prepared | None = None
     written: Prepared | None = None
@@ -117,6 +119,7 @@ class Turn(Generic[Asked, Answered, Prepared]):
             self.ahead = None
             self._starts.set()
             self._finished.set()
+            self.when_finished()
 
     async def wait_for_start(self) -> None:
         """Return when it is being written, or over."""
@@ -190,7 +193,7 @@ class AppendQueue(Generic[Asked, Answered, Prepared]):
         await asyncio.sleep(0)
         ahead: Turn[Asked, Answered, Prepared] | None = None
         while group := await self._gather(ahead):
-            turn = Turn(group, None if ahead is None or ahead.finished else ahead)
+            turn = Turn(group, None if ahead is None or ahead.finished else ahead, self._wake.set)
             task = asyncio.create_task(self._take(turn), name="append-group")
             self._turns.add(task)
             task.add_done_callback(self._turns.discard)
@@ -206,7 +209,6 @@ class AppendQueue(Generic[Asked, Answered, Prepared]):
                 waiting.refuse(error)
         finally:
             turn.finish()
-            self._wake.set()
 
     async def _gather(self, ahead: Turn[Asked, Answered, Prepared] | None) -> list[Waiting[Asked, Answered]]:
         """The next group: at once where nothing is being written, else when it is large enough to be prepared meanwhile."""

@@ -4,7 +4,7 @@ The driver encodes an array element by element in Python; a literal is one join.
 called `null` stays text; one that holds a quote or a backslash is refused, for no key or instant does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import cast
 from uuid import UUID
 
@@ -26,6 +26,11 @@ def array_literal(elements: Sequence[object]) -> str:
 def plain_literal(elements: Sequence[int | UUID]) -> str:
     """Numbers and ids as an array literal: nothing in them needs quotes."""
     return f"{{{','.join(map(str, elements))}}}"
+
+
+def bytes_literal(elements: Collection[bytes]) -> str:
+    """Bytes as an array literal."""
+    return "{" + ",".join([f'"\\\\x{element.hex()}"' for element in elements]) + "}"
 
 
 _REFUSED = "an element that has no place in an array literal"

@@ -1,14 +1,14 @@
 -- append_lookup: all that a group of commands must know before it is decided, in one snapshot and one round trip:
 -- the head, the contact points by blind index with the last event of each, the streams named outright, and the
 -- idempotency records. LIMIT 1 keeps each look-up an index probe of its own, whatever the planner knows of the tables.
--- Blind indexes ($2) and hashes of keys ($4), of 16 bytes each, come as one piece, for what it costs to encode each of them.
+-- Blind indexes and hashes of keys come as array literals: a set made in another way than by `unnest` of a parameter is thought to
+-- be larger, and then PostgreSQL plans the statement anew each time.
 SELECT
     head.size, head.epoch, head.frontier, head.root, head.recorded_at, head.catalogue_position,
     ARRAY(
         SELECT ROW (asked.blind_index, subject.contact_point, subject.wrapped_key, latest.number, latest.position,
                     subject.erasing)
-        FROM generate_series(1, length($2::bytea), 16) AS piece (start)
-        CROSS JOIN LATERAL (SELECT substring($2 FROM piece.start FOR 16)) AS asked (blind_index)
+        FROM unnest($2::text::bytea[]) AS asked (blind_index)
         CROSS JOIN LATERAL (
             SELECT s.contact_point, s.wrapped_key, s.erasing FROM vault_subjects s
             WHERE s.tenant = $1 AND s.blind_index = asked.blind_index LIMIT 1
@@ -28,8 +28,7 @@ SELECT
     ) AS streams,
     ARRAY(
         SELECT ROW (asked.key_hash, record.command_digest, record.position, record.events)
-        FROM generate_series(1, length($4::bytea), 16) AS piece (start)
-        CROSS JOIN LATERAL (SELECT substring($4 FROM piece.start FOR 16)) AS asked (key_hash)
+        FROM unnest($4::text::bytea[]) AS asked (key_hash)
         CROSS JOIN LATERAL (
             SELECT r.command_digest, r.position, r.events FROM idempotency_records r
             WHERE r.tenant = $1 AND r.key_hash = asked.key_hash LIMIT 1

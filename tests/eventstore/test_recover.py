@@ -1,7 +1,9 @@
 """A commit that never answered: write lost and write kept, and in both cases each caller is settled and nothing is doubled."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
@@ -143,4 +145,31 @@ async def test_a_caller_that_leaves_cancels_nobody(tenant: Tenant, caller: Calle
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert all(task.result() for task in tasks[1::2])
+    await verify(tenant)
+
+
+async def test_a_connection_that_cannot_be_given_back_leaves_what_it_wrote(
+    tenant: Tenant, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = tenant.log._pool
+    broken: list[bool] = []
+
+    @contextlib.asynccontextmanager
+    async def acquire() -> AsyncIterator[Any]:
+        async with pool.acquire() as connection:
+            yield connection
+        if not broken:
+            broken.append(True)
+            raise ConnectionResetError
+
+    monkeypatch.setattr(tenant.log, "_pool", SimpleNamespace(acquire=acquire))
+    async with tenant.ledger.connection() as connection:
+        epoch = await connection.fetchval("SELECT epoch FROM log_heads WHERE tenant = $1", tenant.id)
+    first = await record_consent(tenant, caller, captures(1)[0])
+    second = await record_consent(tenant, caller, captures(1)[0])
+    assert broken
+    assert (first.repeated, second.repeated, second.events) == (False, True, first.events)
+    async with tenant.ledger.connection() as connection:
+        now = await connection.fetchval("SELECT epoch FROM log_heads WHERE tenant = $1", tenant.id)
+    assert now == epoch, "nothing was unknown"
     await verify(tenant)

@@ -16,6 +16,7 @@ import pytest
 from domain.addresses import Channel
 from domain.consent import ConsentValue
 from eventstore.append import _LOOKUP
+from eventstore.array_literal import bytes_literal
 from eventstore.database import DatabaseAddress
 from ledger.assembly import Caller, Tenant
 from ledger.record import Capture, record_consents
@@ -23,7 +24,7 @@ from projections.current_consent import CHECK, CONSENT_OF
 
 KEYS = [os.urandom(16) for _ in range(512)]
 STATEMENTS = [
-    ("append_lookup", _LOOKUP, (b"".join(KEYS), [uuid4()], b"".join(KEYS))),
+    ("append_lookup", _LOOKUP, (bytes_literal(KEYS), [uuid4()], bytes_literal(KEYS))),
     ("check", CHECK, (KEYS, ["commercial", "tracking"], ["", "news"])),
     ("consent_of", CONSENT_OF, ([uuid4() for _ in KEYS], ["commercial"])),
 ]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventstore.array_literal import array_literal
+from eventstore.array_literal import array_literal, bytes_literal, plain_literal
 from eventstore.database import DatabaseAddress
 from tests.tlog import entry_by_hand
 from tlog import canonical_json
@@ -263,6 +263,9 @@ async def test_array_literals_are_what_the_database_reads(database: DatabaseAddr
         assert await connection.fetchval("SELECT $1::text::text[]", array_literal(elements)) == elements
         assert await connection.fetchval("SELECT $1::text::bigint[]", array_literal([1, None, -2])) == [1, None, -2]
         assert await connection.fetchval("SELECT $1::text::uuid[]", array_literal([])) == []
+        pieces = [b"", b'\0"\\x,{', bytes(range(256))]
+        assert await connection.fetchval("SELECT $1::text::bytea[]", bytes_literal(pieces)) == pieces
+        assert await connection.fetchval("SELECT $1::text::bigint[]", plain_literal([1, -2])) == [1, -2]
     finally:
         await connection.close()
 
