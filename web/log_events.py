@@ -5,12 +5,12 @@ it began, which its headers tell; whatever cuts it short leaves the chunked body
 """
 
 import asyncio
-import json
 from base64 import b64encode
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from msgspec.json import Encoder
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -37,6 +37,7 @@ STREAMS_MAX = 32
 # Of these, what one tenant may take with all its keys.
 _SHARE = 4
 _STALLED_S = 60.0
+_written = Encoder().encode
 _PARAMETERS = frozenset(("after", "type", "purpose"))
 
 
@@ -143,11 +144,8 @@ async def _lines(request: Request, tenant: Tenant, caller: Caller, asked: Span) 
 async def _shown(tenant: Tenant, caller: Caller, page: Sequence[StoredEntry]) -> bytes:
     opened = await history.evidence(tenant, page) if PERSONAL in caller.scopes else None
     with_entries = AUDIT in caller.scopes
-    lines = [
-        json.dumps(_line(tenant, event, opened, with_entry=with_entries), ensure_ascii=False, separators=(",", ":"))
-        for event in page
-    ]
-    return ("\n".join(lines) + "\n").encode()
+    lines = [_written(_line(tenant, event, opened, with_entry=with_entries)) for event in page]
+    return b"\n".join(lines) + b"\n"
 
 
 def _line(
