@@ -40,11 +40,7 @@ async def inclusion_proofs(
     connection: Connected, tenant: int, positions: Sequence[int], size: int
 ) -> dict[int, list[bytes]]:
     """The audit paths of entries in the tree of the first `size`, for 0 <= position < size <= the log's size."""
-
-    def make(node_at: NodeAt) -> dict[int, list[bytes]]:
-        return {position: prove.inclusion(position, size, node_at) for position in positions}
-
-    return await _made(connection, tenant, size, make)
+    return await _made(connection, tenant, size, lambda node_at: prove.inclusions(positions, size, node_at))
 
 
 async def consistency_proof(connection: Connected, tenant: int, first: int, second: int) -> list[bytes]:

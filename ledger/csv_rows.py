@@ -132,6 +132,8 @@ class CsvRows:
         self._wanted_chars = 0
         while True:
             lines.begin()
+            cells: list[str] | None = None
+            why = ""
             try:
                 cells = next(self._records)
             except _MoreNeeded:
@@ -142,12 +144,9 @@ class CsvRows:
             except StopIteration:
                 return
             except _TooLong:
-                cells, why = (
-                    None,
-                    f"the row is longer than {_RECORD_CHARS_MAX:,} characters, or a quote in it is not closed",
-                )
+                why = f"the row is longer than {_RECORD_CHARS_MAX:,} characters, or a quote in it is not closed"
             except csv.Error as error:
-                cells, why = None, f"the row is no CSV: {error}"
+                why = f"the row is no CSV: {error}"
             line = self._line + 1
             self._line += len(lines.taken)
             several = len(lines.taken) > 1

@@ -89,7 +89,8 @@ def _capture(row: Mapping[str, str]) -> Capture:
     )
 
 
-_spell = json.JSONEncoder(sort_keys=True).encode
+# A row comes from a file: it holds no cycle to look for.
+_spell = json.JSONEncoder(sort_keys=True, check_circular=False).encode
 
 
 def spelled(row: Mapping[str, object]) -> bytes:

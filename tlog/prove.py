@@ -4,7 +4,8 @@ Nodes are named (level, index): level 0 holds the leaves, and node (l, i) covers
 perfect subtrees are ever asked for, so a node, once there, never changes.
 """
 
-from collections.abc import Callable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
 
 from tlog.hashing import node_hash
 
@@ -16,18 +17,34 @@ def inclusion(index: int, size: int, node_at: NodeAt) -> list[bytes]:
 
     Raises ValueError outside of that.
     """
-    if not 0 <= index < size:
+    return inclusions((index,), size, node_at)[index]
+
+
+def inclusions(indexes: Iterable[int], size: int, node_at: NodeAt) -> dict[int, list[bytes]]:
+    """The same of several leaves: what their paths share is asked for and hashed once.
+
+    Raises ValueError for any outside of 0 <= index < size.
+    """
+    ordered = sorted(set(indexes))
+    if ordered and not 0 <= ordered[0] <= ordered[-1] < size:
         raise ValueError("an inclusion proof needs 0 <= index < size")
-    return _path(index, 0, size, node_at)
+    paths: dict[int, list[bytes]] = {}
 
+    def descend(start: int, end: int, first: int, last: int, above: tuple[bytes, ...]) -> None:
+        """The paths of ordered[first:last], which lie in [start, end); `above` is the path of that subtree."""
+        if end - start == 1:
+            paths[start] = list(above)
+            return
+        middle = start + _split(end - start)
+        cut = bisect_left(ordered, middle, first, last)
+        if first < cut:
+            descend(start, middle, first, cut, (subtree_root(middle, end, node_at), *above))
+        if cut < last:
+            descend(middle, end, cut, last, (subtree_root(start, middle, node_at), *above))
 
-def _path(index: int, start: int, end: int, node_at: NodeAt) -> list[bytes]:
-    if end - start == 1:
-        return []
-    middle = start + _split(end - start)
-    if index < middle:
-        return [*_path(index, start, middle, node_at), subtree_root(middle, end, node_at)]
-    return [*_path(index, middle, end, node_at), subtree_root(start, middle, node_at)]
+    if ordered:
+        descend(0, size, 0, len(ordered), ())
+    return paths
 
 
 def consistency(first: int, second: int, node_at: NodeAt) -> list[bytes]:

@@ -58,6 +58,28 @@ def test_the_empty_tree() -> None:
 
 
 @given(SIZES, st.data())
+def test_the_proofs_of_several_are_those_of_each(size: int, data: st.DataObject) -> None:
+    indexes = data.draw(st.lists(st.integers(0, size - 1), max_size=40))
+    asked: list[tuple[int, int]] = []
+    node_at = prove.nodes_of(leaves(size))
+
+    def noted(level: int, index: int) -> bytes:
+        asked.append((level, index))
+        return node_at(level, index)
+
+    proofs = prove.inclusions(indexes, size, noted)
+    assert proofs == {index: reference.path(index, entries(size)) for index in indexes}
+    together = len(asked)
+    asked.clear()
+    for index in set(indexes):
+        prove.inclusions((index,), size, noted)
+    assert together <= len(asked)
+    for outside in (-1, size):
+        with pytest.raises(ValueError, match="0 <= index < size"):
+            prove.inclusions([*indexes, outside], size, noted)
+
+
+@given(SIZES, st.data())
 def test_inclusion(size: int, data: st.DataObject) -> None:
     index = data.draw(st.integers(0, size - 1))
     proof = prove.inclusion(index, size, prove.nodes_of(leaves(size)))
