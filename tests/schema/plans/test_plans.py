@@ -12,6 +12,9 @@ from strawberry.permission import BasePermission
 
 from schema.plans.plans import FIELDS_MAX, KEPT_BYTES_MAX, Plans
 from schema.schema import build_schema
+from web.graphql_limits import Limits
+from web.graphql_operations import Operations
+from web.graphql_request import GraphQLRequest
 
 
 class Nobody(BasePermission):
@@ -123,6 +126,18 @@ async def test_what_only_graphql_core_does_is_left_to_it_before_anything_is_exec
     ran: list[str] = []
     assert await outcome(Plans(SCHEMA), text, ran, **variables) is None
     assert ran == []
+
+
+async def test_switched_off_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    def execute_never(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(Plans, "execute", execute_never)
+    operations = Operations(SCHEMA, Limits(), compiled=False)
+    runnable = operations.runnable(GraphQLRequest("{ hello }", None, {}, {}))
+    assert await operations.answer(runnable, [], "") == {"data": {"hello": "hello you"}}
+    with pytest.raises(AssertionError):
+        await Operations(SCHEMA, Limits()).answer(runnable, [], "")
 
 
 async def test_a_plan_takes_other_variables_each_time() -> None:
