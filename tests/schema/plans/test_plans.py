@@ -2,6 +2,7 @@
 
 import asyncio
 import tracemalloc
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -85,7 +86,14 @@ class Mutation:
         return to
 
 
-SCHEMA = strawberry.Schema(Query, Mutation)._schema
+@strawberry.type
+class Subscription:
+    @strawberry.subscription
+    async def counts(self, above: int) -> AsyncIterator[Counted]:
+        yield Counted(count=above)
+
+
+SCHEMA = strawberry.Schema(Query, Mutation, Subscription)._schema
 
 
 def parts_of(text: str, name: str | None = None) -> tuple[DocumentNode, OperationDefinitionNode]:
@@ -178,6 +186,12 @@ async def test_one_operation_of_several_is_executed() -> None:
     text = "query One { hello } mutation Two { change(to: 2) }"
     assert await outcome(Plans(SCHEMA), text, operation="Two") == ({"change": 2}, [])
     assert await outcome(Plans(SCHEMA), text, operation="One") == ({"hello": "hello you"}, [])
+
+
+async def test_an_event_of_a_subscription_is_executed_without_its_source() -> None:
+    document, operation = parts_of("subscription { counts(above: 1) { count waited } }")
+    result: Any = Plans(SCHEMA).execute(document, operation, {}, [], Counted(count=7))
+    assert (await result).data == {"counts": {"count": 7, "waited": 7}}
 
 
 async def test_siblings_are_awaited_together() -> None:
