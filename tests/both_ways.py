@@ -89,11 +89,12 @@ def _comparing(original: Any) -> Any:
         operation: OperationDefinitionNode,
         inputs: Mapping[str, Any],
         context: object,
+        root: object = None,
     ) -> ExecutionResult | Awaitable[ExecutionResult] | None:
         given: _Given = {}
         token = _given.set(given)
         try:
-            result = original(self, document, operation, inputs, context)
+            result = original(self, document, operation, inputs, context, root)
         finally:
             _given.reset(token)
         if result is None:
@@ -103,6 +104,7 @@ def _comparing(original: Any) -> Any:
             return execute(
                 self.schema,
                 document,
+                root_value=root,
                 context_value=context,
                 variable_values=dict(inputs),
                 operation_name=operation.name.value if operation.name else None,
@@ -140,7 +142,7 @@ def _giving_again(given: _Given) -> Any:
         return value
 
     def give(resolve: Any, source: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
-        if info.path.prev is not None or info.field_name == "__typename":
+        if info.path.prev is not None or info.field_name == "__typename" or info.parent_type.name not in _ROOTS:
             return resolve(source, info, **arguments)
         value, error, was_awaited = given[str(info.path.key)]
         if was_awaited:

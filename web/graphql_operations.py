@@ -16,6 +16,7 @@ from graphql import (
     Undefined,
     create_source_event_stream,
     execute,
+    execute_subscription_event,
     is_input_type,
     type_from_ast,
 )
@@ -141,6 +142,18 @@ class Operations:
             refused = self.body(ExecutionResult(None, errors=executor), runnable, "")
             raise OperationRefused(refused["errors"])
         return executor
+
+    async def answer_event(
+        self, runnable: Runnable, context: object, event: object, executor: Executor
+    ) -> ExecutionResult:
+        """The result of a subscription for one event; `executor` is what executes it where it is not compiled."""
+        result = None
+        if self._plans is not None:
+            node = runnable.operation.node
+            result = self._plans.execute(runnable.document.node, node, runnable.asked.variables, context, event)
+        if result is None:
+            result = execute_subscription_event(executor.build_per_event_executor(event))
+        return result if isinstance(result, ExecutionResult) else await result
 
     async def source(self, runnable: Runnable, context: object, request_id: str) -> object:
         """What the subscription's field gives to read events from. Raises OperationRefused."""

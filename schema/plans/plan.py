@@ -14,7 +14,6 @@ from graphql import (
     GraphQLError,
     GraphQLSchema,
     OperationDefinitionNode,
-    OperationType,
 )
 
 from schema.plans.compiler import Compiler, Output, conditions_of
@@ -40,8 +39,6 @@ class Plan:
         resolvers: Resolvers,
         fields_max: int,
     ) -> None:
-        if operation.operation is OperationType.SUBSCRIPTION:
-            raise NotCompiled("a subscription")
         self._operation = PlannedOperation(schema, document, operation)
         self._resolvers = resolvers
         self._fields_max = fields_max
@@ -56,9 +53,12 @@ class Plan:
             self._output(())
 
     def execute(
-        self, inputs: Mapping[str, Any], context: object
+        self, inputs: Mapping[str, Any], context: object, root: object = None
     ) -> ExecutionResult | Awaitable[ExecutionResult] | None:
-        """The result of one execution; None where nothing was executed, and graphql-core is to do it."""
+        """The result of one execution; None where nothing was executed, and graphql-core is to do it.
+
+        `root` is what the fields of the root are resolved of: an event, of a subscription.
+        """
         variables = self._operation.variables.coerced(inputs)
         if variables is None:
             return None
@@ -68,7 +68,7 @@ class Plan:
         output = self._output(conditions)  # type: ignore[arg-type]
         if output is None:
             return None
-        run = Run(self._operation, context, inputs, variables)
+        run = Run(self._operation, context, inputs, variables, root)
         data: Any = None
         try:
             data = output.select(run.root, None, run)

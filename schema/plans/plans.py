@@ -45,9 +45,17 @@ class Plans:
         self._kept_bytes = 0
 
     def execute(
-        self, document: DocumentNode, operation: OperationDefinitionNode, inputs: Mapping[str, Any], context: object
+        self,
+        document: DocumentNode,
+        operation: OperationDefinitionNode,
+        inputs: Mapping[str, Any],
+        context: object,
+        root: object = None,
     ) -> ExecutionResult | Awaitable[ExecutionResult] | None:
-        """The result of an operation of a validated document; None where nothing was executed, and graphql-core is to do it."""
+        """The result of an operation of a validated document; None where nothing was executed, and graphql-core is to do it.
+
+        Of a subscription, that of one event, which is the `root`.
+        """
         kept = self._kept.get(id(operation))
         if kept is None:
             kept = self._keep(document, operation)
@@ -56,7 +64,7 @@ class Plans:
         if kept.plan is None:
             return None
         fields = kept.plan.fields
-        result = kept.plan.execute(inputs, context)
+        result = kept.plan.execute(inputs, context, root)
         if kept.plan.fields != fields:
             self._measure(kept)
         return result

@@ -69,8 +69,9 @@ class Resolvers:
         if definition.extensions:
             raise NotCompiled("a field with extensions")
         resolver = definition.base_resolver
-        if resolver is None:
-            read = attrgetter(definition.python_name)
+        if resolver is None or definition.is_subscription:
+            # The object that a subscription's field is resolved of is the event itself.
+            read = _itself if definition.is_subscription else attrgetter(definition.python_name)
             return Resolver(
                 read, is_async=False, takes_source=True, source_names=(), info_name=None, arguments=(), field=definition
             )
@@ -91,3 +92,7 @@ class Resolvers:
             ),
             field=definition,
         )
+
+
+def _itself(event: Any) -> Any:
+    return event

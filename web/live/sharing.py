@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import json
 from collections import Counter
-from collections.abc import AsyncGenerator, Generator, Hashable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Generator, Hashable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,7 +19,6 @@ from graphql import (
     OperationDefinitionNode,
     VariableNode,
     Visitor,
-    execute_subscription_event,
     visit,
 )
 
@@ -254,9 +253,8 @@ class _Group:
         context = RequestContext(self._tenant, self._caller)
         executor = self._operations.executor(self._runnable, context)
 
-        async def executed(event: StoredEntry) -> ExecutionResult:
-            result = execute_subscription_event(executor.build_per_event_executor(self._stream.edge(context, event)))
-            return result if isinstance(result, ExecutionResult) else await result
+        def executed(event: StoredEntry) -> Awaitable[ExecutionResult]:
+            return self._operations.answer_event(self._runnable, context, self._stream.edge(context, event), executor)
 
         return await asyncio.gather(*map(executed, events))
 

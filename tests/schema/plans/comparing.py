@@ -73,6 +73,7 @@ async def both(
     after: Callable[[Any], Any],
     *,
     alone: bool = True,
+    root: object = None,
 ) -> Both | None:
     """Execute a request both ways, each with a context of its own; None for a document that is not valid.
 
@@ -89,7 +90,7 @@ async def both(
     )
     context = make_context()
     plan = plans.plan(document, operation)
-    compiled = None if plan is None else await _outcome(lambda: plan.execute(asked.variables, context), alone)
+    compiled = None if plan is None else await _outcome(lambda: plan.execute(asked.variables, context, root), alone)
     if compiled is not None:
         compiled += str(after(context))
     context = make_context()
@@ -97,6 +98,7 @@ async def both(
         lambda: execute(
             schema,
             document,
+            root,
             context_value=context,
             variable_values=asked.variables,
             operation_name=asked.operation_name,

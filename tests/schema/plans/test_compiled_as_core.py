@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 from schema.plans.plans import Plans
 from tests.schema.plans.comparing import both
 from tests.schema.plans.documents import RandomDocuments
-from tests.schema.plans.toy import Context, toy_schema
+from tests.schema.plans.toy import Context, make_box, toy_schema
 
 DOCUMENTS = int(os.environ.get("CONSENTRY_TEST_DOCUMENTS", "1000"))
 _SCHEMA = toy_schema()
 _PLANS = Plans(_SCHEMA)
 # How often things go right, where one in so many goes wrong.
 _CALM = (3, 6, 20, 100)
+_KINDS = (*[OperationType.QUERY] * 8, OperationType.MUTATION, OperationType.MUTATION, OperationType.SUBSCRIPTION)
 _POOL = {"name": ("n", "raise")}
 
 
@@ -36,10 +37,12 @@ def test_random_operations_answer_the_same_and_run_the_same_resolvers_in_the_sam
     @settings(max_examples=DOCUMENTS, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(random=st.randoms(use_true_random=True))
     def compare(random: Random) -> None:
-        kind = OperationType.MUTATION if random.random() < 0.2 else OperationType.QUERY
+        kind = random.choice(_KINDS)
         asked = RandomDocuments(_SCHEMA, random, _POOL).asked(kind)
         calm = random.choice(_CALM)
-        run = both(_SCHEMA, _PLANS, asked, lambda: Context(calm=calm), lambda context: context.trace)
+        # Of a subscription the result for one event is made.
+        root = make_box(random.randrange(9), calm) if kind is OperationType.SUBSCRIPTION else None
+        run = both(_SCHEMA, _PLANS, asked, lambda: Context(calm=calm), lambda context: context.trace, root=root)
         outcome = loop.run_until_complete(run)
         if outcome is None:
             met["invalid"] += 1

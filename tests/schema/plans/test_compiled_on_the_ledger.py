@@ -96,6 +96,8 @@ async def _with_history(ask: Asker) -> dict[str, list[Any]]:
     }
 
 
+# What an error overtakes may end without ever being awaited, on either side.
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @settings(max_examples=DOCUMENTS, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(random=st.randoms(use_true_random=True))
 async def test_random_questions_have_the_same_answers(world: World, random: Random) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import tracemalloc
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -12,6 +13,9 @@ from strawberry.permission import BasePermission
 
 from schema.plans.plans import FIELDS_MAX, KEPT_BYTES_MAX, Plans
 from schema.schema import build_schema
+from web.graphql_limits import Limits
+from web.graphql_operations import Operations
+from web.graphql_request import GraphQLRequest
 
 
 class Nobody(BasePermission):
@@ -82,7 +86,14 @@ class Mutation:
         return to
 
 
-SCHEMA = strawberry.Schema(Query, Mutation)._schema
+@strawberry.type
+class Subscription:
+    @strawberry.subscription
+    async def counts(self, above: int) -> AsyncIterator[Counted]:
+        yield Counted(count=above)
+
+
+SCHEMA = strawberry.Schema(Query, Mutation, Subscription)._schema
 
 
 def parts_of(text: str, name: str | None = None) -> tuple[DocumentNode, OperationDefinitionNode]:
@@ -125,6 +136,18 @@ async def test_what_only_graphql_core_does_is_left_to_it_before_anything_is_exec
     assert ran == []
 
 
+async def test_switched_off_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    def execute_never(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(Plans, "execute", execute_never)
+    operations = Operations(SCHEMA, Limits(), compiled=False)
+    runnable = operations.runnable(GraphQLRequest("{ hello }", None, {}, {}))
+    assert await operations.answer(runnable, [], "") == {"data": {"hello": "hello you"}}
+    with pytest.raises(AssertionError):
+        await Operations(SCHEMA, Limits()).answer(runnable, [], "")
+
+
 async def test_a_plan_takes_other_variables_each_time() -> None:
     plans = Plans(SCHEMA)
     text = 'query($name: String = "ann", $times: Int) { hello(name: $name, times: $times) }'
@@ -163,6 +186,12 @@ async def test_one_operation_of_several_is_executed() -> None:
     text = "query One { hello } mutation Two { change(to: 2) }"
     assert await outcome(Plans(SCHEMA), text, operation="Two") == ({"change": 2}, [])
     assert await outcome(Plans(SCHEMA), text, operation="One") == ({"hello": "hello you"}, [])
+
+
+async def test_an_event_of_a_subscription_is_executed_without_its_source() -> None:
+    document, operation = parts_of("subscription { counts(above: 1) { count waited } }")
+    result: Any = Plans(SCHEMA).execute(document, operation, {}, [], Counted(count=7))
+    assert (await result).data == {"counts": {"count": 7, "waited": 7}}
 
 
 async def test_siblings_are_awaited_together() -> None:

@@ -467,7 +467,18 @@ class Mutation:
         return info.context.changes
 
 
+@strawberry.type
+class Subscription:
+    @strawberry.subscription
+    async def box(self, number: int = 1) -> AsyncIterator[Box]:
+        yield make_box(number, 6)
+
+    @strawberry.subscription
+    async def maybe_box(self, filter: Filter | None = UNSET) -> AsyncIterator[Box | None]:
+        yield None
+
+
 def toy_schema() -> GraphQLSchema:
     """The schema, as the executor runs it."""
     config = StrawberryConfig(scalar_map=SCALARS)
-    return strawberry.Schema(Query, Mutation, types=[Cat, Dog], config=config)._schema
+    return strawberry.Schema(Query, Mutation, Subscription, types=[Cat, Dog], config=config)._schema
