@@ -20,7 +20,8 @@ from web.settings import Settings
 _GRACEFUL_S = 10
 _HEADERS_BYTES_MAX = 64 * 1024
 _BACKLOG = 2048
-_COLLECT_AFTER_OBJECTS = 10_000
+# Documents that are given up are cycles: later than this, a flood of them would hold memory for long.
+_COLLECT_AFTER = (5_000, 10, 5)
 # Of what a client sends in one WebSocket message; what is larger goes by POST.
 _MESSAGE_BYTES_MAX = 256 * 1024
 _PING_EVERY_S = 20.0
@@ -82,7 +83,7 @@ def _leave_to_itself() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER_OBJECTS, 20, 20)
+    gc.set_threshold(*_COLLECT_AFTER)
 
 
 def _own_url(listener: socket.socket) -> str:

@@ -9,6 +9,7 @@ import json
 import logging
 import re
 import sys
+import time
 import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -36,6 +37,7 @@ _SECRETS = re.compile(
 # lines have none, and are not searched any further.
 _SIGNS = ("@", "+", "ck_", "c\\u212a_", "bearer ", "/p/", "/u/", "/c/")
 _access_log = logging.getLogger(f"{_OURS}.web.access")
+_REQUEST_LINE = vars(logging.LogRecord(_access_log.name, logging.INFO, __file__, 0, "request", None, None))
 
 
 def redact(text: str) -> str:
@@ -72,8 +74,6 @@ def configure_logging(level: str, stream: TextIO | None = None) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger(_OURS).setLevel(level.upper())
-    # Named in no line of ours, and found out for each.
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     # A failed write to the log must not print the record, unredacted, to standard error.
     logging.raiseExceptions = False
 
@@ -93,9 +93,9 @@ def log_request(record: RequestRecord) -> None:
         value = getattr(record, name)
         if value is not None:
             fields[name] = value
-    # Made here, since the logger's own way finds out first which line of ours asks, for each line anew.
-    line = logging.LogRecord(_access_log.name, logging.INFO, __file__, 0, "request", None, None)
-    line.fields = fields
+    # The logger's own way finds out which line of ours asks and in which thread, for each request anew.
+    line = logging.LogRecord.__new__(logging.LogRecord)
+    line.__dict__ = {**_REQUEST_LINE, "created": time.time(), "fields": fields}
     _access_log.handle(line)
 
 
