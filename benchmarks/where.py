@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.growth import measures
+from benchmarks.growth.following import catch_up
 from benchmarks.growth.making import KEY_FILE, directory_of, make
 from benchmarks.growth.measures_http import FED, SECONDS, SUBSCRIBED, Served
 from benchmarks.growth.measuring import opened
@@ -75,6 +76,8 @@ async def run(data_dir: Path) -> None:
             here, there = time.process_time() - here, database_s(directory) - there
             number = one.number or figure * (one.seconds or 1)
             print(_row(one.what, here / number, there / number, await _shared_out(one, grown)), flush=True)
+        # The server would follow what was recorded above, and that would count as what it is asked.
+        await catch_up(grown.tenant)
         port = free_port()
         server = stack.enter_context(consentry(directory, port))
         served = Served(grown, port, (directory / KEY_FILE).read_text(encoding="ascii"))

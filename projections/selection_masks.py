@@ -194,7 +194,11 @@ class Masks:
             f" AND {alias}.topic = {self._parameter(topic)} AND {alias}.unit = {self._parameter(unit)}"
             f" AND {alias}.kind = '{kind}'"
         )
-        self._joins[alias] = f" LEFT JOIN selection_bits AS {alias} ON {condition} AND {alias}.chunk = present.chunk"
+        # With LIMIT it is a probe for each chunk; as a plain join, all chunks may be read again for each of them.
+        self._joins[alias] = (
+            f" LEFT JOIN LATERAL (SELECT {alias}.bits FROM selection_bits AS {alias}"
+            f" WHERE {condition} AND {alias}.chunk = present.chunk LIMIT 1) AS {alias} ON true"
+        )
         return _bits_of(alias)
 
     def _level(self, level: LevelAsked) -> tuple[str, str, str]:

@@ -22,11 +22,20 @@ def main() -> None:
     parser.add_argument("--make", action="store_true", help="make them, and measure nothing")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--only", help="only what has this in its name")
+    parser.add_argument("--no-rebuild", action="store_true", help="leave out rebuilding, which reads the whole log")
     options = parser.parse_args()
     print(describe(), flush=True)
     asyncio.run(make(options.data_dir, options.sizes))
     if not options.make:
-        asyncio.run(measure(options.data_dir, options.sizes, rounds=options.rounds, only=options.only))
+        asyncio.run(
+            measure(
+                options.data_dir,
+                options.sizes,
+                rounds=options.rounds,
+                only=options.only,
+                rebuild=not options.no_rebuild,
+            )
+        )
 
 
 if __name__ == "__main__":

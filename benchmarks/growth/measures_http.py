@@ -12,7 +12,9 @@ from benchmarks.serving import BATCH, CHECK, RECORD, body, load
 SECONDS = 2.0
 FED = 20_000
 SUBSCRIBED = 4_000
-_FOLLOW = "subscription ($after: Int!) { consentEvents(afterPosition: $after) { cursor node { position type value } } }"
+_FOLLOW = (
+    "subscription ($after: Long!) { consentEvents(afterPosition: $after) { cursor node { position type value } } }"
+)
 
 
 class Served:
@@ -55,6 +57,8 @@ class Served:
                 lines += part.count(b"\n")
                 if lines >= FED:
                     break
+        if lines < FED:
+            raise RuntimeError(f"the feed ended after {lines} events")
         return lines / (time.perf_counter() - started)
 
     async def subscribed(self) -> float:
@@ -72,4 +76,6 @@ class Served:
                 heard += line.startswith("data:") and '"position"' in line
                 if heard >= SUBSCRIBED:
                     break
+        if heard < SUBSCRIBED:
+            raise RuntimeError(f"the subscription ended after {heard} events")
         return heard / (time.perf_counter() - started)

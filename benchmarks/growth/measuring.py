@@ -60,7 +60,7 @@ class Compared:
         return over if self.measure.more_is_better else 1 / over
 
 
-async def measure(data_dir: Path, sizes: Sequence[int], *, rounds: int, only: str | None) -> None:
+async def measure(data_dir: Path, sizes: Sequence[int], *, rounds: int, only: str | None, rebuild: bool) -> None:
     """Measure everything, and print the tables as they come."""
     print(f"| what | {' | '.join(f'{size:,}' for size in sorted(sizes))} |")
     print("|---" * (len(sizes) + 1) + "|", flush=True)
@@ -77,7 +77,7 @@ async def measure(data_dir: Path, sizes: Sequence[int], *, rounds: int, only: st
             if only is None or only in what:
                 http = Measure(what, unit, more_is_better=True, of=REBUILD.of)
                 await _compare(http, {size: lambda to=to, ask=ask: ask(to) for size, to in served.items()}, rounds)
-        if only is None or only in REBUILD.what:
+        if rebuild and (only is None or only in REBUILD.what):
             await _compare(REBUILD, {size: lambda log=log: REBUILD.of(log) for size, log in grown.items()}, 1)
         if only is None:
             print("\n" + storage.table({size: await storage.stored(log) for size, log in grown.items()}))

@@ -1,4 +1,4 @@
-"""The plan of "what the bits do not say yet": a probe for each late position, never a walk of an index of the whole log."""
+"""The plans of selecting: a probe for each late position, and for each kind of bits of a chunk; no index is walked again."""
 
 import json
 from datetime import UTC, datetime
@@ -7,9 +7,11 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from domain.consent import ConsentValue
 from eventstore.database import DatabaseAddress
 from ledger.assembly import Tenant
 from ledger.selection import MOVED
+from projections.selection_masks import LevelAsked, Masks, Passing
 from projections.selection_rebuild import MOVED_IN_CHUNK
 from tests.plans.test_hot_statements import nodes
 from tests.plans.test_opt_outs import COLUMNS
@@ -56,6 +58,61 @@ async def test_each_late_position_is_an_index_probe(
             text = await connection.fetchval(f"EXPLAIN (FORMAT JSON) {statement}", tenant.id, *arguments)
             [scan] = [node for node in nodes(json.loads(text)[0]["Plan"]) if node.get("Relation Name") == "log_entries"]
             assert '("position" = ' in scan["Index Cond"], (name, scan)
+            raise _Undo
+    except _Undo:
+        pass
+    finally:
+        await connection.close()
+
+
+class _Recorded:
+    """Takes the statement that a count is, in place of a connection."""
+
+    statement = ""
+    arguments: tuple[object, ...] = ()
+
+    async def fetchval(self, statement: str, *arguments: object) -> int:
+        self.statement, self.arguments = statement, arguments
+        return 0
+
+
+@pytest.mark.parametrize("generic", [False, True])
+@pytest.mark.parametrize("analysed", [False, True])
+@pytest.mark.parametrize(
+    "passing",
+    [
+        Passing(sending=frozenset((ConsentValue.OPTED_IN, ConsentValue.NOT_SET)), negated=True),
+        Passing(sending=frozenset((ConsentValue.OPTED_IN,))),
+    ],
+    ids=["present", "within opt-ins"],
+)
+async def test_of_each_chunk_every_kind_of_bits_is_an_index_probe(
+    tenant: Tenant, database: DatabaseAddress, passing: Passing, analysed: bool, generic: bool
+) -> None:
+    connection = await asyncpg.connect(**database.owner)
+    try:
+        async with connection.transaction():
+            bits = asyncpg.BitString.frombytes(b"\x5a" * 1_024, 8_192)
+            for purpose, unit, kind in (("", "", "PRESENT"), ("commercial", "root", "OPTED_IN")):
+                await connection.executemany(
+                    "INSERT INTO selection_bits (tenant, channel, purpose, topic, unit, kind, chunk, bits)"
+                    " VALUES ($1, 'EMAIL', $2, '', $3, $4, $5, $6)",
+                    [(tenant.id, purpose, unit, kind, chunk, bits) for chunk in range(300)],
+                )
+            if analysed:
+                await connection.execute("ANALYZE selection_bits")
+            masks = Masks(tenant.id, "EMAIL", [LevelAsked(("commercial", ""), ["root"], other_units=False)])
+            recorded = _Recorded()
+            await masks.count(recorded, masks.passing(passing), [])  # type: ignore[arg-type]
+            mode = "force_generic_plan" if generic else "force_custom_plan"
+            await connection.execute(f"SET LOCAL plan_cache_mode = {mode}")
+            text = await connection.fetchval(f"EXPLAIN (FORMAT JSON) {recorded.statement}", *recorded.arguments)
+            scans = [
+                node for node in nodes(json.loads(text)[0]["Plan"]) if node.get("Relation Name") == "selection_bits"
+            ]
+            assert len(scans) >= 4
+            # All but the one that says which chunks there are.
+            assert [".chunk)" in scan["Index Cond"] for scan in scans].count(False) == 1, scans
             raise _Undo
     except _Undo:
         pass
