@@ -114,7 +114,13 @@ def give_up(scope: Scope) -> None:
     """End the connection in a moment, whether or not the peer has taken what was sent."""
     connection = _connection(scope)
     if connection is not None:
-        asyncio.get_running_loop().call_later(_GRACE_S, connection.transport.abort)
+        asyncio.get_running_loop().call_later(_GRACE_S, _abort, connection)
+
+
+def _abort(connection: Any) -> None:
+    # One that is closed by then has no loop any more, and asyncio fails at it.
+    if connection in connection.connections:
+        connection.transport.abort()
 
 
 def cut(scope: Scope) -> bool:
