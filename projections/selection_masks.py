@@ -113,6 +113,9 @@ class Masks:
 
     async def count(self, connection: Connected, mask: Mask, without: Sequence[int]) -> int:
         """How many contact points a mask holds, those at the positions `without` left aside."""
+        if not without:
+            statement = f"SELECT coalesce(sum(bit_count({mask.bits})), 0) {self._from(mask)}"
+            return int(await connection.fetchval(statement, *self._arguments))
         number = len(self._arguments) + 1
         statement = (
             f"WITH masks AS MATERIALIZED (SELECT present.chunk, {mask.bits} AS bits {self._from(mask)})"

@@ -78,6 +78,7 @@ class _Recorded:
 
 @pytest.mark.parametrize("generic", [False, True])
 @pytest.mark.parametrize("analysed", [False, True])
+@pytest.mark.parametrize("without", [[], [7]], ids=["everyone", "some apart"])
 @pytest.mark.parametrize(
     "passing",
     [
@@ -87,7 +88,7 @@ class _Recorded:
     ids=["present", "within opt-ins"],
 )
 async def test_of_each_chunk_every_kind_of_bits_is_an_index_probe(
-    tenant: Tenant, database: DatabaseAddress, passing: Passing, analysed: bool, generic: bool
+    tenant: Tenant, database: DatabaseAddress, passing: Passing, without: list[int], analysed: bool, generic: bool
 ) -> None:
     connection = await asyncpg.connect(**database.owner)
     try:
@@ -103,7 +104,7 @@ async def test_of_each_chunk_every_kind_of_bits_is_an_index_probe(
                 await connection.execute("ANALYZE selection_bits")
             masks = Masks(tenant.id, "EMAIL", [LevelAsked(("commercial", ""), ["root"], other_units=False)])
             recorded = _Recorded()
-            await masks.count(recorded, masks.passing(passing), [])  # type: ignore[arg-type]
+            await masks.count(recorded, masks.passing(passing), without)  # type: ignore[arg-type]
             mode = "force_generic_plan" if generic else "force_custom_plan"
             await connection.execute(f"SET LOCAL plan_cache_mode = {mode}")
             text = await connection.fetchval(f"EXPLAIN (FORMAT JSON) {recorded.statement}", *recorded.arguments)
