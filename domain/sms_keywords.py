@@ -34,13 +34,20 @@ _SPELLINGS: Mapping[Keyword, tuple[str, ...]] = {
 }
 
 
+def _is_mark(character: str) -> bool:
+    """Whether nothing but marks comes of it. The iota below becomes a letter; two marks of katakana count as letters."""
+    return (unicodedata.category(character)[0] == "M" and character != "\u0345") or character in "\uff9e\uff9f"
+
+
 def words_of(text: str) -> tuple[str, ...]:
     """The words of a text, told apart by nothing that people type without meaning it.
 
     Compatibility forms become the letters that they stand for; case, accents, invisible characters and punctuation go.
     """
+    # Marks go first: putting those of one letter in order takes their number squared.
+    bare = text if text.isascii() else "".join(character for character in text if not _is_mark(character))
     # Taken apart once more after casefold, which can put together what has an accent of its own.
-    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", bare).casefold())
     kept: list[str] = []
     for character in folded:
         category = unicodedata.category(character)

@@ -15,6 +15,7 @@ from domain.catalogue import Catalogue
 from domain.catalogue_export import export_catalogue
 from domain.consent import ConsentSource, ConsentValue
 from domain.events import ConsentCaptured, EventType
+from domain.json_lines import one_line
 from domain.standing import NOTHING_KNOWN, Standing
 from domain.suppression import Level, is_suppressed
 from domain.time import format_instant
@@ -230,10 +231,10 @@ async def ndjson(tenant: Tenant, left: Left) -> AsyncIterator[str]:
                 left.erased += 1
                 continue
             line = _line(event, addresses[event.entry.stream], evidence.get(event.position, {}))
-            yield json.dumps(line, ensure_ascii=False)
+            yield one_line(json.dumps(line, ensure_ascii=False))
         after = page[-1].position
     async for line in _blocked_lines(tenant, left):
-        yield json.dumps(line, ensure_ascii=False)
+        yield one_line(json.dumps(line, ensure_ascii=False))
 
 
 # blocked: the contact points whose address a suppression names, or where a message bounced for good.

@@ -20,7 +20,10 @@ NOTICE_CHARS_MAX = 50_000
 ATTRIBUTES_CHARS_MAX = 8_000
 _DIGITS_OF_A_NUMBER = 7
 _NO_DIGIT = re.compile(r"[^0-9]+")
-_MAIL = re.compile(r"[^\s<>()\[\]\"',;:=&?/]+@[^\s<>()\[\]\"',;:=&?/]+")
+_NOT_IN_MAIL = re.compile(r"[\s<>()\[\]\"',;:=&?/]+")
+# Ordering the marks of one letter takes their number squared; the Stream-Safe Text Format of Unicode has at most 30.
+_MARKS_MAX = 30
+_DECOMPOSED_TO_MARKS = "\u0f73\u0f75\u0f81\uff9e\uff9f"
 # As JSON writes it; after an even number of backslashes, since `\\u0000` is a backslash and five characters.
 _NUL_IN_JSON = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -118,12 +121,20 @@ def _evidence_bytes(personal: Mapping[str, Any]) -> bytes | None:
 
 
 def names_address(text: str, *addresses: str) -> bool:
-    """Whether a text holds one of the addresses, however it is spelled: in a link, as HTML, with other blanks or signs."""
-    # Twice, for what was quoted in a link that was quoted.
-    decoded = html.unescape(unquote(unquote(html.unescape(text))))
+    """Whether a text holds one of the addresses, however it is spelled: in a link, as HTML, with other blanks or signs.
+
+    Of a text that nobody would write, which cannot be looked into, it is assumed. Takes time in proportion to the length.
+    """
+    try:
+        # Twice, for what was quoted in a link that was quoted.
+        decoded = html.unescape(unquote(unquote(html.unescape(text))))
+    except ValueError:  # a character's number of thousands of digits
+        return True
+    if _has_many_marks(text) or _has_many_marks(decoded):
+        return True
     spellings = [_folded(text), _folded(decoded)]
     digits = [_NO_DIGIT.sub("", one) for one in spellings]
-    words = {_mail(word) for one in spellings for word in _MAIL.findall(one)}
+    words = {_mail(word) for one in spellings for word in mail_words(one)}
     for address in addresses:
         wanted = _folded(address.strip())
         if any(wanted in one for one in spellings) or _mail(wanted) in words:
@@ -131,6 +142,22 @@ def names_address(text: str, *addresses: str) -> bool:
         # Written at home, a number has no country code: its end tells it.
         number = "" if "@" in wanted else _NO_DIGIT.sub("", wanted)[-_DIGITS_OF_A_NUMBER:]
         if len(number) == _DIGITS_OF_A_NUMBER and any(number in one for one in digits):
+            return True
+    return False
+
+
+def mail_words(text: str) -> list[str]:
+    """The words that may be e-mail addresses: those with an @ inside."""
+    return [word for word in _NOT_IN_MAIL.split(text) if "@" in word[1:-1]]
+
+
+def _has_many_marks(text: str) -> bool:
+    if text.isascii():
+        return False
+    marks = 0
+    for character in text:
+        marks = marks + 1 if unicodedata.combining(character) or character in _DECOMPOSED_TO_MARKS else 0
+        if marks > _MARKS_MAX:
             return True
     return False
 

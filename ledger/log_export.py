@@ -29,8 +29,7 @@ async def log_lines(tenant: Tenant) -> AsyncIterator[str]:
             "verifierKeys": [key.text() for key in keys],
             "checkpoint": signed.note,
             "entries": size,
-        },
-        ensure_ascii=False,
+        }
     )
     for start in range(0, size, _PAGE_ENTRIES):
         count = min(_PAGE_ENTRIES, size - start)

@@ -31,6 +31,10 @@ _QUOTE_MARKS = re.compile(
     re.IGNORECASE,
 )
 
+_NO_CHARACTER = re.compile(r"&#0*[1-9][0-9]{7,};?")
+_UNSHOWN = re.compile(r"<(style|script|head)\b", re.IGNORECASE | re.ASCII)
+_UNSHOWN_ENDS = {name: re.compile(rf"</{name}\s*>", re.IGNORECASE | re.ASCII) for name in ("style", "script", "head")}
+
 
 def own_text(message: Message) -> str:
     """The text of the first part that has words of the writer's own; empty where there is none."""
@@ -71,6 +75,24 @@ def _text_of_html(text: str) -> str:
         # Whoever writes below what they quote is heard, too.
         end = text.lower().rfind("</blockquote")
         text = text[: mark.start()] + "\n" + (text[end:] if end > mark.start() else "")
-    without = re.sub(r"<(style|script|head)\b.*?</\1\s*>", "", text, flags=re.IGNORECASE | re.DOTALL)
+    without = without_unshown(text)
     lines = re.sub(r"<(?:br|/?p|/?div|/?tr|/?h[1-6]|/?blockquote|li)\b[^<>]*>", "\n", without, flags=re.IGNORECASE)
-    return html.unescape(re.sub(r"<[^<>]*>", "", lines))
+    # No character has so long a number, and the library fails at one of thousands of digits.
+    return html.unescape(_NO_CHARACTER.sub("\N{REPLACEMENT CHARACTER}", re.sub(r"<[^<>]*>", "", lines)))
+
+
+def without_unshown(text: str) -> str:
+    """HTML without the elements that no reader sees, of those that are closed. Looks through the text once, or once more."""
+    kept: list[str] = []
+    at, searched_from, unclosed = 0, 0, set[str]()
+    while (start := _UNSHOWN.search(text, searched_from)) is not None:
+        name = start[1].lower()
+        end = None if name in unclosed else _UNSHOWN_ENDS[name].search(text, start.end())
+        if end is None:
+            # Then it has no end further on, either.
+            unclosed.add(name)
+            searched_from = start.end()
+            continue
+        kept.append(text[at : start.start()])
+        at = searched_from = end.end()
+    return "".join((*kept, text[at:]))

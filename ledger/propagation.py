@@ -22,6 +22,7 @@ from ledger.acknowledgements import Acknowledgement, acknowledgements_of
 from ledger.assembly import Tenant
 from ledger.history import EVENTS, cursor_position, event_cursor
 from ledger.pages import cursor, page_size
+from ledger.webhook_rows import EarlierFilter
 
 # One statement's opt-outs, and what one page looks through at most: a filter that hardly anything passes costs no more.
 _BATCH = 500
@@ -113,13 +114,17 @@ class PropagationPage:
 class _Hook:
     application: str
     filter: EntryFilter
+    earlier: Sequence[EarlierFilter]
     created_at: datetime
     deleted_at: datetime | None
 
     def expects(self, event: IndexedEntry) -> bool:
         recorded_at = event.stored.entry.recorded_at
         there = self.created_at <= recorded_at and (self.deleted_at is None or recorded_at < self.deleted_at)
-        return there and self.filter.passes(event)
+        return there and (
+            self.filter.passes(event)
+            or any(event.stored.position <= one.to_position and one.filter.passes(event) for one in self.earlier)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +239,7 @@ async def _followers(connection: Connected, tenant: Tenant) -> _Followers:
     return _Followers(
         {row[0]: (row[1], row[2]) for row in await connection.fetch(_CURSORS, tenant.id)},
         [
-            _Hook(row[0], webhook_rows.filter_from(row[1]), row[2], row[3])
+            _Hook(row[0], *webhook_rows.filters_from(row[1]), row[2], row[3])
             for row in await connection.fetch(_WEBHOOKS, tenant.id)
         ],
     )

@@ -22,7 +22,7 @@ LOCALE_CHARS_MAX = 35
 _NOTED_CHARS_MAX = 50
 # What providers and RFC 3966 put before a number, with parameters after it; 00 is what most countries dial for the +.
 _SPELLED = re.compile(
-    r"\s*(?:(?:whatsapp|tel|sms|mms|rcs):)?\s*(?:\+|\uff0b|00(?=[1-9 ]))([^;]*)(?:;.*)?", re.IGNORECASE
+    r"\s*(?:(?:whatsapp|tel|sms|mms|rcs):\s*)?(?:\+|\uff0b|00(?=[1-9 ]))([^;]*)(?:;.*)?", re.IGNORECASE
 )
 
 

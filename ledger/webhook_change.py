@@ -14,12 +14,14 @@ from domain.refusals import Refusal, RefusalCode
 from domain.text import clean_text
 from domain.webhooks import OLD_SECRET_VALID
 from eventstore.personal.vault import Connected
+from eventstore.read import EntryFilter
 from ledger import webhook_rows
 from ledger.assembly import Caller, Tenant
 from ledger.idempotency import first_answer, stored_key
-from ledger.webhook_rows import Webhook
+from ledger.webhook_rows import EarlierFilter, Webhook
 
 REASON_CHARS_MAX = 500
+EARLIER_FILTERS_MAX = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,8 @@ async def change_webhook(
 ) -> Changed:
     """Let `change` decide on a webhook that nobody else changes meanwhile, and write what it decided.
 
-    Raises what `change` raises, and Refusal: NOT_FOUND, VERSION_CONFLICT, IDEMPOTENCY_CONFLICT, INVALID for the reason.
+    Raises what `change` raises, and Refusal: NOT_FOUND, VERSION_CONFLICT, IDEMPOTENCY_CONFLICT, INVALID for the reason and
+    where the caller is another application.
     """
     reason = clean_reason(reason)
     key = stored_key(tenant, caller.application, idempotency_key, command, fields)
@@ -61,6 +64,7 @@ async def change_webhook(
         before = await webhook_rows.lock(connection, tenant, webhook)
         if before is None:
             raise no_webhook()
+        of_its_own(caller, before.application, "webhook")
         newest: int = await connection.fetchval(
             "SELECT max(number) FROM webhook_secrets WHERE tenant = $1 AND webhook = $2", tenant.id, webhook
         )
@@ -85,7 +89,7 @@ async def change_webhook(
             webhook,
             after.origin,
             webhook_rows.sealed_url(tenant, webhook, after.url),
-            webhook_rows.filter_text(after.filter),
+            webhook_rows.filter_text(after.filter, after.earlier),
             after.personal,
             after.status,
             after.round,
@@ -111,6 +115,43 @@ async def rewound(connection: Connected, tenant: Tenant, webhook: Webhook) -> in
         webhook.id,
     )
     return webhook.position if lowest is None else min(webhook.position, lowest - 1)
+
+
+def of_its_own(caller: Caller, application: str, field: str) -> None:
+    """That who manages an application's webhook is that application; a caller without one is the operator.
+
+    What is taken there counts as its knowledge, and who has its secret can say anything to it in our name.
+    Raises Refusal INVALID.
+    """
+    if caller.application not in (None, application):
+        raise Refusal(
+            RefusalCode.INVALID,
+            f"what a webhook delivers is taken as its application's own word, so only a key of {application} makes or"
+            " changes it",
+            (field,),
+        )
+
+
+def still_judging(before: Webhook, wanted: EntryFilter, position: int, size: int) -> tuple[EarlierFilter, ...]:
+    """The filters that go on beside `wanted`, so that nothing recorded so far and not sent is dropped by the change.
+
+    `position`: up to where everything was sent. Raises Refusal TOO_MANY.
+    """
+    if wanted.is_empty():
+        return ()
+    last: dict[str, EarlierFilter] = {}
+    for one in (*before.earlier, EarlierFilter(size - 1, before.filter)):
+        # The newest comes last, and reaches furthest.
+        last[webhook_rows.filter_text(one.filter)] = one
+    last.pop(webhook_rows.filter_text(wanted), None)
+    kept = tuple(one for one in last.values() if one.to_position > position)
+    if len(kept) > EARLIER_FILTERS_MAX:
+        raise Refusal(
+            RefusalCode.TOO_MANY,
+            f"events wait that {EARLIER_FILTERS_MAX} earlier filters let pass; let them be sent before the next change",
+            ("filter",),
+        )
+    return kept
 
 
 async def note(

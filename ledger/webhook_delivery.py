@@ -17,7 +17,7 @@ import logging
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -30,6 +30,7 @@ from eventstore.wakeup import wait
 from ledger import webhook_rows
 from ledger.assembly import Tenant
 from ledger.webhook_attempt import Message, Send, Took, TookNot
+from ledger.webhook_reading import passing
 from ledger.webhook_rows import Webhook
 from projections.lease import Lease, LeaseLost
 
@@ -200,9 +201,7 @@ class Delivery:
             # The size is read first: entries up to it are all visible to the statement that follows.
             end = (await read.head(connection, self._tenant.id)).size - 1
             to = min(end, after + SCAN_EVENTS)
-            within = replace(self.webhook.filter, to_position=to)
-            events = await read.forward(connection, self._tenant.id, within, after=after, limit=limit)
-            read_to = to if len(events) < limit else events[-1].position
+            events, read_to = await passing(connection, self._tenant, self.webhook, after=after, to=to, limit=limit)
             if after < self._delivered_to:
                 done = await webhook_rows.delivered_among(
                     connection, self._tenant, self.webhook, [event.position for event in events]

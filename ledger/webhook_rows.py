@@ -22,11 +22,20 @@ from ledger.assembly import Tenant
 SECRET_PREFIX = "whsec_"  # noqa: S105 - what a secret starts with
 _SECRET_BYTES = 32
 _FILTERED = ("types", "channel", "purpose", "topic", "values", "sources", "application")
+_EARLIER = "earlier"
 
 COLUMNS = (
     "webhook, application, origin, sealed_url, filter, personal, status, version, round, position,"
     " held_position, held_because, held_at, delivered, failed, created_at"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierFilter:
+    """A filter that was replaced while events up to `to_position` were still to be sent: what it lets pass of them is."""
+
+    to_position: int
+    filter: EntryFilter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +47,7 @@ class Webhook:
     origin: str
     url: str = field(repr=False)
     filter: EntryFilter
+    earlier: tuple[EarlierFilter, ...]
     personal: bool
     status: WebhookStatus
     version: int
@@ -63,12 +73,14 @@ class SecretRow:
 
 def webhook_of(tenant: Tenant, row: Record) -> Webhook:
     """A webhook from COLUMNS."""
+    entry_filter, earlier = filters_from(row["filter"])
     return Webhook(
         id=row["webhook"],
         application=row["application"],
         origin=row["origin"],
         url=tenant.ledger.keyring.open_setting(tenant.id, _url_place(row["webhook"]), row["sealed_url"]).decode(),
-        filter=filter_from(row["filter"]),
+        filter=entry_filter,
+        earlier=earlier,
         personal=row["personal"],
         status=WebhookStatus(row["status"]),
         version=row["version"],
@@ -123,15 +135,19 @@ def filter_fields(entry_filter: EntryFilter) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def filter_text(entry_filter: EntryFilter) -> str:
-    """A filter as it is stored."""
-    return json.dumps(filter_fields(entry_filter), sort_keys=True)
+def filter_text(entry_filter: EntryFilter, earlier: Sequence[EarlierFilter] = ()) -> str:
+    """A filter as it is stored, with those before it that events still have to be judged by."""
+    stored = filter_fields(entry_filter)
+    if earlier:
+        stored[_EARLIER] = [{"to": one.to_position, "filter": filter_fields(one.filter)} for one in earlier]
+    return json.dumps(stored, sort_keys=True)
 
 
-def filter_from(text: str) -> EntryFilter:
-    """A filter from its stored form."""
+def filters_from(text: str) -> tuple[EntryFilter, tuple[EarlierFilter, ...]]:
+    """(a filter, those before it) from their stored form."""
     given: dict[str, Any] = json.loads(text)
-    return EntryFilter(**given)
+    earlier = given.pop(_EARLIER, ())
+    return EntryFilter(**given), tuple(EarlierFilter(one["to"], EntryFilter(**one["filter"])) for one in earlier)
 
 
 def new_secret() -> str:

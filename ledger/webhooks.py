@@ -29,7 +29,9 @@ from ledger.webhook_change import (
     existing,
     no_webhook,
     note,
+    of_its_own,
     rewound,
+    still_judging,
 )
 from ledger.webhook_rows import Webhook
 
@@ -64,7 +66,7 @@ async def create_webhook(
     if owner is None:
         raise Refusal(RefusalCode.INVALID, "application is needed, for no application asks", ("application",))
     owner = clean_key(owner, field="application")
-    _is_its_own(caller, owner, "application")
+    of_its_own(caller, owner, "application")
     wanted = await _filter(tenant, event_filter)
     _may_carry_personal(caller, personal=personal)
     reason = clean_reason(reason)
@@ -128,6 +130,8 @@ async def update_webhook(
 ) -> Changed:
     """Change a webhook: what is left out stays, a filter of None passes everything. ACTIVE resumes one that is held.
 
+    A narrower filter is for what is recorded from now on: what waits to be sent by then is sent all the same.
+
     Raises Refusal, StoreUnavailable.
     """
     given: dict[str, Any] = {
@@ -150,8 +154,6 @@ async def update_webhook(
     }  # fmt: skip
 
     async def change(connection: Connected, before: Webhook) -> After:
-        if receiver is not None:
-            _is_its_own(caller, before.application, "url")
         after = replace(
             before,
             url=receiver.text if receiver else before.url,
@@ -168,6 +170,9 @@ async def update_webhook(
             after = replace(after, held_position=None, held_because=None, held_at=None)
         if resumed or after.filter != before.filter:
             after = replace(after, position=await rewound(connection, tenant, before))
+        if after.filter != before.filter:
+            size = (await read.head(connection, tenant.id)).size
+            after = replace(after, earlier=still_judging(before, after.filter, after.position, size))
         details: dict[str, Any] = {name: value for name, value in given.items() if name in ("personal", "status")}
         if receiver is not None:
             details["url"] = "changed"
@@ -292,6 +297,7 @@ async def delete_webhook(
             if earlier is not None:
                 return
             raise no_webhook()
+        of_its_own(caller, before.application, "webhook")
         now = tenant.ledger.clock()
         await connection.execute(
             "UPDATE webhooks SET deleted_at = $3, sealed_url = '', version = version + 1"
@@ -314,16 +320,6 @@ async def _filter(tenant: Tenant, event_filter: EventFilter | None) -> EntryFilt
         return entry_filter(await tenant.latest_catalogue(), event_filter)
     except Refusal as refusal:
         raise refusal.under("filter") from None
-
-
-def _is_its_own(caller: Caller, application: str, field: str) -> None:
-    """That who says where an application's events go is that application: what is taken there counts as its knowledge."""
-    if caller.application not in (None, application):
-        raise Refusal(
-            RefusalCode.INVALID,
-            f"what a webhook delivers is taken as its application's own word, so only a key of {application} says where to",
-            (field,),
-        )
 
 
 def _may_carry_personal(caller: Caller, *, personal: bool) -> None:

@@ -51,7 +51,7 @@ class Consent:
 
     @strawberry.field(
         description="A label of the Dynamics reasons, or words of one's own: these are kept in the vault, and null once "
-        "erased, or without the scope read."
+        "erased, or without the scope read:personal."
     )
     async def reason(self, info: Info) -> str | None:
         event = await self.record(info.context)

@@ -95,9 +95,7 @@ class ConsentEvent(Node):
     async def captured_reason(self, context: RequestContext) -> str | None:
         """The reason that was given: a label stands in the log, words of one's own are in the vault."""
         label = self.current_data.get("reason")
-        if label is not None or not context.may("read"):
-            return label
-        return (await context.loaders.evidence.load(self.stored) or {}).get("reason")
+        return label if label is not None else (await self.opened(context)).get("reason")
 
     async def written_by(self, context: RequestContext) -> Application | None:
         """The application that wrote it."""
@@ -109,7 +107,7 @@ class ConsentEvent(Node):
 
     @strawberry.field(
         description="A label of the Dynamics reasons, or words of one's own: these are kept in the vault, and null once "
-        "erased, or without the scope read."
+        "erased, or without the scope read:personal."
     )
     async def reason(self, info: Info) -> str | None:
         return await self.captured_reason(info.context)

@@ -61,10 +61,12 @@ class CreateWebhookInput:
 class UpdateWebhookInput:
     webhook: strawberry.ID
     expected_version: int | None = strawberry.field(default=LEFT_OUT, description=EXPECTED_VERSION)
-    url: str | None = strawberry.field(
-        default=LEFT_OUT, description="For a key of the webhook's application only, whose knowledge a delivery is."
+    url: str | None = LEFT_OUT
+    filter: WebhookFilter | None = strawberry.field(
+        default=LEFT_OUT,
+        description="For what is recorded from now on: what the filter before lets pass and is not sent yet is sent all the "
+        "same.",
     )
-    filter: WebhookFilter | None = LEFT_OUT
     include_personal: bool | None = LEFT_OUT
     status: WebhookStatus | None = strawberry.field(
         default=LEFT_OUT, description="PAUSED or ACTIVE, which also resumes a webhook that is held."
@@ -118,7 +120,9 @@ class WebhookMutation:
             ),
         )
 
-    @strawberry.mutation(description="Change a webhook, pause it or resume it. Needs the scopes admin and read.")
+    @strawberry.mutation(
+        description="Change a webhook, pause it or resume it. Needs a key of its application, with the scopes admin and read."
+    )
     async def update_webhook(self, info: Info, input: UpdateWebhookInput) -> WebhookPayload:
         context = _managing(info)
         changed = change(input.filter)
@@ -140,7 +144,7 @@ class WebhookMutation:
 
     @strawberry.mutation(
         description="Give a webhook a new secret. Old ones sign beside it for 24 hours, so that receivers can change over; "
-        "one that has leaked is revoked at once. Needs the scopes admin and read."
+        "one that has leaked is revoked at once. Needs a key of its application, with the scopes admin and read."
     )
     async def rotate_webhook_secret(
         self,
@@ -166,7 +170,7 @@ class WebhookMutation:
 
     @strawberry.mutation(
         description="Send everything from a position on once more; resumes a webhook that is held or paused. Nothing can be "
-        "skipped. Needs the scopes admin and read."
+        "skipped. Needs a key of its application, with the scopes admin and read."
     )
     async def redeliver_webhook(
         self,
@@ -192,7 +196,8 @@ class WebhookMutation:
         )
 
     @strawberry.mutation(
-        description="End a webhook. What it delivered, and when, stays an acknowledgement. Needs the scopes admin and read."
+        description="End a webhook. What it delivered, and when, stays an acknowledgement. Needs a key of its "
+        "application, with the scopes admin and read."
     )
     async def delete_webhook(
         self,

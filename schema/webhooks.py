@@ -64,9 +64,13 @@ class Webhook(Node):
     failed: Long = strawberry.field(description="How many attempts failed.")
     created_at: datetime
 
-    @strawberry.field(description="It may hold a credential: null without the scope admin.")
+    @strawberry.field(
+        description="It may hold a credential: null without the scope admin, and for a key of another application."
+    )
     def url(self, info: Info) -> str | None:
-        return self.held.url if info.context.may("admin") else None
+        context = info.context
+        own = context.caller.application in (None, self.held.application)
+        return self.held.url if own and context.may("admin") else None
 
     @strawberry.field(description="The application that knows what it is sent.")
     async def application(self, info: Info) -> Application | None:

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from domain.events import CATALOGUE_TYPES, CURRENT_VERSIONS
+from domain.json_lines import one_line
 from domain.upcasting import upcast
 from eventstore.read import StoredText
 from ledger.assembly import Tenant
@@ -58,14 +59,17 @@ class EventLines:
             contact_point = f'{{"id":"{contact_point_node_id(tenant.id, UUID(entry.stream))}"}}'
         effective_at = "null" if entry.effective_at is None else f'"{entry.effective_at}"'
         return (
-            f'{{"cursor":"{cursor(tenant, EVENTS, str(entry.position))}","position":{entry.position},'
-            f'"id":"{event_node_id(tenant.id, entry.position, UUID(entry.event_id))}","type":"{entry.type}",'
-            f'"recordedAt":"{entry.recorded_at}","effectiveAt":{effective_at},"contactPoint":{contact_point},'
-            f'"purpose":{self._named(NodeKind.PURPOSE, purpose)},'
-            f'"topic":{self._named(NodeKind.TOPIC, None if purpose is None else topic)},'
-            f'"value":{_text(shown.get("value"))},"source":{_text(shown.get("source"))},"reason":{_text(reason)},'
-            f'"application":{self._named(NodeKind.APPLICATION, entry.application)},'
-            f'"actor":{{"kind":"{entry.actor}"{actor}}},"data":{data}{more}}}\n'
+            one_line(
+                f'{{"cursor":"{cursor(tenant, EVENTS, str(entry.position))}","position":{entry.position},'
+                f'"id":"{event_node_id(tenant.id, entry.position, UUID(entry.event_id))}","type":"{entry.type}",'
+                f'"recordedAt":"{entry.recorded_at}","effectiveAt":{effective_at},"contactPoint":{contact_point},'
+                f'"purpose":{self._named(NodeKind.PURPOSE, purpose)},'
+                f'"topic":{self._named(NodeKind.TOPIC, None if purpose is None else topic)},'
+                f'"value":{_text(shown.get("value"))},"source":{_text(shown.get("source"))},"reason":{_text(reason)},'
+                f'"application":{self._named(NodeKind.APPLICATION, entry.application)},'
+                f'"actor":{{"kind":"{entry.actor}"{actor}}},"data":{data}{more}}}'
+            )
+            + "\n"
         )
 
     def _named(self, kind: NodeKind, key: str | None) -> str:

@@ -4,7 +4,7 @@ Every transport runs its operations here, so the same limits and prices hold on 
 """
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from graphql import (
@@ -56,6 +56,13 @@ class Runnable:
     def kind(self) -> OperationType:
         """Query, mutation or subscription."""
         return self.operation.kind
+
+    def needed(self) -> GraphQLRequest:
+        """What was asked without what running it has no use for: extensions, and variables that it does not declare."""
+        declared = {definition.variable.name.value for definition in self.operation.node.variable_definitions or ()}
+        asked = self.asked
+        variables = {name: value for name, value in asked.variables.items() if name in declared}
+        return replace(asked, variables=variables, extensions={})
 
 
 class Operations:

@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from domain.addresses import Channel
 from domain.consent import ConsentValue
+from domain.json_lines import one_line
 from domain.refusals import LimitExceeded, Refusal, RefusalCode
 from ledger.assembly import Caller, Tenant
 from ledger.catalogue import import_catalogue
@@ -146,7 +147,7 @@ class ImportAnswer(Response):
         def write(line: Mapping[str, object]) -> None:
             nonlocal begun
             begun = True
-            spool.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+            spool.write(one_line(json.dumps(line, ensure_ascii=False)).encode() + b"\n")
 
         try:
             totals = await self._work(lambda row: write(_told(row)), lambda totals: write({"progress": asdict(totals)}))

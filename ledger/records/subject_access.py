@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 
+from domain.json_lines import one_line
 from domain.time import format_instant
 from eventstore import read
 from ledger.acknowledgements import AcknowledgedBy
@@ -147,4 +148,4 @@ def _applications(events: Sequence[Fact]) -> list[str]:
 
 def _text(value: object) -> str:
     """A value on one line: what somebody typed cannot pretend to be a line of ours."""
-    return json.dumps(value, ensure_ascii=False)
+    return one_line(json.dumps(value, ensure_ascii=False))

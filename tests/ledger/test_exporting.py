@@ -243,3 +243,20 @@ async def test_what_is_suppressed_here_is_not_sent_to_there(tenant: Tenant, call
         for where in (tenant, other)
     }
     assert answers[tenant.key] == answers[other.key] == [False, False, False, True]
+
+
+async def test_a_capture_goes_out_as_one_line_to_whoever_splits_lines_as_unicode_does(
+    tenant: Tenant, caller: Caller
+) -> None:
+    reason = "\u2028".join(("of", "several", "lines\u2029here"))
+    capture = Capture(
+        channel=Channel.EMAIL,
+        address="a@example.org",
+        purpose="commercial",
+        value=ConsentValue.OPTED_OUT,
+        reason=reason,
+    )
+    await record_consent(tenant, caller, capture)
+    [line] = [line async for line in exporting.ndjson(tenant, exporting.Left())]
+    assert len(line.splitlines()) == 1
+    assert json.loads(line)["reason"] == reason

@@ -1,5 +1,6 @@
 """What comes in and is not what it seems: ids that two messages share, lists of strangers, others' failures, odd spellings."""
 
+import re
 from base64 import b64encode
 from datetime import timedelta
 from email.message import EmailMessage
@@ -18,6 +19,7 @@ from ledger.inbound_email import RECIPIENTS_BELIEVED_MAX, receive_email
 from ledger.inbound_sms import InboundKind
 from ledger.record import Capture, record_consent
 from ledger.tenants import create_tenant
+from ledger.text_message_fields import _SPELLED
 from tests.conftest import Clock
 from tests.ledger.test_inbound import (
     ADA,
@@ -371,3 +373,14 @@ async def test_an_odd_charset_refuses_no_unsubscribe(tenant: Tenant, caller: Cal
     assert (result.kind, result.recorded) == (InboundKind.UNSUBSCRIBE, 1)
     [evidence] = await evidence_of(tenant, result)
     assert evidence["attributes"]["text"].startswith("unsubscribe")
+
+
+def test_blanks_before_a_number_are_looked_through_once() -> None:
+    """Two repeats of blanks, with nothing needed between them, would take their number squared where no number follows."""
+    assert r":)?\s*" not in _SPELLED.pattern
+    for sender in (" tel: +49 30 123456 ;ext=1", "  +49 30 123456", "\ttel:+4930", "sms : +49", "   ", "tel:", "49"):
+        plainly = re.fullmatch(
+            r"\s*(?:(?:whatsapp|tel|sms|mms|rcs):)?\s*(?:\+|\uff0b|00(?=[1-9 ]))([^;]*)(?:;.*)?", sender, re.IGNORECASE
+        )
+        spelled = _SPELLED.fullmatch(sender)
+        assert (spelled and spelled[1]) == (plainly and plainly[1])

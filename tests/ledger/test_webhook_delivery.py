@@ -14,6 +14,7 @@ from standardwebhooks import WebhookVerificationError
 
 from domain.addresses import Channel
 from domain.consent import ConsentValue
+from domain.refusals import Refusal, RefusalCode
 from domain.webhooks import WebhookStatus
 from eventstore.database import DatabaseAddress, StoreUnavailable
 from ledger import webhook_lists, webhooks
@@ -25,8 +26,10 @@ from ledger.history import EventFilter, event_cursor, events_at
 from ledger.outgoing_addresses import parse_networks
 from ledger.record import Capture, record_consent
 from ledger.tenants import create_tenant
+from ledger.webhook_change import EARLIER_FILTERS_MAX
 from ledger.webhook_delivery import WINDOW_EVENTS, Delivery
 from ledger.webhook_lists import DeliveryState
+from ledger.webhook_reading import passing
 from ledger.webhook_rows import Webhook
 from ledger.webhook_worker import WebhookWorker
 from ledger.webhooks import Changed
@@ -274,6 +277,74 @@ async def test_held_after_three_days_and_resumed_without_a_loss(clocked: Tenant,
         await settled(clocked, hook.webhook)
     assert sorted(positions(receiver.taken)) == lost
     assert (await now(clocked, hook.webhook)).held_because is None
+
+
+@pytest.mark.parametrize("between", [0, 2])
+async def test_what_waits_is_sent_whatever_the_filter_becomes(hooked: Tenant, *, between: int) -> None:
+    opt_outs, opt_ins = EventFilter(values=("OPTED_OUT",)), EventFilter(values=("OPTED_IN",))
+    answer = Reply(status=410)
+    async with Receiver(lambda _: answer) as receiver:
+        hook = (await made(hooked, receiver.url, event_filter=opt_outs)).webhook
+        async with working(hooked):
+            waiting = [await record(hooked, "ann@example.org")]
+
+            async def held() -> bool:
+                return (await now(hooked, hook)).status is WebhookStatus.HELD
+
+            await until(held)
+        # Recorded while it is held: another lane, and behind the one that failed.
+        waiting += [await record(hooked, address) for address in ("bea@example.org", "ann@example.org")]
+        await record(hooked, "cid@example.org", ConsentValue.OPTED_IN)
+        narrowed = await webhooks.update_webhook(hooked, APPLICATION, webhook=hook.id, event_filter=opt_ins)
+        assert narrowed.webhook.filter.values == ["OPTED_IN"]
+        passed_by = [await record(hooked, "dan@example.org") for _ in range(between)]
+        wanted = await record(hooked, "dan@example.org", ConsentValue.OPTED_IN)
+        answer = TAKEN
+        async with working(hooked):
+            await webhooks.update_webhook(hooked, APPLICATION, webhook=hook.id, status=WebhookStatus.ACTIVE)
+            await settled(hooked, hook)
+            await webhooks.update_webhook(hooked, APPLICATION, webhook=hook.id, event_filter=None)
+            await settled(hooked, hook)
+    taken = positions(receiver.taken)
+    assert set(waiting) | {wanted} <= set(taken)
+    assert not set(passed_by) & set(taken), "the narrower filter is for what is recorded after it"
+    assert [position for position in taken if position in (waiting[0], waiting[2])] == [waiting[0], waiting[2]]
+
+
+async def test_a_filter_is_changed_only_so_often_while_events_wait_by_it(hooked: Tenant) -> None:
+    hook = (await made(hooked, "https://a.invalid/", event_filter=EventFilter(values=("OPTED_OUT",)))).webhook
+    wanted = [EventFilter(sources=(source,)) for source in ("API", "PAPER", "IMPORT", "COMPLAINT", "AGENT")]
+    for number, one in enumerate(wanted):
+        await record(hooked, f"a{number}@example.org")
+        if number < EARLIER_FILTERS_MAX:
+            await webhooks.update_webhook(hooked, APPLICATION, webhook=hook.id, event_filter=one)
+        else:
+            with pytest.raises(Refusal) as refused:
+                await webhooks.update_webhook(hooked, APPLICATION, webhook=hook.id, event_filter=one)
+            assert (refused.value.code, refused.value.path) == (RefusalCode.TOO_MANY, ("filter",))
+    # One that had its turn counts once.
+    back = await webhooks.update_webhook(hooked, APPLICATION, webhook=hook.id, event_filter=wanted[0])
+    assert len(back.webhook.earlier) == EARLIER_FILTERS_MAX
+    everything = await webhooks.update_webhook(hooked, APPLICATION, webhook=hook.id, event_filter=None)
+    assert everything.webhook.earlier == ()
+
+
+async def test_a_page_of_several_filters_is_in_order_and_whole(hooked: Tenant) -> None:
+    opt_outs, opt_ins = EventFilter(values=("OPTED_OUT",)), EventFilter(values=("OPTED_IN",))
+    hook = (await made(hooked, "https://a.invalid/", event_filter=opt_outs)).webhook
+    values = [ConsentValue.OPTED_OUT if number % 3 else ConsentValue.OPTED_IN for number in range(10)]
+    recorded = [await record(hooked, f"a{number}@example.org", value) for number, value in enumerate(values)]
+    narrowed = (await webhooks.update_webhook(hooked, APPLICATION, webhook=hook.id, event_filter=opt_ins)).webhook
+    for limit in (1, 2, 3, 100):
+        after, found = narrowed.position, list[int]()
+        async with hooked.ledger.connection() as connection:
+            while after < recorded[-1]:
+                events, read_to = await passing(connection, hooked, narrowed, after=after, to=recorded[-1], limit=limit)
+                assert len(events) <= limit
+                found += [event.position for event in events]
+                assert read_to > after
+                after = read_to
+        assert found == recorded
 
 
 async def test_a_receiver_that_wants_no_more_is_held_at_once(hooked: Tenant) -> None:

@@ -152,7 +152,7 @@ async def test_check_shows_everything_but_what_is_personal(prepared: Asker) -> N
 async def test_read_shows_what_is_personal_only_with_read_personal(prepared: Asker) -> None:
     document = f"{{ consentEvents(last: 1) {{ nodes {{ {FIELDS} }} }} }}"
     (hidden,) = (await prepared.with_scopes("read").data(document))["consentEvents"]["nodes"]
-    assert personal_of(hidden) == [None, None, None, "my own words"], "the contract hides no reason from read"
+    assert personal_of(hidden) == HIDDEN
     assert hidden["data"]["value"] == "OPTED_OUT"
     (shown,) = (await prepared.with_scopes("read", "read:personal").data(document))["consentEvents"]["nodes"]
     assert personal_of(shown) == [
@@ -169,7 +169,7 @@ async def test_a_contact_points_address_is_null_without_read_personal_and_the_re
       contactPoints(filter: {purpose: "commercial"}) { nodes { address channel } }
     }"""
     assert await prepared.with_scopes("read").data(document) == {
-        "contactPoint": {"address": None, "consent": {"value": "OPTED_OUT", "reason": "my own words"}},
+        "contactPoint": {"address": None, "consent": {"value": "OPTED_OUT", "reason": None}},
         "contactPoints": {"nodes": [{"address": None, "channel": "EMAIL"}]},
     }
 

@@ -17,6 +17,7 @@ from ledger.tenants import create_tenant
 from tests.crash.server import Server
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "reading-the-log.md").read_text("utf-8")
+REASON = "of three\u2028lines\u2029here"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the server is told to stop by a signal")
@@ -37,8 +38,9 @@ async def test_the_example_follows_a_log(tmp_path: Path, caller: Caller) -> None
             there = len(handled)
             assert there == 7
             capture = Capture(
-                channel=Channel.EMAIL, address="ada@example.org", purpose="commercial", value=ConsentValue.OPTED_OUT
-            )
+                channel=Channel.EMAIL, address="ada@example.org", purpose="commercial", value=ConsentValue.OPTED_OUT,
+                reason=REASON,
+            )  # fmt: skip
             await record_consents(tenant, caller, [capture])
             cursor = await asyncio.to_thread(names["read_on"], server.url, "acme", key, cursor)
             assert await asyncio.to_thread(names["read_on"], server.url, "acme", key, cursor) == cursor
@@ -48,7 +50,9 @@ async def test_the_example_follows_a_log(tmp_path: Path, caller: Caller) -> None
         finally:
             await server.stop()
     assert [event["position"] for event in handled] == list(range(there + 1))
-    assert response.text.count("\n") == 1
+    assert handled[-1]["reason"] == REASON
+    # To a reader that knows every line end of Unicode, too.
+    assert len(list(response.iter_lines())) == 1
     for member in response.json():
         assert f"`{member}`" in DOCUMENT, member
     for parameter in ("after", "type", "purpose"):

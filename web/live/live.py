@@ -4,8 +4,12 @@ import contextlib
 import secrets
 from collections.abc import AsyncGenerator
 
+from graphql import OperationType
+
+from ledger.api_keys import Identity
 from ledger.assembly import Ledger
-from web.graphql_operations import Operations
+from web.authentication import documents_owner
+from web.graphql_operations import OperationRefused, Operations
 from web.graphql_request import GraphQLRequest
 from web.live.results import results
 from web.live.sessions import LiveLimits, Session, Sessions
@@ -31,6 +35,14 @@ class Live:
         """Watch over the connections for as long as the context lasts."""
         async with self.sessions.watching_keys():
             yield
+
+    def needed(self, identity: Identity, asked: GraphQLRequest) -> tuple[GraphQLRequest, OperationType | None]:
+        """(what of a request to keep for as long as its operation runs, its kind); of one that will be refused, all of it."""
+        try:
+            runnable = self.operations.runnable(asked, documents_owner(identity.tenant))
+        except OperationRefused:
+            return asked, None
+        return runnable.needed(), runnable.kind
 
     def results(
         self, session: Session, asked: GraphQLRequest, counted: contextlib.ExitStack | None = None

@@ -30,6 +30,7 @@ class LiveLimits:
 
     `strangers`: connections that have not said who they are, each of which has `introduction_s` to do so.
     `documents`: different subscriptions, each of which costs its own work.
+    `kept_bytes`: of the documents and variables of all subscriptions of a key.
     `unopened`: streams reserved that nobody has opened yet, and the bytes of the operations that wait for them.
     `stall_s`: for how long a connection may take nothing of what is sent to it before it is given up as too slow.
     """
@@ -41,6 +42,7 @@ class LiveLimits:
     operations_per_key: int = 4_000
     operations_per_connection: int = 100
     documents_per_key: int = 200
+    kept_bytes_per_key: int = 16_000_000
     unopened_per_key: int = 20
     unopened_bytes_per_key: int = 4_000_000
     unopened_bytes: int = 64_000_000

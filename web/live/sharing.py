@@ -7,6 +7,7 @@ is. A moment is short, since an event shows things that change and that can be e
 
 import asyncio
 import contextlib
+import hashlib
 import json
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Generator, Hashable, Sequence
@@ -82,6 +83,7 @@ class Sharing:
         self._groups: dict[Hashable, _Group] = {}
         # By API key: what it asks for, and how often.
         self._asked_by: dict[KeyId, Counter[Hashable]] = {}
+        self._kept_bytes: Counter[KeyId] = Counter()
 
     async def payloads(
         self, runnable: Runnable, stream: ConsentEventStream, request_id: str, by: KeyId
@@ -108,7 +110,10 @@ class Sharing:
         self, runnable: Runnable, stream: ConsentEventStream, request_id: str, by: KeyId
     ) -> Generator["_Group"]:
         start = stream.start
-        key = (start.tenant.id, stream.context.caller.scopes, *_what_is_asked(runnable))
+        size = len(runnable.text) + len(json.dumps(runnable.asked.variables))
+        if self._kept_bytes[by] + size > self._limits.kept_bytes_per_key:
+            raise TooManyOpen("bytes of the subscriptions of one API key", self._limits.kept_bytes_per_key)
+        key = (start.tenant.id, stream.context.caller.scopes, _what_is_asked(runnable))
         asked, allowed = self._asked_by.get(by, Counter[Hashable]()), self._limits.documents_per_key
         if key not in asked and len(asked) >= allowed:
             raise TooManyOpen("different subscriptions of one API key", allowed)
@@ -117,11 +122,15 @@ class Sharing:
             group = self._groups[key] = _Group(self._operations, runnable, stream, request_id)
         group.subscribers += 1
         self._asked_by.setdefault(by, asked)[key] += 1
+        self._kept_bytes[by] += size
         self._metrics.subscribers.inc()
         try:
             yield group
         finally:
             self._metrics.subscribers.dec()
+            self._kept_bytes[by] -= size
+            if not self._kept_bytes[by]:
+                del self._kept_bytes[by]
             asked[key] -= 1
             if not asked[key]:
                 del asked[key]
@@ -266,8 +275,8 @@ def _is_unavailable(result: ExecutionResult) -> bool:
     return any(isinstance(error.original_error, StoreUnavailable) for error in result.errors or ())
 
 
-def _what_is_asked(runnable: Runnable) -> tuple[str, str | None, str]:
-    """Document, operation and variables, without those that only say where to start."""
+def _what_is_asked(runnable: Runnable) -> bytes:
+    """The digest of document, operation and variables, without those that only say where to start."""
     start_only = _start_variables(runnable.operation.node)
     counts: dict[str, int] = {}
 
@@ -284,7 +293,8 @@ def _what_is_asked(runnable: Runnable) -> tuple[str, str | None, str]:
         for name, value in runnable.asked.variables.items()
         if not (name in start_only and counts.get(name) == 1)
     }
-    return runnable.text, runnable.asked.operation_name, json.dumps(variables, sort_keys=True)
+    asked = json.dumps((runnable.text, runnable.asked.operation_name, variables), sort_keys=True)
+    return hashlib.sha256(asked.encode()).digest()
 
 
 def _start_variables(operation: OperationDefinitionNode) -> set[str]:

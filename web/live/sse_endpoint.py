@@ -34,10 +34,21 @@ from web.request_observer import request_record
 
 _TOKEN_HEADER = b"x-graphql-event-stream-token"  # noqa: S105 - a header's name
 _ID_CHARS_MAX = 200
+# What a message of a WebSocket holds, too.
+_SUBSCRIPTION_BYTES_MAX = 256 * 1024
 _NOT_ALONE = (
     "a single connection for many operations is not served here, where several workers answer: open a connection for"
     " each operation, or a WebSocket"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request as it is kept, the name by which its answers go, if any, and how many bytes it came as."""
+
+    asked: GraphQLRequest
+    operation_id: object
+    size: int
 
 
 @dataclass(slots=True)
@@ -104,7 +115,7 @@ class EventStreams:
             await self._distinct(request, send)
             return None
         reservation = self._reservations.get(token)
-        if events:
+        if events and request.method == "GET":
             # The token was handed to who showed the key, and opens this stream only.
             identity = await self._identity(request) if "authorization" in request.headers else None
             if reservation is None or (identity is not None and identity.key != reservation.session.identity.key):
@@ -126,7 +137,7 @@ class EventStreams:
 
     async def _distinct(self, request: Request, send: Send) -> None:
         identity = await self._identity(request)
-        asked = await self._asked(request, identity)
+        asked = (await self._asked(request, identity)).asked
         with self._live.sessions.connection(), self._live.sessions.session(identity) as session:
             stream = EventStream(self._live, session, request.scope, request.receive, send)
             await stream.start()
@@ -180,9 +191,8 @@ class EventStreams:
         await stream.end(ending, operation_ids)
 
     async def _start(self, reservation: _Reservation, request: Request) -> Response:
-        asked = await self._asked(request, reservation.session.identity)
-        size = len(await request.body()) + len(request.url.query)
-        operation_id = asked.extensions.get("operationId")
+        read = await self._asked(request, reservation.session.identity)
+        asked, operation_id = read.asked, read.operation_id
         if not isinstance(operation_id, str) or not 0 < len(operation_id) <= _ID_CHARS_MAX:
             message = (
                 f"extensions.operationId is text of 1 to {_ID_CHARS_MAX} characters, by which the stream's answers go"
@@ -203,7 +213,9 @@ class EventStreams:
         counted.enter_context(reservation.session.operation())
         if not reservation.stream.done():
             with counted:
-                reservation.unopened.enter_context(self._unopened.operation(reservation.session.identity.key, size))
+                reservation.unopened.enter_context(
+                    self._unopened.operation(reservation.session.identity.key, read.size)
+                )
                 counted = counted.pop_all()
         task = asyncio.create_task(self._run(reservation, asked, operation_id, counted), name="stream-operation")
         # Also where it is cancelled before it begins.
@@ -228,18 +240,23 @@ class EventStreams:
             await asyncio.gather(task, return_exceptions=True)
         return Response(status_code=200)
 
-    async def _asked(self, request: Request, identity: Identity) -> GraphQLRequest:
-        owner = documents_owner(identity.tenant)
-        asked = request_held(request.scope, await request.body())
+    async def _asked(self, request: Request, identity: Identity) -> "_Asked":
+        """What a request asks for. Raises MalformedRequest, NotServed."""
+        # Not `request.body()`, which keeps it for as long as the stream is open.
+        body = b"".join([part async for part in request.stream()])
+        size = len(body) + len(request.url.query)
+        held = request_held(request.scope, body)
+        asked, kind = self._live.needed(identity, held)
+        if kind is OperationType.SUBSCRIPTION and size > _SUBSCRIPTION_BYTES_MAX:
+            raise MalformedRequest(413, f"a subscription has at most {_SUBSCRIPTION_BYTES_MAX} bytes; this has {size}")
         if request.method != "POST":
             if request.method not in ("GET", "HEAD"):
                 raise NotServed(
                     405, error_entry("BAD_USER_INPUT", "a request is a POST, or a GET"), {"allow": "GET, POST"}
                 )
-            with contextlib.suppress(OperationRefused):
-                if self._live.operations.runnable(asked, owner).kind is OperationType.MUTATION:
-                    raise NotServed(405, error_entry("BAD_USER_INPUT", "a mutation is a POST"), {"allow": "POST"})
-        return asked
+            if kind is OperationType.MUTATION:
+                raise NotServed(405, error_entry("BAD_USER_INPUT", "a mutation is a POST"), {"allow": "POST"})
+        return _Asked(asked, held.extensions.get("operationId"), size)
 
 
 def _not_found() -> NotServed:

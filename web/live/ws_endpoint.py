@@ -158,6 +158,7 @@ class _Socket:
                         return
                     if await self._act(message):
                         introduction.reschedule(None)
+                    del message
         except TimeoutError:
             self._end(_Over(CloseCode.INITIALISATION_TIMEOUT, "Connection initialisation timeout"))
         except WebSocketDisconnect:
@@ -222,7 +223,9 @@ class _Socket:
         assert self._session is not None  # noqa: S101 - the protocol starts nothing before
         try:
             try:
-                asked = request_of_object(payload)
+                asked, _ = self._live.needed(self._session.identity, request_of_object(payload))
+                # It may be large, and the operation run for days.
+                del payload
                 async with aclosing(self._live.results(self._session, asked)) as results:
                     async for result in results:
                         await self._send_text(_next(operation_id, result))

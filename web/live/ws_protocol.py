@@ -183,7 +183,7 @@ _WITH_ID = ("subscribe", "complete")
 
 def close_reason(text: str) -> str:
     """A reason cut to what a close frame holds."""
-    return text.encode()[:_REASON_BYTES_MAX].decode(errors="ignore")
+    return text.encode(errors="replace")[:_REASON_BYTES_MAX].decode(errors="ignore")
 
 
 def _message(text: str | None) -> Mapping[str, Any] | Close:
@@ -201,11 +201,22 @@ def _message(text: str | None) -> Mapping[str, Any] | Close:
         return _bad("there is no message of this type for a client to send")
     if kind in _WITH_ID and not (isinstance(message.get("id"), str) and 0 < len(message["id"]) <= _ID_CHARS_MAX):
         return _bad(f"{kind} has an id, text of 1 to {_ID_CHARS_MAX} characters")
+    if kind in _WITH_ID and not _is_text(message["id"]):
+        return _bad(f"the id of {kind} is not valid Unicode text")
     if kind == "subscribe" and not isinstance(payload, dict):
         return _bad("subscribe has a payload, a JSON object")
     if payload is not None and not isinstance(payload, dict):
         return _bad("a payload is a JSON object")
     return message
+
+
+def _is_text(text: str) -> bool:
+    """Whether it can be sent back: JSON can say half of a surrogate pair, UTF-8 cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _bad(why: str) -> Close:

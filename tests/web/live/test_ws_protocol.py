@@ -120,6 +120,8 @@ def test_an_acknowledgement_that_comes_after_the_closing_opens_nothing() -> None
         '{"type": "ping", "type": "pong"}',
         '{"type": "ping", "payload": {"x": NaN}}',
         '{"type": "complete", "id": "' + "x" * 201 + '"}',
+        '{"type": "subscribe", "id": "\\ud800", "payload": {"query": "{a}"}}',
+        '{"type": "complete", "id": "a\\udfff"}',
         "[" * 100_000,
     ],
 )
@@ -140,3 +142,7 @@ def test_a_reason_fits_into_a_close_frame(text: str) -> None:
     assert len(reason.encode()) <= 123
     assert text.startswith(reason)
     assert len(reason.encode()) > 119 or reason == text
+
+
+def test_a_reason_that_is_no_text_closes_all_the_same() -> None:
+    assert close_reason("id \ud800") == "id ?"
