@@ -10,12 +10,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import asyncpg
+
 from benchmarks.captures import rate
 from benchmarks.peers import c15t, message_db
 from benchmarks.peers.event_sourcing import EventSourcing
 from benchmarks.rounds import Spread, alternate
 from benchmarks.serving import BATCH, CHECK, RECORD, ROOT, body, consentry, free_port, load, process, resident_mb
-from eventstore.database import open_database
+from eventstore.database import DatabaseAddress, open_database
 from ledger.assembly import LedgerConfig, Tenant, open_ledger
 
 OURS = "Consentry"
@@ -27,6 +29,12 @@ MESSAGE_DB = "message-db"
 BATCH_ADDRESSES = 10_000
 _KNOWN = 200
 _PEERS = ROOT / "benchmarks" / "peers"
+
+_BEHIND = """
+SELECT count(*) FROM log_heads head CROSS JOIN unnest(ARRAY['consent_trend', 'selection']) AS p (projection)
+LEFT JOIN projection_checkpoints reached ON reached.tenant = head.tenant AND reached.projection = p.projection
+WHERE coalesce(reached.position, -1) < head.size - 1
+"""
 
 Rates = dict[str, Spread]
 """By contender, what it did a second in each round."""
@@ -85,6 +93,7 @@ async def over_http(data_dir: Path, key: str, addresses: list[str], *, seconds: 
                 await asyncio.to_thread(peer.know, addresses[:_KNOWN])
                 checking[C15T] = lambda: _rate_of(lambda: peer.checks(addresses[:_KNOWN], seconds))
                 recording[C15T] = lambda: _rate_of(lambda: peer.records(seconds))
+            await _followed(address)
             await asyncio.to_thread(load, url, 16, key, *checks, seconds=1)
             return OverHttp(
                 checks=await alternate(checking, rounds),
@@ -94,6 +103,19 @@ async def over_http(data_dir: Path, key: str, addresses: list[str], *, seconds: 
                 record_p99_ms=sorted(p99s["records"])[rounds // 2],
                 memory_mb=resident_mb(server.pid),
             )
+
+
+async def _followed(address: DatabaseAddress) -> None:
+    """Return when the server has its followers where the log is: until then they take a core."""
+    connection = await asyncpg.connect(**address.owner)
+    try:
+        for _ in range(600):
+            if await connection.fetchval(_BEHIND) == 0:
+                return
+            await asyncio.sleep(0.5)
+        raise RuntimeError("the followers do not catch up")
+    finally:
+        await connection.close()
 
 
 async def _rate_of(ask: Callable[[], dict[str, float]]) -> float:
