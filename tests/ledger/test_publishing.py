@@ -515,6 +515,28 @@ async def test_what_a_killed_process_held_is_published_once_its_lease_has_expire
             await asyncio.wait_for(running, 20)
 
 
+async def test_who_takes_a_target_again_looks_at_every_checkpoint_once_more(tenant: Tenant, caller: Caller) -> None:
+    await record(tenant, caller)
+    origin = (await checkpoint(tenant)).checkpoint.origin
+    with LocalServer(lambda _: (204, {}, b"")) as server:
+        target = WebhookTarget(server.url)
+
+        def told() -> int:
+            return sum(one.headers["consentry-origin"] == origin for one in server.requests)
+
+        async with Publisher(tenant.ledger, targets_of(target, every_seconds=0), lease_s=0.4) as publisher:
+            for times in (1, 2):
+                stop = asyncio.Event()
+                running = asyncio.create_task(publisher.run(stop))
+                await eventually(lambda times=times: told() == times)
+                # Nothing changed: a round more tells it nothing more.
+                await publisher.publish_once(tenant)
+                assert told() == times
+                # The lease is free, and anybody may have had it, before this one takes it again.
+                stop.set()
+                await asyncio.wait_for(running, 20)
+
+
 @pytest.mark.parametrize("status", [301, 307, 400, 404, 500])
 async def test_a_webhook_that_does_not_take_it_is_told_again(
     tenant: Tenant, status: int, caplog: pytest.LogCaptureFixture
