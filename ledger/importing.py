@@ -14,11 +14,12 @@ from typing import BinaryIO
 from domain.addresses import Channel
 from domain.refusals import Refusal
 from ledger.assembly import Caller, Tenant
+from ledger.erased_rows import record_rows
 from ledger.import_formats import Reading, Target, reading
 from ledger.import_outcomes import Done, Resumed, Work, outcomes, refused
 from ledger.import_rows import IMPORT_APPLICATION, LoadedRow, Outcome, Report, Row, RowTold, Totals
 from ledger.load_groups import LoadGroups
-from ledger.record import Capture, record_consents, rehearse_consents
+from ledger.record import Capture
 from ledger.seen_keys import SeenKeys
 
 IMPORTER = Caller(IMPORT_APPLICATION, frozenset())
@@ -178,10 +179,7 @@ class _Run:
         done: list[Done] = []
         for start in range(0, len(captures), _BATCH_CAPTURES):
             part = captures[start : start + _BATCH_CAPTURES]
-            if self._rehearsed is None:
-                done += await record_consents(self._tenant, self._caller, part)
-            else:
-                done += await rehearse_consents(self._tenant, self._caller, part, self._rehearsed)
+            done += await record_rows(self._tenant, self._caller, part, self._rehearsed)
         results = iter(done)
         return [(work, [next(results) for _ in work.captures] if isinstance(work, Work) else []) for work in batch]
 

@@ -133,7 +133,7 @@ def test_what_is_written_with_every_cell_quoted_is_read_as_written_whatever_line
 
 @pytest.mark.parametrize(
     "record",
-    ['x,"Bob\n,Al"', 'x,"Bob\ny,",', 'x,"Bob\n,y",z'],
+    ['x,"Bob\n,Al"', 'x,"Bob\ny,"', 'x,"Bob\n,y",z'],
     ids=["a stray quote closes it", "a cell that is a quote", "a row of three columns"],
 )
 @pytest.mark.parametrize("header", ["a,b", '"a","b"'])
