@@ -119,7 +119,7 @@ class QuotedLines:
 
 
 def says_no(content: Capture | LoadedRow) -> bool:
-    """Whether a row forbids anything."""
+    """Whether a row forbids anything; what cannot be read of a contact may."""
     return content.value is ConsentValue.OPTED_OUT if isinstance(content, Capture) else not all(content.allows)
 
 
