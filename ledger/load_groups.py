@@ -125,7 +125,7 @@ class LoadGroups:
         keys = tuple(places.setdefault(each[:_DIGEST_BYTES], len(places)) for each in opened)
         return AddressGroup(
             address=opened[0][_DIGEST_BYTES:].decode(),
-            allows=tuple(_LEVELS[level] for level in together[1 : 1 + self._columns]),
+            allows=tuple(_LEVELS[int(level)] for level in together[1 : 1 + self._columns]),
             whole=bool(together[5]),
             modified_on=EPOCH.astimezone(UTC) + together[4] * _MICROSECOND,
             lines=tuple(line for _, line, _, _ in rows),

@@ -80,13 +80,10 @@ def with_cell(column: str, value: str) -> str:
         (with_cell("msdynmkt_purposeid", NEWS), "NOT_FOUND", "msdynmkt_purposeid"),
         (with_cell("msdynmkt_purposeid", ""), "INVALID", "msdynmkt_purposeid"),
         (with_cell("msdynmkt_value", "534129999"), "INVALID", "msdynmkt_value"),
-        (with_cell("msdynmkt_source", "Pigeon"), "INVALID", "msdynmkt_source"),
-        (with_cell("msdynmkt_logicalreason", "5"), "INVALID", "msdynmkt_logicalreason"),
         (with_cell("modifiedon", "31/02/2024"), "INVALID", "modifiedon"),
         (with_cell("modifiedon", "2024-02-31T00:00:00Z"), "INVALID", "modifiedon"),
         (with_cell("modifiedon", "2024-02-01T00:00:00"), "INVALID", "modifiedon"),
         (with_cell("modifiedon", "2999-01-01T00:00:00Z"), "EFFECTIVE_IN_FUTURE", "modifiedon"),
-        (with_cell("createdon", "yesterday"), "INVALID", "createdon"),
     ],
 )
 async def test_a_row_that_is_wrong_is_refused_alone(prepared: Tenant, row: str, code: str, column: str) -> None:
@@ -242,6 +239,32 @@ async def test_a_row_whose_columns_cannot_be_told_is_refused_and_told(prepared: 
     row = with_cell("msdynmkt_reason", '"stop", "now" x"')
     totals, reported = await run(prepared, f"{HEADER}\n{row}\n")
     assert (totals.recorded, totals.refused, reported[0][0]) == (0, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("column", "cell"),
+    [
+        ("msdynmkt_source", "Pigeon"),
+        ("msdynmkt_source", "Inter\x00nal"),
+        ("msdynmkt_source", "caf\udce9"),
+        ("msdynmkt_logicalreason", "5"),
+        ("msdynmkt_logicalreason", "x" * 10_001),
+        ("createdon", "yesterday"),
+        ("createdon", "2024-02-01T00:00:00"),
+        ("createdon", "20\x0024-02-01T00:00:00Z"),
+        ("createdon", "\udce9"),
+    ],
+)
+async def test_a_row_that_says_no_is_not_refused_for_a_cell_that_decides_nothing(
+    prepared: Tenant, column: str, cell: str
+) -> None:
+    row = with_cell(column, cell)
+    yes = row.replace("Opted Out", "Opted In").replace("ada@", "bob@")
+    content = f"{HEADER}\n{row}\n{yes}\n".encode("utf-8", "surrogateescape")
+    totals, reported = await run(prepared, BOM + content)
+    assert (totals.recorded, totals.refused) == (1, 1)
+    assert (reported[0][0], reported[0][3].partition(":")[0]) == (3, column)
+    assert await allowed(prepared, "ada@example.org") == [False]
 
 
 @pytest.mark.parametrize("reason", [b"x" * 501, b"x" * 10_001, b"caf\xe9", b"a\x00b", b"a\x07b"])
