@@ -355,15 +355,15 @@ NDJSON = {"address": "ada@example.org", "purpose": "commercial", "value": "OPTED
     [
         ("nonsense", "JSON"),
         ("[]", "object"),
-        (json.dumps({**NDJSON, "colour": "red"}), "colour"),
+        (json.dumps({**NDJSON, "value": "OPTED_IN", "colour": "red"}), "colour"),
         (json.dumps(NDJSON)[:-1] + ', "value": "OPTED_IN"}', "JSON, each member once"),
         (json.dumps({**NDJSON, "value": "YES"}), "value"),
         (json.dumps({**NDJSON, "address": 7}), "address"),
         (json.dumps({"purpose": "commercial", "value": "OPTED_IN"}), "address"),
         (json.dumps({**NDJSON, "effectiveAt": "2026-01-01T00:00:00"}), "effectiveAt"),
-        (json.dumps({**NDJSON, "evidence": {"locale": 5}}), "evidence.locale"),
-        (json.dumps({**NDJSON, "actor": {}}), "actor.kind"),
-        (json.dumps({**NDJSON, "actor": {"kind": "USER", "name": "Ada"}}), "actor.name"),
+        (json.dumps({**NDJSON, "value": "OPTED_IN", "evidence": {"locale": 5}}), "evidence.locale"),
+        (json.dumps({**NDJSON, "value": "OPTED_IN", "actor": {}}), "actor.kind"),
+        (json.dumps({**NDJSON, "value": "OPTED_IN", "actor": {"kind": "USER", "name": "Ada"}}), "actor.name"),
         (json.dumps({**NDJSON, "value": "OPTED_IN", "reason": "\ud800"}), "reason"),
         (json.dumps({**NDJSON, "value": "OPTED_IN", "legalBasis": "asked ada@example.org"}), "legalBasis"),
         ("x" * 1_000_001, "longer"),
@@ -374,6 +374,48 @@ async def test_an_ndjson_line_that_is_wrong_is_refused_alone(prepared: Tenant, l
     assert (totals.recorded, totals.refused) == (1, 1)
     assert reported[0][0] == 2
     assert where in reported[0][3]
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"reason": 5},
+        {"evidence": {"foo": 1}},
+        {"evidence": {"locale": 5, "method": "form", "attributes": [1]}},
+        {"evidence": "a form"},
+        {"evidence": {"attributes": {"a": float("inf")}}},
+        {"colour": "red"},
+        {"actor": {"kind": "RECIPIENT", "id": 7}},
+        {"actor": {"kind": "Somebody"}},
+        {"actor": "her"},
+        {"source": "PIGEON"},
+        {"messageId": {}, "legalBasis": 1, "jurisdiction": [], "reasonDescription": True},
+        {"reason": "caf\udce9"},
+        {"reason": "\ud800"},
+    ],
+)
+async def test_a_line_that_says_no_is_not_refused_for_what_decides_nothing(
+    prepared: Tenant, beside: dict[str, object]
+) -> None:
+    lines = [{**NDJSON, **beside}, {**NDJSON, **beside, "address": "bob@example.org", "value": "OPTED_IN"}]
+    text = "\n".join(json.dumps(line, ensure_ascii="\ud800" in str(beside.get("reason"))) for line in lines)
+    totals, _ = await run(prepared, text.encode("utf-8", "surrogateescape"), "ndjson")
+    assert (totals.recorded, totals.refused) == (1, 1)
+    assert await allowed(prepared, "ada@example.org") == [False]
+
+
+@pytest.mark.parametrize("field", ["address", "purpose", "topic", "effectiveAt", "idempotencyKey"])
+async def test_a_line_with_a_byte_that_is_no_text_where_it_matters_is_refused(prepared: Tenant, field: str) -> None:
+    raw = json.dumps({**NDJSON, field: "x\udce9@example.org"}, ensure_ascii=False).encode("utf-8", "surrogateescape")
+    totals, reported = await run(prepared, raw, "ndjson")
+    assert (totals.refused, reported[0][3]) == (1, "the line is not UTF-8")
+
+
+async def test_of_what_stands_beside_an_opt_out_what_can_be_read_is_kept(prepared: Tenant) -> None:
+    line = {**NDJSON, "actor": {"kind": "RECIPIENT", "id": 7}, "evidence": {"locale": 5, "method": "form"}}
+    await run(prepared, json.dumps(line), "ndjson")
+    [found] = [json.loads(line) async for line in exporting.ndjson(prepared, exporting.Left())]
+    assert (found["actor"], found["evidence"]) == ({"kind": "RECIPIENT"}, {"method": "form"})
 
 
 async def test_what_was_exported_decides_alike_elsewhere(
