@@ -2,7 +2,6 @@
 and the record of one contact point in the forms of standards."""
 
 import argparse
-import csv
 import json
 import sys
 import uuid
@@ -15,7 +14,7 @@ from domain.addresses import Channel
 from domain.consent import ConsentValue
 from domain.decision import Contactability
 from domain.refusals import Refusal, RefusalCode
-from ledger import exporting
+from ledger import csv_quotes, exporting
 from ledger.assembly import Tenant
 from ledger.log_export import log_lines
 from ledger.records.facts import facts_of
@@ -81,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _records(tenant: Tenant, output: TextIO, left: exporting.Left) -> None:
-    writer = csv.writer(output)
+    writer = csv_quotes.writer(output)
     writer.writerow(exporting.COLUMNS)
     async for row in exporting.contact_point_consents(tenant, left):
         writer.writerow(row)
@@ -115,7 +114,7 @@ async def _contact_points(tenant: Tenant, options: argparse.Namespace) -> int:
         value=None if options.value is None else ConsentValue(options.value),
     )
     with output_file(options.output) as output:
-        writer = csv.writer(output)
+        writer = csv_quotes.writer(output)
         writer.writerow(exporting.CONTACT_POINT_COLUMNS)
         async for row in exporting.contact_points(tenant, selection):
             writer.writerow(row)

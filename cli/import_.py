@@ -30,7 +30,10 @@ def add(commands: Subparsers) -> None:
     command.add_argument("--format", required=True, choices=[_CATALOGUE, *FORMATS])
     command.add_argument("--dry-run", action="store_true", help="record nothing, say what would become of each row")
     command.add_argument(
-        "--report", metavar="FILE", type=Path, help="a CSV file with each row that was not recorded, and why"
+        "--report",
+        metavar="FILE",
+        type=Path,
+        help="a CSV file with each row that was not recorded, or not all of it, and why",
     )
     command.add_argument("--profile", metavar="KEY", help="whose purposes a load sets or a list goes into (default)")
     command.add_argument(

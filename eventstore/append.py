@@ -253,7 +253,7 @@ class Log:
         seen.keep(group.records)
         outcomes: dict[int, Rehearsal | Exception] = {id(caller): refusal for caller, refusal in group.refusals}
         outcomes |= {id(caller): Rehearsal(events, repeated=False) for caller, _, events in group.answers}
-        outcomes |= {id(caller): Rehearsal(events, repeated=True) for caller, _, events in group.repeats}
+        outcomes |= {id(caller): Rehearsal(events, repeated=True, position=at) for caller, at, events in group.repeats}
         return [outcomes[id(caller)] for caller in pending]
 
     async def _look_up(self, connection: Connected, pending: Sequence[Caller]) -> Found:

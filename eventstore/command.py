@@ -137,10 +137,11 @@ class Appended(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """What a command would lead to now: this many events, or none since its key had recorded them before."""
+    """What a command would lead to now: this many events, or none since its key had recorded them before, at `position`."""
 
     events: int
     repeated: bool
+    position: int | None = None
 
 
 Records = dict[bytes, tuple[bytes, int, int]]

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from domain.refusals import Refusal, RefusalCode
-from ledger.csv_quotes import QuotedLines, says_no
+from ledger.csv_quotes import QuotedLines, every_cell_quoted, says_no
 from ledger.file_encoding import HEAD_BYTES, Decoder
 from ledger.import_rows import FileUnusable, LoadedRow, Row
 from ledger.record import Capture
@@ -87,8 +87,8 @@ class CsvRows:
         self._lines = _Lines()
         self._line = 0
         self._header: list[str] = []
-        self._delimiter = ","
         self._records = csv.reader(self._lines)
+        self._quotes = QuotedLines(",", 0, quoted=False, content=self._content)
 
     def feed(self, data: bytes) -> Iterator[Row]:
         """See RowReader."""
@@ -149,18 +149,12 @@ class CsvRows:
                 why = f"the row is no CSV: {error}"
             line = self._line + 1
             self._line += len(lines.taken)
-            several = len(lines.taken) > 1
-            if several and (
-                cells is None or len(cells) != len(self._header) or self._quoted_lines().swallowed(lines.taken)
-            ):
-                yield from self._quoted_lines().rows(line, lines.taken)
+            if len(lines.taken) > 1:
+                yield from self._quotes.rows(line, lines.taken, cells)
             elif cells is None:
-                yield Row(line, _refusal((), why))
+                yield self._quotes.broken_line(line, lines.taken[0], why)
             elif cells:
                 yield Row(line, self._content(cells))
-
-    def _quoted_lines(self) -> QuotedLines:
-        return QuotedLines(self._delimiter, len(self._header), self._content)
 
     def _take(self, text: str) -> None:
         """Cut text into lines. A line beyond all measure is cut short, and so refused; the rest of it is no row of its own."""
@@ -216,8 +210,11 @@ class CsvRows:
         twice = [name for number, name in enumerate(header) if name in header[:number]]
         if twice:
             raise FileUnusable(f"the header names a column twice: {twice[0][:100] or '(one without a name)'}")
-        self._header, self._delimiter = header, delimiter
+        self._header = header
         self._records = csv.reader(self._lines, delimiter=delimiter, strict=True)
+        self._quotes = QuotedLines(
+            delimiter, len(header), quoted=every_cell_quoted(first, delimiter), content=self._content
+        )
 
     def _content(self, cells: Sequence[str]) -> Capture | LoadedRow | Refusal:
         header = self._header

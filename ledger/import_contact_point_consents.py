@@ -6,11 +6,12 @@ Each accepted row is a capture effective at `modifiedon`. Files are read by `csv
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from domain import dynamics_codes as codes
 from domain.addresses import ADDRESS_CHARS_MAX, Channel
-from domain.consent import ActorKind, ConsentSource
+from domain.consent import ActorKind, ConsentSource, ConsentValue
 from domain.refusals import Refusal, RefusalCode
 from domain.time import format_instant, parse_instant
 from ledger.csv_rows import CsvRows
@@ -28,6 +29,7 @@ REQUIRED = (
     "modifiedon",
 )
 ID = "msdynmkt_contactpointconsent4id"
+Beside = TypeVar("Beside")
 _GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -56,18 +58,26 @@ def _capture(row: Mapping[str, str]) -> Capture:
         raise _refusal(("msdynmkt_topicid",), "the consent is for a purpose, but the row names a topic")
     _, value = codes.VALUES.read(row["msdynmkt_value"])
     dynamics: dict[str, object] = {}
-    source = ConsentSource.IMPORT
-    if row.get("msdynmkt_source", "").strip():
-        source_code, source = codes.SOURCES.read(row["msdynmkt_source"])
+
+    def beside(column: str, read: Callable[[str], Beside], otherwise: Beside) -> Beside:
+        """What a column says that decides nothing: no opt-out is refused for it."""
+        text = row.get(column, "").strip()
+        try:
+            return read(text) if text else otherwise
+        except Refusal:
+            if value is not ConsentValue.OPTED_OUT:
+                raise
+            return otherwise
+
+    source_code, source = beside("msdynmkt_source", codes.SOURCES.read, (None, ConsentSource.IMPORT))
+    if source_code is not None:
         dynamics["source"] = source_code
-    reason: str | None = None
-    if row.get("msdynmkt_logicalreason", "").strip():
-        reason_code, _ = codes.REASONS.read(row["msdynmkt_logicalreason"])
-        reason = None if reason_code == codes.NO_REASON else codes.REASONS.label(reason_code)
+    reason_code, _ = beside("msdynmkt_logicalreason", codes.REASONS.read, (codes.NO_REASON, None))
+    reason = None if reason_code == codes.NO_REASON else codes.REASONS.label(reason_code)
     record_id = row.get(ID, "").strip().strip("{}").lower()
-    created = row.get("createdon", "").strip()
-    if created:
-        dynamics["createdOn"] = format_instant(parse_instant(created, field="createdon"))
+    created = beside("createdon", lambda text: parse_instant(text, field="createdon"), None)
+    if created is not None:
+        dynamics["createdOn"] = format_instant(created)
     on_behalf = row.get("msdynmkt_modifiedonbehalf", "").strip()
     return Capture(
         channel=channel,

@@ -61,23 +61,34 @@ class Load:
         return CsvRows((ADDRESS, *self.columns, MODIFIED), self._read)
 
     def captures(self, group: AddressGroup) -> list[Capture]:
-        """One capture for each purpose, from the rows of one address."""
-        allows = dict(zip(self.columns, group.allows, strict=True))
-        return [
-            Capture(
-                channel=Channel.EMAIL,
-                address=group.address,
-                purpose=one.key,
-                value=ConsentValue.OPTED_IN
-                if all(allows[name] for name in _LOOKED_AT[one.type])
-                else ConsentValue.OPTED_OUT,
-                effective_at=group.modified_on,
-                source=ConsentSource.LOAD_CONSENT,
-                key_application=IMPORT_APPLICATION,
-                row_keys=tuple(f"{self._format}:{one.key}:{digest.hex()}" for digest in group.digests),
+        """One capture for each purpose that they speak of, from the rows of one address."""
+        found: list[Capture] = []
+        for one in self.purposes:
+            allows = [
+                allowed
+                for name, allowed in zip(self.columns, group.allows, strict=True)
+                if name in _LOOKED_AT[one.type]
+            ]
+            if not group.whole and False not in allows:
+                # A row of which not all can be read opts nobody in, and what it does not say readably is not recorded.
+                continue
+            found.append(
+                Capture(
+                    channel=Channel.EMAIL,
+                    address=group.address,
+                    purpose=one.key,
+                    value=ConsentValue.OPTED_IN if all(allows) else ConsentValue.OPTED_OUT,
+                    effective_at=group.modified_on,
+                    source=ConsentSource.LOAD_CONSENT,
+                    key_application=IMPORT_APPLICATION,
+                    row_keys=tuple(f"{self._format}:{one.key}:{digest.hex()}" for digest in group.digests),
+                )
             )
-            for one in self.purposes
-        ]
+        return found
+
+    def unread(self, group: AddressGroup) -> dict[int, Refusal]:
+        """By its line, why not all of a row could be read."""
+        return {line: _unreadable(self.columns[column]) for line, column in group.unread.items()}
 
     def _read(self, row: Mapping[str, str]) -> LoadedRow:
         if not row[ADDRESS].strip():
@@ -86,25 +97,24 @@ class Load:
             address = normalise(Channel.EMAIL, row[ADDRESS])
         except Refusal as refusal:
             raise Refusal(refusal.code, refusal.message, (ADDRESS,)) from refusal
-        refused: Refusal | None = None
-        allows: list[bool] = []
-        for name in self.columns:
-            allowed = _ALLOWS.get(row[name].strip().casefold())
-            if allowed is None:
-                refused = Refusal(
-                    RefusalCode.INVALID,
-                    "it must say Allow or Do Not Allow, 0 or 1, false or true, No or Yes; "
-                    "what it says counts as not allowed for this address",
-                    (name,),
-                )
-            allows.append(bool(allowed))
+        allows = tuple(_ALLOWS.get(row[name].strip().casefold()) for name in self.columns)
+        refused = _unreadable(self.columns[allows.index(None)]) if None in allows else None
         modified_on: datetime | None = None
         try:
             modified_on = effective_instant(parse_instant(row[MODIFIED].strip(), field=MODIFIED), self._clock())
         except Refusal as refusal:
             refused = Refusal(refusal.code, refusal.message, (MODIFIED,))
         digest = hashlib.sha256(spelled(row)).digest()
-        return LoadedRow(address, tuple(allows), modified_on, digest, refused)
+        return LoadedRow(address, allows, modified_on, digest, refused)
+
+
+def _unreadable(column: str) -> Refusal:
+    return Refusal(
+        RefusalCode.INVALID,
+        "it must say Allow or Do Not Allow, 0 or 1, false or true, No or Yes; "
+        "what it says counts as not allowed for this address",
+        (column,),
+    )
 
 
 def _purposes(catalogue: Catalogue, format: str, profile_ref: str, purpose_ref: str | None) -> Sequence[Purpose]:

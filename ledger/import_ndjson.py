@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any, TypeVar, cast
 
@@ -79,20 +79,55 @@ class NdjsonRows:
 
 def _read(raw: bytes) -> Capture | Refusal:
     try:
-        item: object = json.loads(raw.decode("utf-8-sig"), object_pairs_hook=each_once)
+        text, is_utf8 = raw.decode("utf-8-sig"), True
     except UnicodeDecodeError:
-        return _refusal((), "the line is not UTF-8")
+        text, is_utf8 = raw.decode("utf-8-sig", "replace"), False
+    try:
+        item: object = json.loads(text, object_pairs_hook=each_once)
     except (ValueError, RecursionError):
-        return _refusal((), "the line is not JSON, each member once")
+        return _refusal((), "the line is not JSON, each member once" if is_utf8 else "the line is not UTF-8")
     if not isinstance(item, dict):
         return _refusal((), "the line is not a JSON object")
+    members = cast(Mapping[str, object], item)
+    if not (is_utf8 or _says_no_readably(members)):
+        return _refusal((), "the line is not UTF-8")
     try:
-        return _capture(cast(Mapping[str, object], item))
+        return _capture(members)
     except Refusal as refusal:
         return refusal
 
 
-def _capture(item: Mapping[str, object]) -> Capture:
+def _says_no_readably(item: Mapping[str, object]) -> bool:
+    """Whether a line with characters that could not be read is an opt-out that has none of them where it matters."""
+    return item.get("value") == ConsentValue.OPTED_OUT and not any(
+        "\N{REPLACEMENT CHARACTER}" in str(item.get(name)) for name in _DECIDING
+    )
+
+
+def _heard(item: Mapping[str, object]) -> Mapping[str, object]:
+    """An opt-out without what is wrong with it and decides nothing: it is not refused for that, as with any other way in."""
+    kept = {name: value for name, value in item.items() if name in _FIELDS}
+    for name in ("actor", "evidence"):
+        members = kept.get(name)
+        if isinstance(members, dict):
+            kept[name] = _known(name, cast(Mapping[str, object], members))
+    for name, read in _BESIDE.items():
+        try:
+            read(kept)
+        except Refusal:
+            del kept[name]
+    return kept
+
+
+def _known(name: str, members: Mapping[str, object]) -> Mapping[str, object]:
+    """The members of an object of an opt-out that there are, and that are of their type."""
+    types = {"kind": str, "id": str} if name == "actor" else {**dict.fromkeys(_EVIDENCE, str), "attributes": dict}
+    return {member: members[member] for member, type in types.items() if isinstance(members.get(member), type)}
+
+
+def _capture(line: Mapping[str, object]) -> Capture:
+    value = _member(ConsentValue, line, "value")
+    item = _heard(line) if value is ConsentValue.OPTED_OUT else line
     unknown = item.keys() - _FIELDS - _IGNORED
     if unknown:
         raise _refusal((min(unknown)[:64],), "there is no such field in RecordConsentInput")
@@ -103,7 +138,7 @@ def _capture(item: Mapping[str, object]) -> Capture:
         address=_required(item, "address"),
         purpose=_required(item, "purpose"),
         topic=_text(item, "topic"),
-        value=_member(ConsentValue, item, "value") or _missing("value"),
+        value=value or _missing("value"),
         effective_at=None if effective_at is None else parse_instant(effective_at, field="effectiveAt"),
         valid_until=None if valid_until is None else parse_instant(valid_until, field="validUntil"),
         source=_member(ConsentSource, item, "source") or ConsentSource.IMPORT,
@@ -114,7 +149,7 @@ def _capture(item: Mapping[str, object]) -> Capture:
         actor=_actor(item.get("actor")),
         evidence=_evidence(item.get("evidence")),
         message_id=_text(item, "messageId"),
-        idempotency_key=own_key or row_key(FORMAT, item),
+        idempotency_key=own_key or row_key(FORMAT, line),
         # A key of one's own is the sender's.
         key_application=None if own_key else IMPORT_APPLICATION,
         allow_inactive=True,
@@ -147,6 +182,19 @@ def _evidence(value: object) -> Evidence | None:
         return Evidence(**given, attributes=None if attributes is None else _object(attributes, "attributes"))
     except Refusal as refusal:
         raise refusal.under("evidence") from refusal
+
+
+# What says who or what is meant, when, or that it was recorded before.
+_DECIDING = ("channel", "address", "purpose", "topic", "effectiveAt", "validUntil", "idempotencyKey")
+_BESIDE: Mapping[str, Callable[[Mapping[str, object]], object]] = {
+    "source": lambda item: _member(ConsentSource, item, "source"),
+    "actor": lambda item: _actor(item.get("actor")),
+    "evidence": lambda item: _evidence(item.get("evidence")),
+    **{
+        name: lambda item, name=name: _text(item, name)
+        for name in ("reason", "reasonDescription", "legalBasis", "jurisdiction", "messageId")
+    },
+}
 
 
 def _object(value: object, name: str) -> Mapping[str, Any]:

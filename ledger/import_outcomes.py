@@ -1,7 +1,7 @@
 """What became of rows, told from what became of the captures that they led to: pure, but for the keys met before."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from domain.refusals import Refusal
 from ledger.existing_consent import ConsentKept
@@ -18,11 +18,15 @@ _KEPT = {
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Rows that are settled together, and the captures that they lead to; `keys` says which row key is each row's."""
+    """Rows that are settled together, and the captures that they lead to; `keys` says which row key is each row's.
+
+    `unread` says by its line why not all of a row could be read.
+    """
 
     lines: tuple[int, ...]
     captures: tuple[Capture, ...]
     keys: tuple[int, ...] = (0,)
+    unread: Mapping[int, Refusal] = field(default_factory=dict[int, Refusal])
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,11 @@ def outcomes(work: Work, done: Sequence[Done], resumed: Resumed | None) -> tuple
     met: set[int] = set()
     for line, key in zip(work.lines, work.keys, strict=True):
         # The same row twice at one address: it led to the event once.
-        told.append(_before(line) if key in met else _together(line, [of_key[key] for of_key, _ in settled]))
+        row = _before(line) if key in met else _together(line, [of_key[key] for of_key, _ in settled])
+        unread = work.unread.get(line)
+        if unread is not None and row.outcome is not Outcome.REFUSED:
+            row = RowTold(line, row.outcome, unread.code, unread.path, unread.message)
+        told.append(row)
         met.add(key)
     return told, sum(events for _, events in settled)
 

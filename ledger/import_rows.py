@@ -15,16 +15,23 @@ IMPORT_APPLICATION = "import"
 
 @dataclass(frozen=True, slots=True)
 class LoadedRow:
-    """A contact or lead: its address, normalised; for each column what it allows; and, if it is `refused`, why.
+    """A contact or lead: its address, normalised; for each column whether it allows, None if that cannot be read; and, if not
+    all of it can be read, why it is `refused`.
 
-    A refused row is kept where its address can be read: what it does not allow, no other row of that address does.
+    What a refused row says no to is recorded where its date can be read; the rest of it records nothing. It is kept where its
+    address can be read: what it does not allow, or cannot be read, no other row of that address allows.
     """
 
     address: str = field(repr=False)
-    allows: tuple[bool, ...]
+    allows: tuple[bool | None, ...]
     modified_on: datetime | None
     digest: bytes
     refused: Refusal | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether something of it is to be recorded."""
+        return self.refused is None or (self.modified_on is not None and False in self.allows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +64,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RowTold:
-    """What became of one row, and why; `path` names the columns or fields that it is about. Holds no address."""
+    """What became of one row, and why; `path` names the columns or fields that it is about. Holds no address.
+
+    A row that was recorded has a message only where not all of it could be read.
+    """
 
     line: int
     outcome: Outcome
@@ -87,6 +97,6 @@ class FileUnusable(Exception):
 
 
 class Report(Protocol):
-    """Is told of each row that was not recorded."""
+    """Is told of each row that was not recorded, or not all of it."""
 
     def __call__(self, line: int, outcome: Outcome, code: str, message: str) -> None: ...

@@ -14,11 +14,12 @@ from typing import BinaryIO
 from domain.addresses import Channel
 from domain.refusals import Refusal
 from ledger.assembly import Caller, Tenant
+from ledger.erased_rows import record_rows
 from ledger.import_formats import Reading, Target, reading
 from ledger.import_outcomes import Done, Resumed, Work, outcomes, refused
 from ledger.import_rows import IMPORT_APPLICATION, LoadedRow, Outcome, Report, Row, RowTold, Totals
 from ledger.load_groups import LoadGroups
-from ledger.record import Capture, record_consents, rehearse_consents
+from ledger.record import Capture
 from ledger.seen_keys import SeenKeys
 
 IMPORTER = Caller(IMPORT_APPLICATION, frozenset())
@@ -39,7 +40,7 @@ async def import_consents(
     target: Target = NO_TARGET,
     dry_run: bool = False,
 ) -> Totals:
-    """Import a file of consents; `report` is told of each row that was not recorded.
+    """Import a file of consents; `report` is told of each row that was not recorded, or not all of it.
 
     Raises FileUnusable, Refusal for the target, and StoreUnavailable: then what is recorded is recorded, and the same
     import goes on from there.
@@ -76,7 +77,8 @@ async def run_import(
     dry_run: bool = False,
     recorded_since: int | None = None,
 ) -> Totals:
-    """Import what comes in pieces; `told` of each row that was not recorded, in the order of the file, but by address of a load.
+    """Import what comes in pieces; `told` of each row that was not recorded, or not all of it, in the order of the file, but by
+    address of a load.
 
     `dry_run` writes nothing, and tells what would become of each row now. What an earlier run recorded from the position
     `recorded_since` on counts as recorded by this one: so an import that was cut off and resumed is told as one.
@@ -94,7 +96,8 @@ async def run_import(
             await run.rows(asked.reader.end(), groups)
             if groups is not None and asked.load is not None:
                 async for group in groups.groups():
-                    await run.take(Work(group.lines, tuple(asked.load.captures(group)), group.keys))
+                    captures = tuple(asked.load.captures(group))
+                    await run.take(Work(group.lines, captures, group.keys, asked.load.unread(group)))
             await run.finish()
         finally:
             await run.settled()
@@ -141,7 +144,7 @@ class _Run:
                     await self.take(refused(row.line, content))
                 case LoadedRow():
                     loaded.append((self._tenant.blind_index(Channel.EMAIL, content.address), row.line, content))
-                    if content.refused is not None:
+                    if content.refused is not None and not content.counts:
                         await self.take(refused(row.line, content.refused))
                 case Capture():
                     await self.take(Work((row.line,), (content,)))
@@ -178,10 +181,7 @@ class _Run:
         done: list[Done] = []
         for start in range(0, len(captures), _BATCH_CAPTURES):
             part = captures[start : start + _BATCH_CAPTURES]
-            if self._rehearsed is None:
-                done += await record_consents(self._tenant, self._caller, part)
-            else:
-                done += await rehearse_consents(self._tenant, self._caller, part, self._rehearsed)
+            done += await record_rows(self._tenant, self._caller, part, self._rehearsed)
         results = iter(done)
         return [(work, [next(results) for _ in work.captures] if isinstance(work, Work) else []) for work in batch]
 
@@ -201,7 +201,8 @@ class _Run:
         match row.outcome:
             case Outcome.RECORDED:
                 self.totals.recorded += 1
-                return
+                if not row.message:
+                    return
             case Outcome.UNCHANGED:
                 self.totals.unchanged += 1
             case Outcome.REFUSED:

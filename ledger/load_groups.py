@@ -8,7 +8,7 @@ holds, so that what is left on the disk's blocks names nobody. The folder is tha
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -26,30 +26,40 @@ _CACHE_KIB = 8_192
 _DIGEST_BYTES = 32
 _NONCE_BYTES = 12
 _MICROSECOND = timedelta(microseconds=1)
+# Whether rows allow, so that the least of them is what they say together.
+_LEVELS: tuple[bool | None, ...] = (False, None, True)
 _SCHEMA = """
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
 PRAGMA temp_store = FILE;
 PRAGMA cache_size = -{cache};
-CREATE TABLE load_row (key BLOB, line INTEGER, a INTEGER, b INTEGER, c INTEGER, modified INTEGER, sealed BLOB);
+CREATE TABLE load_row (
+    key BLOB, line INTEGER, a INTEGER, b INTEGER, c INTEGER, modified INTEGER, whole INTEGER, unread INTEGER, sealed BLOB
+);
 """
-_INSERT = "INSERT INTO load_row VALUES (?, ?, ?, ?, ?, ?, ?)"
+_INSERT = "INSERT INTO load_row VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 # What all rows of each address say together.
-_TOGETHER = "SELECT key, min(a), min(b), min(c), max(modified) FROM load_row GROUP BY key ORDER BY key"
-# The rows that are not refused, in the same order.
-_ROWS = "SELECT key, line, sealed FROM load_row WHERE sealed IS NOT NULL ORDER BY key, line"
+_TOGETHER = "SELECT key, min(a), min(b), min(c), max(modified), max(whole) FROM load_row GROUP BY key ORDER BY key"
+# The rows that count, in the same order.
+_ROWS = "SELECT key, line, sealed, unread FROM load_row WHERE sealed IS NOT NULL ORDER BY key, line"
 
 
 @dataclass(frozen=True, slots=True)
 class AddressGroup:
-    """What the rows of one address say together, and some or all of those rows: the line of each, and which of the digests."""
+    """What the rows of one address say together, and some or all of those rows: the line of each, and which of the digests.
+
+    Of each column whether all rows allow it; None where none forbids it, but not all can be read. `whole` is whether there is
+    a row of which all can be read. `unread` has, by its line, the column of a row that cannot.
+    """
 
     address: str = field(repr=False)
-    allows: tuple[bool, ...]
+    allows: tuple[bool | None, ...]
+    whole: bool
     modified_on: datetime
     lines: tuple[int, ...]
     keys: tuple[int, ...]
     digests: tuple[bytes, ...]
+    unread: Mapping[int, int]
 
 
 class LoadGroups:
@@ -81,15 +91,17 @@ class LoadGroups:
         self._database.execute("COMMIT")
 
     def _stored(self, key: bytes, line: int, row: LoadedRow) -> tuple[Any, ...]:
-        allows = [*map(int, row.allows), None, None][:3]
+        allows = [*(_LEVELS.index(allowed) for allowed in row.allows), None, None][:3]
         modified = None if row.modified_on is None else (row.modified_on - EPOCH) // _MICROSECOND
-        if row.refused is not None:
-            return key, line, *allows, modified, None
+        if not row.counts:
+            return key, line, *allows, modified, 0, None, None
+        unread = row.allows.index(None) if None in row.allows else None
         nonce = os.urandom(_NONCE_BYTES)
-        return key, line, *allows, modified, nonce + self._cipher.encrypt(nonce, row.digest + row.address.encode(), key)
+        sealed = nonce + self._cipher.encrypt(nonce, row.digest + row.address.encode(), key)
+        return key, line, *allows, modified, unread is None, unread, sealed
 
     async def groups(self) -> AsyncIterator[AddressGroup]:
-        """Each address with a row that is not refused, at least once; an address of many rows in parts."""
+        """Each address with a row that counts, at least once; an address of many rows in parts."""
         together, rows = _Fetched(self._database, _TOGETHER), _Fetched(self._database, _ROWS)
         of_key: tuple[Any, ...] | None = None
         part: list[tuple[Any, ...]] = []
@@ -107,17 +119,19 @@ class LoadGroups:
             yield self._group(of_key, part)
 
     def _group(self, together: tuple[Any, ...], rows: Sequence[tuple[Any, ...]]) -> AddressGroup:
-        opened = [self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], key) for key, _, sealed in rows]
+        opened = [self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], key) for key, _, sealed, _ in rows]
         # A row that is there twice, all its columns the same, is one.
         places: dict[bytes, int] = {}
         keys = tuple(places.setdefault(each[:_DIGEST_BYTES], len(places)) for each in opened)
         return AddressGroup(
             address=opened[0][_DIGEST_BYTES:].decode(),
-            allows=tuple(bool(allowed) for allowed in together[1 : 1 + self._columns]),
+            allows=tuple(_LEVELS[int(level)] for level in together[1 : 1 + self._columns]),
+            whole=bool(together[5]),
             modified_on=EPOCH.astimezone(UTC) + together[4] * _MICROSECOND,
-            lines=tuple(line for _, line, _ in rows),
+            lines=tuple(line for _, line, _, _ in rows),
             keys=keys,
             digests=tuple(places),
+            unread={line: unread for _, line, _, unread in rows if unread is not None},
         )
 
 

@@ -94,11 +94,14 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Rehearsed:
-    """What a capture would lead to: so many events, or none, since they are there (`repeated`) or for what is `existing`."""
+    """What a capture would lead to: so many events, or none, since they are there (`repeated`, at `position`) or for what is
+    `existing`.
+    """
 
     events: int
     repeated: bool
     existing: ExistingConsent | None = None
+    position: int | None = None
 
 
 async def record_consent(tenant: Tenant, caller: Caller, capture: Capture) -> Recorded:
@@ -210,7 +213,7 @@ async def rehearse_consents(
 def _rehearsed(command: Command, outcome: Rehearsal | Exception) -> Rehearsed | Refusal:
     match outcome:
         case Rehearsal():
-            return Rehearsed(outcome.events, outcome.repeated, _existing(command))
+            return Rehearsed(outcome.events, outcome.repeated, _existing(command), outcome.position)
         case Refusal():
             return outcome
         case SubjectErasing():

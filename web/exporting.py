@@ -4,7 +4,6 @@ nobody.
 Pages of keys, each read and let go before it is sent: a slow client holds no connection of the database.
 """
 
-import csv
 import io
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -20,7 +19,7 @@ from domain.catalogue import DEFAULT_PROFILE
 from domain.consent import ConsentValue
 from domain.decision import Contactability
 from domain.refusals import Refusal, RefusalCode
-from ledger import exporting
+from ledger import csv_quotes, exporting
 from ledger.assembly import Tenant
 from ledger.selection import Selection
 from schema.node_ids import NodeKind, ref
@@ -143,7 +142,7 @@ def _member(members: type[Member], text: str, name: str) -> Member:
 
 async def _csv(columns: Sequence[str], rows: AsyncIterator[list[str]]) -> AsyncIterator[bytes]:
     text = io.StringIO(newline="")
-    writer = csv.writer(text)
+    writer = csv_quotes.writer(text)
     writer.writerow(columns)
     number = 0
     async for row in rows:

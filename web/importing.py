@@ -1,6 +1,7 @@
 """POST /import/FORMAT: a file as the body of a request, of any size, its rows told as JSON lines while they are settled.
 
-    {"line": 3, "outcome": "refused", "code": "INVALID", "path": ["msdynmkt_value"], "message": "..."}   a row not recorded
+    {"line": 3, "outcome": "refused", "code": "INVALID", "path": ["msdynmkt_value"], "message": "..."}   a row not recorded,
+                                                                                          or not all of it
     {"progress": {"rows": 512, ...}}                                                               now and then
     {"rows": 5000, "recorded": 4948, "unchanged": 0, "refused": 52, "events": 9546}               the last line
     {"error": {"code": "UNAVAILABLE", "message": "..."}}                                        the last line, if it failed

@@ -113,7 +113,7 @@ async def test_an_export_is_written_whole_for_its_owner_alone(data: Path, tmp_pa
     assert all(json.loads(line)["address"] for line in target.read_text().splitlines())
     assert list(tmp_path.iterdir()) == [target]
     said = await consentry("export", "--format", "contact-point-consents", "--tenant", "demo", "--data-dir", str(data))
-    assert said.startswith("msdynmkt_contactpointconsent4id,")
+    assert said.startswith('"msdynmkt_contactpointconsent4id",')
 
 
 async def test_a_catalogue_file_is_imported_once(data: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Rows of a CSV file are the same however it is cut into pieces, and no record, however long, costs more than its length."""
 
+import io
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.refusals import Refusal
-from ledger import csv_rows
+from ledger import csv_quotes, csv_rows
 from ledger.csv_rows import CsvRows
 from ledger.import_rows import LoadedRow, Row
 
@@ -103,3 +104,47 @@ def test_an_unclosed_quote_costs_its_length_and_not_the_square_of_it(
     list(rows.end())
     assert looked_at <= 4 * len(content)
     assert held <= 2 * len(content)
+
+
+def read_all(content: str, *, no: bool) -> list[Row]:
+    """A file of two columns, of which every row says no, or every row says yes."""
+
+    def read(row: Mapping[str, str]) -> LoadedRow:
+        return LoadedRow(row["a"], (not no,), None, repr((row["a"], row["b"])).encode())
+
+    rows = CsvRows(("a", "b"), read)
+    return [*rows.feed(content.encode()), *rows.end()]
+
+
+@settings(max_examples=300)
+@given(st.lists(st.tuples(*[st.text('xy,"\r\n', max_size=12)] * 2), max_size=6))
+def test_what_is_written_with_every_cell_quoted_is_read_as_written_whatever_lines_its_texts_have(
+    written: list[tuple[str, str]],
+) -> None:
+    output = io.StringIO(newline="")
+    writer = csv_quotes.writer(output)
+    for row in [("a", "b"), *written]:
+        writer.writerow(row)
+    found = [row.content for row in read_all(output.getvalue(), no=True)]
+    assert [one.digest if isinstance(one, LoadedRow) else one for one in found] == [
+        repr(row).encode() for row in written
+    ]
+
+
+@pytest.mark.parametrize(
+    "record",
+    ['x,"Bob\n,Al"', 'x,"Bob\ny,"', 'x,"Bob\n,y",z'],
+    ids=["a stray quote closes it", "a cell that is a quote", "a row of three columns"],
+)
+@pytest.mark.parametrize("header", ["a,b", '"a","b"'])
+def test_a_record_in_which_a_line_may_be_a_row_says_yes_for_nobody(header: str, record: str) -> None:
+    found = read_all(f"{header}\n{record}\n", no=False)
+    assert [row.line for row in found] == [2, 3]
+    assert all(isinstance(row.content, Refusal) for row in found)
+
+
+def test_a_file_that_quotes_its_header_and_not_each_cell_says_yes_only_where_no_line_is_a_row() -> None:
+    [row] = read_all('"a","b"\n"x","Bob\ny,z\n"\n', no=False)
+    assert isinstance(row.content, Refusal)
+    [row] = read_all('"a","b"\n"x","Bob\nis my name\n"\n', no=False)
+    assert not isinstance(row.content, Refusal)

@@ -3,19 +3,21 @@
 import io
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from domain.addresses import Channel
 from domain.consent import ConsentValue
-from ledger import exporting, history
+from ledger import csv_quotes, exporting, history
 from ledger.assembly import Caller, Tenant
 from ledger.catalogue import import_catalogue
 from ledger.check import Question, check
 from ledger.import_rows import FileUnusable, Outcome, Totals
 from ledger.importing import import_consents
 from ledger.record import Capture, record_consent
+from ledger.tenants import create_tenant
 
 COMMERCIAL = "10000000-0000-4000-8000-000000000003"
 NEWS = "10000000-0000-4000-8000-000000000065"
@@ -78,13 +80,10 @@ def with_cell(column: str, value: str) -> str:
         (with_cell("msdynmkt_purposeid", NEWS), "NOT_FOUND", "msdynmkt_purposeid"),
         (with_cell("msdynmkt_purposeid", ""), "INVALID", "msdynmkt_purposeid"),
         (with_cell("msdynmkt_value", "534129999"), "INVALID", "msdynmkt_value"),
-        (with_cell("msdynmkt_source", "Pigeon"), "INVALID", "msdynmkt_source"),
-        (with_cell("msdynmkt_logicalreason", "5"), "INVALID", "msdynmkt_logicalreason"),
         (with_cell("modifiedon", "31/02/2024"), "INVALID", "modifiedon"),
         (with_cell("modifiedon", "2024-02-31T00:00:00Z"), "INVALID", "modifiedon"),
         (with_cell("modifiedon", "2024-02-01T00:00:00"), "INVALID", "modifiedon"),
         (with_cell("modifiedon", "2999-01-01T00:00:00Z"), "EFFECTIVE_IN_FUTURE", "modifiedon"),
-        (with_cell("createdon", "yesterday"), "INVALID", "createdon"),
     ],
 )
 async def test_a_row_that_is_wrong_is_refused_alone(prepared: Tenant, row: str, code: str, column: str) -> None:
@@ -139,6 +138,133 @@ async def test_a_quote_that_another_row_closes_well_swallows_nothing_unseen(prep
     totals, reported = await run(prepared, "\n".join([HEADER, *lines]))
     assert (totals.rows, totals.recorded) == (3, 1)
     assert [line for line, *_ in reported] == [2, 4]
+
+
+SHORT = (
+    "msdynmkt_contactpointvalue,msdynmkt_contactpointtype,msdynmkt_contactpointconsenttype,msdynmkt_purposeid,"
+    "msdynmkt_value,msdynmkt_reason,modifiedon"
+)
+
+
+async def allowed(tenant: Tenant, *addresses: str) -> list[bool]:
+    answers = await check(tenant, Question(channel=Channel.EMAIL, addresses=addresses, purpose="commercial"))
+    return [answer.decision.allowed for answer in answers]
+
+
+async def test_an_old_opt_in_does_not_get_the_date_of_a_row_that_its_quote_swallowed(
+    prepared: Tenant, caller: Caller
+) -> None:
+    """Though that row says nothing by itself: it has no address."""
+    opted_out = Capture(
+        channel=Channel.EMAIL,
+        address="old@example.org",
+        purpose="commercial",
+        value=ConsentValue.OPTED_OUT,
+        effective_at=datetime(2024, 1, 1, tzinfo=UTC),
+    )
+    await record_consent(prepared, caller, opted_out)
+    rows = [
+        'old@example.org,Email,Purpose,commercial,Opted In,"5 inch,2019-01-01T00:00:00Z',
+        ',Email,Purpose,commercial,Opted In,5",2025-11-01T00:00:00Z',
+    ]
+    totals, reported = await run(prepared, "\n".join([SHORT, *rows]))
+    assert (totals.recorded, totals.refused, [line for line, *_ in reported]) == (0, 2, [2, 3])
+    assert await allowed(prepared, "old@example.org") == [False]
+
+
+async def test_a_contact_that_forbids_is_not_opted_in_by_the_flags_of_a_row_that_its_quote_swallowed(
+    prepared: Tenant,
+) -> None:
+    header = "emailaddress1,fullname,donotemail,donotbulkemail,msgdpr_donottrack,modifiedon"
+    rows = ['ld@example.org,"Bob,1,1,1,2025-01-01T00:00:00Z', ',Al",0,0,0,2025-06-01T00:00:00Z']
+    totals, _ = await run(prepared, "\n".join([header, *rows]), "contacts")
+    assert (totals.recorded, totals.refused) == (0, 2)
+
+
+async def test_a_record_that_may_be_two_rows_still_says_no_in_either_reading(prepared: Tenant) -> None:
+    rows = [
+        'ada@example.org,Email,Purpose,commercial,Opted Out,"5 inch,2019-01-01T00:00:00Z',
+        'bob@example.org,Email,Purpose,commercial,Opted Out,5",2025-11-01T00:00:00Z',
+    ]
+    totals, _ = await run(prepared, "\n".join([SHORT, *rows]))
+    assert (totals.recorded, totals.refused) == (2, 0)
+    assert await allowed(prepared, "ada@example.org", "bob@example.org") == [False, False]
+
+
+@pytest.mark.parametrize("value", list(ConsentValue))
+async def test_lines_of_a_reason_that_look_like_rows_come_back_as_the_text_that_they_are(
+    prepared: Tenant, caller: Caller, value: ConsentValue
+) -> None:
+    moment = "2026-01-01T00:00:00Z"
+    reason = (
+        f"x,I want out\n,victim@example.org,534120000,534120000,commercial,,534120002,534120000,534119999,r,,,"
+        f'{moment},{moment},0\n"","victim@example.org","534120000"\nbye'
+    )
+    capture = Capture(
+        channel=Channel.EMAIL, address="me@example.org", purpose="commercial", value=value, reason_description=reason
+    )
+    await record_consent(prepared, caller, capture)
+    out = io.StringIO(newline="")
+    writer = csv_quotes.writer(out)
+    writer.writerow(exporting.COLUMNS)
+    async for row in exporting.contact_point_consents(prepared, exporting.Left()):
+        writer.writerow(row)
+    other = await create_tenant(prepared.ledger, f"{prepared.key}-copy", "Copy")
+    await import_catalogue(other, caller, CATALOGUE)
+    totals, _ = await run(other, out.getvalue())
+    assert totals.rows == 1
+    assert totals.recorded == (value is ConsentValue.OPTED_OUT)
+    assert await history.find_contact_point(other, Channel.EMAIL, "victim@example.org") is None
+    if value is ConsentValue.OPTED_OUT:
+        assert await allowed(other, "me@example.org") == [False]
+
+
+STRAY = ['"He said "stop" please"', '"stop" now', '"x"y"', 'say "stop"', '5"']
+
+
+@pytest.mark.parametrize("text", STRAY)
+async def test_a_row_that_says_no_is_not_refused_for_a_stray_quote_in_a_text(prepared: Tenant, text: str) -> None:
+    row = with_cell("msdynmkt_reason", text)
+    totals, reported = await run(prepared, f"{HEADER}\n{row}\n{row.replace('Out', 'In').replace('ada', 'bob')}\n")
+    # What is CSV as it stands says yes, too.
+    assert (totals.recorded, totals.refused) == ((1, 1) if text.startswith('"') else (2, 0))
+    assert await allowed(prepared, "ada@example.org") == [False]
+    assert all("no CSV" in message for *_, message in reported)
+    header = "emailaddress1,fullname,donotemail,donotbulkemail,msgdpr_donottrack,modifiedon"
+    totals, _ = await run(prepared, f"{header}\neve@example.org,{text},1,1,1,2025-01-01T00:00:00Z\n", "contacts")
+    assert (totals.recorded, await allowed(prepared, "eve@example.org")) == (1, [False])
+
+
+async def test_a_row_whose_columns_cannot_be_told_is_refused_and_told(prepared: Tenant) -> None:
+    row = with_cell("msdynmkt_reason", '"stop", "now" x"')
+    totals, reported = await run(prepared, f"{HEADER}\n{row}\n")
+    assert (totals.recorded, totals.refused, reported[0][0]) == (0, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("column", "cell"),
+    [
+        ("msdynmkt_source", "Pigeon"),
+        ("msdynmkt_source", "Inter\x00nal"),
+        ("msdynmkt_source", "caf\udce9"),
+        ("msdynmkt_logicalreason", "5"),
+        ("msdynmkt_logicalreason", "x" * 10_001),
+        ("createdon", "yesterday"),
+        ("createdon", "2024-02-01T00:00:00"),
+        ("createdon", "20\x0024-02-01T00:00:00Z"),
+        ("createdon", "\udce9"),
+    ],
+)
+async def test_a_row_that_says_no_is_not_refused_for_a_cell_that_decides_nothing(
+    prepared: Tenant, column: str, cell: str
+) -> None:
+    row = with_cell(column, cell)
+    yes = row.replace("Opted Out", "Opted In").replace("ada@", "bob@")
+    content = f"{HEADER}\n{row}\n{yes}\n".encode("utf-8", "surrogateescape")
+    totals, reported = await run(prepared, BOM + content)
+    assert (totals.recorded, totals.refused) == (1, 1)
+    assert (reported[0][0], reported[0][3].partition(":")[0]) == (3, column)
+    assert await allowed(prepared, "ada@example.org") == [False]
 
 
 @pytest.mark.parametrize("reason", [b"x" * 501, b"x" * 10_001, b"caf\xe9", b"a\x00b", b"a\x07b"])
@@ -229,15 +355,15 @@ NDJSON = {"address": "ada@example.org", "purpose": "commercial", "value": "OPTED
     [
         ("nonsense", "JSON"),
         ("[]", "object"),
-        (json.dumps({**NDJSON, "colour": "red"}), "colour"),
+        (json.dumps({**NDJSON, "value": "OPTED_IN", "colour": "red"}), "colour"),
         (json.dumps(NDJSON)[:-1] + ', "value": "OPTED_IN"}', "JSON, each member once"),
         (json.dumps({**NDJSON, "value": "YES"}), "value"),
         (json.dumps({**NDJSON, "address": 7}), "address"),
         (json.dumps({"purpose": "commercial", "value": "OPTED_IN"}), "address"),
         (json.dumps({**NDJSON, "effectiveAt": "2026-01-01T00:00:00"}), "effectiveAt"),
-        (json.dumps({**NDJSON, "evidence": {"locale": 5}}), "evidence.locale"),
-        (json.dumps({**NDJSON, "actor": {}}), "actor.kind"),
-        (json.dumps({**NDJSON, "actor": {"kind": "USER", "name": "Ada"}}), "actor.name"),
+        (json.dumps({**NDJSON, "value": "OPTED_IN", "evidence": {"locale": 5}}), "evidence.locale"),
+        (json.dumps({**NDJSON, "value": "OPTED_IN", "actor": {}}), "actor.kind"),
+        (json.dumps({**NDJSON, "value": "OPTED_IN", "actor": {"kind": "USER", "name": "Ada"}}), "actor.name"),
         (json.dumps({**NDJSON, "value": "OPTED_IN", "reason": "\ud800"}), "reason"),
         (json.dumps({**NDJSON, "value": "OPTED_IN", "legalBasis": "asked ada@example.org"}), "legalBasis"),
         ("x" * 1_000_001, "longer"),
@@ -250,11 +376,51 @@ async def test_an_ndjson_line_that_is_wrong_is_refused_alone(prepared: Tenant, l
     assert where in reported[0][3]
 
 
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"reason": 5},
+        {"evidence": {"foo": 1}},
+        {"evidence": {"locale": 5, "method": "form", "attributes": [1]}},
+        {"evidence": "a form"},
+        {"evidence": {"attributes": {"a": float("inf")}}},
+        {"colour": "red"},
+        {"actor": {"kind": "RECIPIENT", "id": 7}},
+        {"actor": {"kind": "Somebody"}},
+        {"actor": "her"},
+        {"source": "PIGEON"},
+        {"messageId": {}, "legalBasis": 1, "jurisdiction": [], "reasonDescription": True},
+        {"reason": "caf\udce9"},
+        {"reason": "\ud800"},
+    ],
+)
+async def test_a_line_that_says_no_is_not_refused_for_what_decides_nothing(
+    prepared: Tenant, beside: dict[str, object]
+) -> None:
+    lines = [{**NDJSON, **beside}, {**NDJSON, **beside, "address": "bob@example.org", "value": "OPTED_IN"}]
+    text = "\n".join(json.dumps(line, ensure_ascii="\ud800" in str(beside.get("reason"))) for line in lines)
+    totals, _ = await run(prepared, text.encode("utf-8", "surrogateescape"), "ndjson")
+    assert (totals.recorded, totals.refused) == (1, 1)
+    assert await allowed(prepared, "ada@example.org") == [False]
+
+
+@pytest.mark.parametrize("field", ["address", "purpose", "topic", "effectiveAt", "idempotencyKey"])
+async def test_a_line_with_a_byte_that_is_no_text_where_it_matters_is_refused(prepared: Tenant, field: str) -> None:
+    raw = json.dumps({**NDJSON, field: "x\udce9@example.org"}, ensure_ascii=False).encode("utf-8", "surrogateescape")
+    totals, reported = await run(prepared, raw, "ndjson")
+    assert (totals.refused, reported[0][3]) == (1, "the line is not UTF-8")
+
+
+async def test_of_what_stands_beside_an_opt_out_what_can_be_read_is_kept(prepared: Tenant) -> None:
+    line = {**NDJSON, "actor": {"kind": "RECIPIENT", "id": 7}, "evidence": {"locale": 5, "method": "form"}}
+    await run(prepared, json.dumps(line), "ndjson")
+    [found] = [json.loads(line) async for line in exporting.ndjson(prepared, exporting.Left())]
+    assert (found["actor"], found["evidence"]) == ({"kind": "RECIPIENT"}, {"method": "form"})
+
+
 async def test_what_was_exported_decides_alike_elsewhere(
     prepared: Tenant, caller: Caller, ledger: object, shared: Callable[[str], Path]
 ) -> None:
-    from ledger.tenants import create_tenant
-
     rows = [GOOD, with_cell("msdynmkt_value", "Not Set"), GOOD.replace("ada@", "Jürgen@bücher.")]
     rows.append(
         with_cell("msdynmkt_contactpointconsenttype", "Topic").replace(f"{COMMERCIAL},,", f"{COMMERCIAL},{NEWS},")
@@ -278,7 +444,7 @@ async def test_what_was_exported_decides_alike_elsewhere(
             content = "\n".join([line async for line in exporting.ndjson(prepared, exporting.Left())])
         else:
             out = io.StringIO()
-            writer = __import__("csv").writer(out)
+            writer = csv_quotes.writer(out)
             writer.writerow(exporting.COLUMNS)
             writer.writerows([row async for row in exporting.contact_point_consents(prepared, exporting.Left())])
             content = out.getvalue()

@@ -62,7 +62,7 @@ async def run(
         dry_run=dry_run,
     )
     assert totals.rows == totals.recorded + totals.unchanged + totals.refused
-    assert len(reported) == totals.unchanged + totals.refused
+    assert len([line for line in reported if line[1] != "recorded"]) == totals.unchanged + totals.refused
     return totals, sorted(reported)
 
 
@@ -282,6 +282,36 @@ async def test_what_suppresses_an_address_is_not_ended_by_a_load(tenant: Tenant,
     assert [line[2] for line in reported] == ["SUPPRESSED", "SUPPRESSED"]
     # Not even an address is kept of who was erased.
     assert await history.find_contact_point(tenant, Channel.EMAIL, "gone@example.org") is None
+
+
+@pytest.mark.parametrize(
+    ("cells", "said", "column"),
+    [
+        ("1,1,", {"commercial": OUT, "transactional": OUT, "tracking": NOT_SET}, "msgdpr_donottrack"),
+        ("0,1,maybe", {"commercial": OUT, "transactional": NOT_SET, "tracking": NOT_SET}, "msgdpr_donottrack"),
+        (",1,0", {"commercial": OUT, "transactional": NOT_SET, "tracking": NOT_SET}, "donotemail"),
+        (",,1", {"commercial": NOT_SET, "transactional": NOT_SET, "tracking": OUT}, "donotemail"),
+    ],
+)
+async def test_what_a_row_says_no_to_is_recorded_whatever_another_of_its_cells_says(
+    tenant: Tenant, cells: str, said: dict[str, ConsentValue], column: str
+) -> None:
+    file = contacts(f"{ADA},{cells},{EARLY}")
+    led_to = sum(value is not NOT_SET for value in said.values())
+    for dry_run, expected in ((True, (1, 0, 0, led_to)), (False, (1, 0, 0, led_to)), (False, (0, 1, 0, 0))):
+        totals, [(line, outcome, code, message)] = await run(tenant, file, "contacts", dry_run=dry_run)
+        assert counts(totals) == expected
+        assert (line, outcome, code) == (2, "recorded" if totals.recorded else "unchanged", "INVALID")
+        assert message.startswith(column)
+    for purpose, value in said.items():
+        assert (await consent(tenant, ADA, purpose))[0] is value
+
+
+async def test_a_cell_that_cannot_be_read_opts_out_where_another_row_speaks_of_it(tenant: Tenant) -> None:
+    totals, reported = await run(tenant, contacts(f"{ADA},1,1,,{EARLY}", f"{ADA},0,0,0,{LATE}"), "contacts")
+    assert counts(totals) == (2, 0, 0, 3)
+    assert [(line, outcome) for line, outcome, *_ in reported] == [(2, "recorded")]
+    assert await consent(tenant, ADA, "tracking") == (OUT, LATE)
 
 
 async def test_a_refused_row_allows_nothing_at_its_address(tenant: Tenant) -> None:
