@@ -17,10 +17,13 @@ from domain.catalogue import DoubleOptInMode, EnforcementModel, PurposeType
 from domain.consent import ConsentValue
 from domain.opt_in_rules import RequiredEvidence
 from domain.preference_center import PreferenceCenterPatch
+from domain.presets import PresetKey
+from domain.refusals import Refusal
 from ledger import exporting
 from ledger.assembly import Caller, Tenant
 from ledger.bounces import record_bounce
 from ledger.catalogue import (
+    apply_preset,
     create_business_unit,
     create_profile,
     create_purpose,
@@ -197,11 +200,32 @@ async def test_what_is_there_is_left_as_it_is_unless_the_file_says_otherwise(
     tenant: Tenant, caller: Caller, overwrite: bool
 ) -> None:
     item = {"key": "commercial", "name": "Offers", "enforcement": {"EMAIL": "DISABLED"}}
-    await import_catalogue(tenant, caller, {"purposes": [item], "overwrite": overwrite})
+    await import_catalogue(tenant, caller, {"purposes": [item], "overwrite": overwrite}, allow_looser=overwrite)
     held = tenant.catalogue.purposes["commercial"]
     assert (held.name, held.enforcement[Channel.EMAIL]) == (
         ("Offers", EnforcementModel.DISABLED) if overwrite else ("Commercial", EnforcementModel.NON_RESTRICTIVE)
     )
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+async def test_an_old_export_of_the_catalogue_does_not_undo_what_was_made_stricter_since(
+    tenant: Tenant, caller: Caller, dry_run: bool
+) -> None:
+    old = json.loads(json.dumps(await exporting.catalogue(tenant)))
+    await apply_preset(tenant, caller, profile="default", preset=PresetKey.GDPR)
+    strict = tenant.catalogue
+    with pytest.raises(Refusal) as refused:
+        await import_catalogue(tenant, caller, old, dry_run=dry_run)
+    for setting in (
+        "profile default: doubleOptIn EVERY_SUBMISSION -> OFF",
+        "purpose commercial: enforcement of EMAIL RESTRICTIVE -> NON_RESTRICTIVE",
+        "purpose commercial: requiredEvidence without NOTICE_TEXT",
+        "purpose tracking: enforcement of SMS RESTRICTIVE -> NON_RESTRICTIVE",
+    ):
+        assert setting in refused.value.message
+    assert await tenant.latest_catalogue() == strict
+    meant = await import_catalogue(tenant, caller, old, dry_run=dry_run, allow_looser=True)
+    assert "purpose commercial: requiredEvidence without METHOD" in meant.looser
 
 
 @pytest.mark.parametrize("form", ["contact-point-consents", "ndjson"])
