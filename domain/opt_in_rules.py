@@ -106,6 +106,11 @@ def basis_key(legal_basis: str) -> str:
     return "-".join(words.split())
 
 
+def says_implied(legal_basis: str | None) -> bool:
+    """Whether a basis calls itself implied, whatever expiries there are."""
+    return not {"implied", "implicit"}.isdisjoint(basis_key(legal_basis or "").split("-"))
+
+
 def months_after(instant: datetime, months: int) -> datetime:
     """The same day and time so many months later; the last day of a month that is too short for it."""
     year, month = divmod(instant.year * 12 + instant.month - 1 + months, 12)
