@@ -70,6 +70,13 @@ class OptInRules:
         basis = basis_key(legal_basis or "")
         return bool(self.expiry_months) and (basis in self.expiry_months or basis not in EXPRESS)
 
+    def names_implied(self, legal_basis: str | None) -> bool:
+        """Whether this basis itself is one that implies consent here: then whoever states it does not say it is express."""
+        basis = basis_key(legal_basis or "")
+        return bool(self.expiry_months) and (
+            (basis in self.expiry_months and basis not in EXPRESS) or says_implied(legal_basis)
+        )
+
     def valid_until(self, legal_basis: str | None, effective_at: datetime) -> datetime | None:
         """When an opt-in on this basis runs out by itself; None: never.
 
