@@ -136,17 +136,27 @@ _FORMATS = {"catalogue": _catalogue, "contact-point-consents": _records, "ndjson
 
 
 def _say_what_is_left_out(left: exporting.Left) -> None:
-    if left.erased:
-        print(f"left out {left.erased} of erased contact points, which have no address any more", file=sys.stderr)
-    if left.without_code:
-        print(f"left out {left.without_code} records of channels that the table has no code for", file=sys.stderr)
-    if left.suppressed:
-        print(
-            f"{left.suppressed} records of suppressed addresses went out as Opted Out: a file knows no suppression",
-            file=sys.stderr,
-        )
-    if left.with_expiry:
-        print(
-            f"{left.with_expiry} opt-ins that expire went out as Not Set: the table has no column for an expiry",
-            file=sys.stderr,
-        )
+    for count, said in (
+        (left.erased, "records of erased contact points, which have no address any more, are left out"),
+        (left.without_code, "records of channels that the table has no code for are left out"),
+        (
+            left.suppressed,
+            "suppressed purposes and topics of addresses went out as Opted Out: a file knows no suppression",
+        ),
+        (left.with_expiry, "opt-ins that expire went out as Not Set: the table has no column for an expiry"),
+        (
+            left.needing_evidence,
+            "opt-ins go out without evidence that their purposes require: where it is required too, they are refused",
+        ),
+        (
+            left.not_enforced,
+            "of the suppressed ones are NOT carried: their purposes have enforcement DISABLED, which an Opted Out does not stop."
+            " These addresses will be sendable elsewhere",
+        ),
+        (
+            left.erased_suppressions,
+            "suppressions of erased addresses are NOT carried, since nobody can name these: they will be sendable elsewhere",
+        ),
+    ):
+        if count:
+            print(f"{count} {said}", file=sys.stderr)

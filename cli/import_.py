@@ -42,6 +42,11 @@ def add(commands: Subparsers) -> None:
     command.add_argument("--topic", metavar="T", help="the topic of a list")
     command.add_argument("--value", type=str.upper, choices=list(ConsentValue), help="what a list's members get")
     command.add_argument("--channel", type=str.upper, choices=list(Channel), help="the channel of a list (EMAIL)")
+    command.add_argument(
+        "--allow-looser",
+        action="store_true",
+        help="let a catalogue make laxer what is set now; without it that is refused",
+    )
     add_tenant(command)
     add_settings(command)
     command.set_defaults(run=run)
@@ -62,7 +67,11 @@ async def _import_catalogue(tenant: Tenant, options: argparse.Namespace) -> int:
         document: object = json.loads(options.file.read_bytes())
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise FileUnusable("the catalogue file is not JSON") from error
-    done = await import_catalogue(tenant, IMPORTER, document, dry_run=options.dry_run)
+    done = await import_catalogue(
+        tenant, IMPORTER, document, dry_run=options.dry_run, allow_looser=options.allow_looser
+    )
+    for setting in done.looser:
+        print(f"laxer: {setting}", file=sys.stderr)
     print(json.dumps(asdict(of_catalogue(done.items, done.changed, done.events))))
     return 0
 

@@ -8,11 +8,12 @@
  "topics":   [{"key", "purpose", "guid"?, "name"?, "description"?, "active"?}],
  "overwrite": false}
 
-What is there by its key is left as it is, but for its GUID, unless the file says `overwrite`.
+What is there by its key is left as it is, but for its GUID, unless the file says `overwrite`. A purpose that is new is held to
+the presets that its profiles have and the file does not name for them: the file was written without knowing of these.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, TypeVar, cast
 
@@ -34,7 +35,7 @@ from domain.catalogue_fold import apply
 from domain.events import CatalogueDraft, CatalogueEvent, EventType
 from domain.opt_in_rules import RequiredEvidence
 from domain.preference_center import PreferenceCenterPatch
-from domain.presets import PresetKey, apply_preset
+from domain.presets import PRESETS, PresetKey, apply_preset, raised
 from domain.refusals import Refusal, RefusalCode
 from domain.time import EPOCH
 
@@ -93,6 +94,7 @@ def changes_by_item(catalogue: Catalogue, document: object) -> list[list[Catalog
         "topics": frozenset(catalogue.topics),
     }
     changes: list[list[CatalogueDraft]] = []
+    presets_named: dict[str, set[PresetKey]] = {}
     for name, steps in _SECTIONS:
         for number, item in _in_order(name, members):
             path = (name, str(number))
@@ -103,17 +105,24 @@ def changes_by_item(catalogue: Catalogue, document: object) -> list[list[Catalog
             try:
                 for step in steps:
                     new = step(catalogue, given)
-                    catalogue = _after(catalogue, new)
+                    catalogue = after_drafts(catalogue, new)
                     drafts += new
                     if not overwrite and _optional(given, "key") in there[name]:
                         break
+                if name == "purposes" and _optional(given, "key") not in there[name]:
+                    new = _held_to_presets(catalogue, given, presets_named)
+                    catalogue = after_drafts(catalogue, new)
+                    drafts += new
             except Refusal as refusal:
                 raise refusal.under(*path) from refusal
+            if name == "profiles":
+                presets_named[_required(given, "key")] = set(_presets(given))
             changes.append(drafts)
     return changes
 
 
-def _after(catalogue: Catalogue, drafts: Sequence[CatalogueDraft]) -> Catalogue:
+def after_drafts(catalogue: Catalogue, drafts: Iterable[CatalogueDraft]) -> Catalogue:
+    """A catalogue as these events will leave it."""
     for draft in drafts:
         event = CatalogueEvent(type=draft.type, data=draft.data, recorded_at=EPOCH, position=catalogue.position)
         catalogue = apply(catalogue, event)
@@ -191,14 +200,19 @@ def _profile_presets(catalogue: Catalogue, item: Mapping[str, object]) -> Sequen
     """Raise a profile to the presets that it lacks; what the file says of its settings comes after, lower or not."""
     key = _required(item, "key")
     drafts: list[CatalogueDraft] = []
-    for given in dict.fromkeys(
-        _member(PresetKey, _as_text(one, "presets"), "presets") for one in _list(item.get("presets"), ("presets",))
-    ):
+    for given in _presets(item):
         if given not in catalogue.profiles[key].presets:
             new = apply_preset(catalogue, profile=key, preset=given)
-            catalogue = _after(catalogue, new)
+            catalogue = after_drafts(catalogue, new)
             drafts += new
     return drafts
+
+
+def _presets(item: Mapping[str, object]) -> list[PresetKey]:
+    named = [
+        _member(PresetKey, _as_text(one, "presets"), "presets") for one in _list(item.get("presets"), ("presets",))
+    ]
+    return list(dict.fromkeys(named))
 
 
 def _profile_settings(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[CatalogueDraft]:
@@ -239,7 +253,7 @@ def _purpose_profiles(catalogue: Catalogue, item: Mapping[str, object]) -> Seque
     drafts: list[CatalogueDraft] = []
     for profile in _list(item.get("profiles"), ("profiles",)):
         new = add_purpose_to_profile(catalogue, profile=_as_text(profile, "profiles"), purpose=key)
-        catalogue = _after(catalogue, new)
+        catalogue = after_drafts(catalogue, new)
         drafts += new
     return drafts
 
@@ -254,6 +268,21 @@ def _purpose_settings(catalogue: Catalogue, item: Mapping[str, object]) -> Seque
         opt_in_expiry=_expiries(item),
         required_evidence=_required_evidence(item),
     )
+
+
+def _held_to_presets(
+    catalogue: Catalogue, item: Mapping[str, object], named: Mapping[str, set[PresetKey]]
+) -> Sequence[CatalogueDraft]:
+    """Raise a new purpose to the presets of its profiles that the file does not name, whatever it says of the purpose."""
+    key = _required(item, "key")
+    settings = [
+        setting
+        for profile in catalogue.profiles_of(key)
+        for preset in map(PresetKey, profile.presets)
+        if preset not in named.get(profile.key, ())
+        for setting in PRESETS[preset].settings
+    ]
+    return raised(catalogue.purposes[key], settings)
 
 
 def _expiries(item: Mapping[str, object]) -> list[tuple[str, int]] | Unchanged:

@@ -70,6 +70,13 @@ class OptInRules:
         basis = basis_key(legal_basis or "")
         return bool(self.expiry_months) and (basis in self.expiry_months or basis not in EXPRESS)
 
+    def names_implied(self, legal_basis: str | None) -> bool:
+        """Whether this basis itself is one that implies consent here: then whoever states it does not say it is express."""
+        basis = basis_key(legal_basis or "")
+        return bool(self.expiry_months) and (
+            (basis in self.expiry_months and basis not in EXPRESS) or says_implied(legal_basis)
+        )
+
     def valid_until(self, legal_basis: str | None, effective_at: datetime) -> datetime | None:
         """When an opt-in on this basis runs out by itself; None: never.
 
@@ -104,6 +111,11 @@ def basis_key(legal_basis: str) -> str:
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", seen).casefold())
     words = "".join(one if unicodedata.category(one)[0] in "LMN" else " " for one in folded)
     return "-".join(words.split())
+
+
+def says_implied(legal_basis: str | None) -> bool:
+    """Whether a basis calls itself implied, whatever expiries there are."""
+    return not {"implied", "implicit"}.isdisjoint(basis_key(legal_basis or "").split("-"))
 
 
 def months_after(instant: datetime, months: int) -> datetime:

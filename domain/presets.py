@@ -298,8 +298,9 @@ PRESETS: Mapping[PresetKey, Preset] = {
     )
 }
 
-_STRICTNESS = (EnforcementModel.DISABLED, EnforcementModel.NON_RESTRICTIVE, EnforcementModel.RESTRICTIVE)
-_ASKING = (DoubleOptInMode.OFF, DoubleOptInMode.NEW_CONTACT_POINTS, DoubleOptInMode.EVERY_SUBMISSION)
+# From the laxest on.
+STRICTNESS = (EnforcementModel.DISABLED, EnforcementModel.NON_RESTRICTIVE, EnforcementModel.RESTRICTIVE)
+ASKING = (DoubleOptInMode.OFF, DoubleOptInMode.NEW_CONTACT_POINTS, DoubleOptInMode.EVERY_SUBMISSION)
 
 
 def apply_preset(catalogue: Catalogue, *, profile: str, preset: PresetKey) -> list[CatalogueDraft]:
@@ -347,7 +348,7 @@ def raised_enforcement(
         if isinstance(setting, Enforce) and setting.type is type:
             for channel in setting.channels:
                 model = stricter.get(channel, held[channel])
-                if _STRICTNESS.index(setting.model) > _STRICTNESS.index(model):
+                if STRICTNESS.index(setting.model) > STRICTNESS.index(model):
                     stricter[channel] = setting.model
     return stricter
 
@@ -368,7 +369,7 @@ def _asking(profile: ComplianceProfile, settings: Sequence[Setting]) -> list[Cat
     return [
         CatalogueDraft(EventType.COMPLIANCE_PROFILE_UPDATED, {"key": profile.key, "doubleOptIn": str(setting.mode)})
         for setting in settings
-        if isinstance(setting, Confirm) and _ASKING.index(setting.mode) > _ASKING.index(profile.double_opt_in)
+        if isinstance(setting, Confirm) and ASKING.index(setting.mode) > ASKING.index(profile.double_opt_in)
     ]
 
 

@@ -10,10 +10,12 @@ from domain import catalogue_commands as commands
 from domain import presets
 from domain.agents import SendingAgent
 from domain.catalogue import BusinessUnit, Catalogue, ComplianceProfile, Purpose, Topic
-from domain.catalogue_import import changes_by_item
+from domain.catalogue_import import after_drafts, changes_by_item
 from domain.consent import ActorKind
 from domain.events import CURRENT_VERSIONS, CatalogueDraft, EventType
+from domain.loosening import loosened
 from domain.presets import PresetKey
+from domain.refusals import Refusal, RefusalCode
 from domain.unit_scope import Decide
 from eventstore.append import Command, Draft, IndexColumns
 from ledger.assembly import Caller, Tenant
@@ -35,11 +37,15 @@ class Changed(Generic[Item]):
 
 @dataclass(frozen=True, slots=True)
 class ImportedCatalogue:
-    """Of a catalogue file: its items, how many of them changed something, and the events that they led to."""
+    """Of a catalogue file: its items, how many of them changed something, and the events that they led to.
+
+    `looser` says which settings are laxer now, where that was allowed.
+    """
 
     items: int
     changed: int
     events: int
+    looser: tuple[str, ...] = ()
 
 
 async def change(
@@ -282,23 +288,34 @@ def profiles(
 
 
 async def import_catalogue(
-    tenant: Tenant, caller: Caller, document: object, *, dry_run: bool = False
+    tenant: Tenant, caller: Caller, document: object, *, dry_run: bool = False, allow_looser: bool = False
 ) -> ImportedCatalogue:
     """Make what a catalogue file has and the catalogue lacks, and note its GUIDs.
 
+    A file may be older than what was set since: what would make a setting laxer is refused, unless `allow_looser`.
     `dry_run` only says what there would be. Raises Refusal with the path in the file.
     """
     changes: list[list[CatalogueDraft]] = []
+    looser: list[str] = []
 
     def decide(catalogue: Catalogue) -> list[CatalogueDraft]:
         changes[:] = changes_by_item(catalogue, document)
-        return [draft for drafts in changes for draft in drafts]
+        drafts = [draft for drafts in changes for draft in drafts]
+        looser[:] = loosened(catalogue, after_drafts(catalogue, drafts))
+        if looser and not allow_looser:
+            raise Refusal(
+                RefusalCode.INVALID,
+                f"this would make laxer what is set now: {'; '.join(looser)}. Nothing was changed; if all of it is meant, say"
+                " so: --allow-looser, over HTTP allowLooser=true",
+                ("overwrite",),
+            )
+        return drafts
 
     if dry_run:
         decide(await tenant.latest_catalogue())
     else:
         await change(tenant, caller, "importCatalogue", decide, {}, None)
-    return ImportedCatalogue(len(changes), sum(bool(drafts) for drafts in changes), sum(map(len, changes)))
+    return ImportedCatalogue(len(changes), sum(map(bool, changes)), sum(map(len, changes)), tuple(looser))
 
 
 def _owned(tenant: Tenant, fields: Mapping[str, Any]) -> dict[str, Any]:

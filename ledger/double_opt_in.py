@@ -23,7 +23,7 @@ from eventstore.personal.link_tokens import seal_token
 from eventstore.read import EntryFilter, StoredEntry
 from ledger.assembly import Caller, Ledger, Tenant
 from ledger.check import consent_of
-from ledger.existing_consent import StandingNow
+from ledger.existing_consent import StandingAtLevels, StandingNow
 from ledger.given_evidence import Evidence, given_evidence
 from ledger.idempotency import append, stored_key
 from ledger.links import LinkInvalid, open_link
@@ -96,8 +96,10 @@ async def request_double_opt_in(
         confirms = asks_for_confirmation(
             tenant.catalogue.profile(profile).double_opt_in, opted_in=now.opted_in(tenant.catalogue, recorded_at)
         )
+        levels = [None, *found_topics]
+        for topic in levels:
+            now.keep_from_implied(found_purpose, topic, terms.legal_basis, recorded_at, of_person=confirms)
         if not confirms:
-            levels = [None, *found_topics]
             return [
                 _captured(
                     channel, found_purpose, topic, recorded_at, terms, ActorKind.SYSTEM, "SERVER_KEY", sealed, notice
@@ -187,7 +189,7 @@ async def confirm_double_opt_in(tenant: Tenant, confirmation: Confirmation, show
     `shown`: the page on which they confirmed. The confirmation keeps it, and so do captures whose request showed no notice.
 
     Raises Refusal INVALID_TOKEN where the request is not in this log, ERASED where its contact point is erased since,
-    INACTIVE, StoreUnavailable.
+    INACTIVE, INVALID where it rests on implied consent and an opt-out stands against that, StoreUnavailable.
     """
     subject = subject_of_address(tenant, confirmation.channel, confirmation.address)
     async with tenant.ledger.connection() as connection:
@@ -200,6 +202,9 @@ async def confirm_double_opt_in(tenant: Tenant, confirmation: Confirmation, show
     data, requested_at = found.entry.data, found.entry.recorded_at
     sealed, notice = given_evidence(shown, {}, subject.address)
     notice_digest = data.get("noticeDigest") or (None if notice is None else encode_base64(notice[0]))
+
+    terms = OptInTerms.from_data(data)
+    now = StandingAtLevels(blind_index=subject.blind_index, named=tuple(levels_of(data)))
 
     def decide(_: datetime) -> list[Draft]:
         drafts = [
@@ -221,13 +226,14 @@ async def confirm_double_opt_in(tenant: Tenant, confirmation: Confirmation, show
         ]
         for purpose_key, topic_key in levels_of(data):
             purpose, topic = tenant.catalogue.capture_subject(purpose_key, topic_key, value=ConsentValue.OPTED_IN)
+            now.keep_from_implied(purpose, topic, terms.legal_basis, requested_at, of_person=True)
             drafts.append(
                 _captured(
                     confirmation.channel,
                     purpose,
                     topic,
                     requested_at,
-                    OptInTerms.from_data(data),
+                    terms,
                     ActorKind.RECIPIENT,
                     RECIPIENT_LINK,
                     None,
@@ -248,6 +254,7 @@ async def confirm_double_opt_in(tenant: Tenant, confirmation: Confirmation, show
             "confirmDoubleOptIn",
             {"requested": confirmation.requested},
         ),
+        circumstances=now,
     )
     appended = await append(tenant, command)
     return Recorded(appended.entries, appended.repeated)

@@ -16,7 +16,7 @@ from domain.bounces import Bounce
 from domain.catalogue import Catalogue, Purpose, Topic
 from domain.consent import ConsentRecord, ConsentValue, join, record_that_counts
 from domain.events import EventType
-from domain.refusals import Refusal
+from domain.refusals import Refusal, RefusalCode
 from domain.standing import NOTHING_KNOWN, Standing
 from domain.suppression import Level, is_suppressed
 from eventstore.append import Circumstances, Command
@@ -72,6 +72,32 @@ class StandingNow(Circumstances, ABC):
             self.records(level), purpose_unit=purpose.unit, profile_unit=unit, unit_scoping=catalogue.unit_scoping
         )
 
+    def opted_out_by(self, level: Level, effective_at: datetime) -> bool:
+        """Whether an OPTED_OUT counts there, in whatever business unit, that is no later than this."""
+        return any(
+            record.value is ConsentValue.OPTED_OUT and record.effective_at <= effective_at
+            for record in self.records(level).values()
+        )
+
+    def keep_from_implied(
+        self, purpose: Purpose, topic: Topic | None, legal_basis: str | None, effective_at: datetime, *, of_person: bool
+    ) -> None:
+        """Raises Refusal INVALID for an opt-in on this basis that an opt-out stands against: implied consent turns none.
+
+        What comes from the person (`of_person`) is express, unless it says itself that it rests on a basis that implies it.
+        """
+        implied = (
+            purpose.opt_in.names_implied(legal_basis)
+            if of_person
+            else purpose.opt_in.implies(legal_basis or purpose.legal_basis)
+        )
+        if implied and self.opted_out_by((purpose.key, None if topic is None else topic.key), effective_at):
+            raise Refusal(
+                RefusalCode.INVALID,
+                "they opted out: implied consent does not turn that; what they say themselves has the basis express",
+                ("legalBasis",),
+            )
+
     def suppressed(self, purpose: Purpose, topic: str | None) -> bool:
         """Whether an erasure or a bounce blocks a level."""
         standing = self.standing
@@ -97,13 +123,6 @@ class StandingAtLevels(StandingNow):
             (catalogue.purpose(purpose).key, None if topic is None else catalogue.topic(topic).key)
             for purpose, topic in self.named
         ]
-
-    def opted_out_by(self, level: Level, effective_at: datetime) -> bool:
-        """Whether an OPTED_OUT counts there, in whatever business unit, that is no later than this."""
-        return any(
-            record.value is ConsentValue.OPTED_OUT and record.effective_at <= effective_at
-            for record in self.records(level).values()
-        )
 
 
 @dataclass(slots=True, kw_only=True)

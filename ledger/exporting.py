@@ -5,17 +5,20 @@ All open addresses, so they are for who may read what is personal. Memory is con
 
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from domain import dynamics_codes as codes
-from domain.catalogue import Catalogue
+from domain.addresses import Channel
+from domain.catalogue import Catalogue, EnforcementModel, Purpose
 from domain.catalogue_export import export_catalogue
 from domain.consent import ConsentSource, ConsentValue
-from domain.events import ConsentCaptured, EventType
+from domain.events import EventType
 from domain.json_lines import one_line
+from domain.opt_in_rules import PATHS, RequiredEvidence
 from domain.standing import NOTHING_KNOWN, Standing
 from domain.suppression import Level, is_suppressed
 from domain.time import format_instant
@@ -59,13 +62,22 @@ ORDER BY contact_point, purpose, topic, unit LIMIT $6
 
 
 class Left:
-    """What an export could not carry, to be told to whoever asked for it."""
+    """What an export could not carry, to be told to whoever asked for it.
+
+    `erased_suppressions`: addresses that were erased and stay suppressed here; the file cannot name them, so elsewhere they
+    will be sendable. `not_enforced`: of `suppressed`, those whose purpose has enforcement DISABLED, which an Opted Out does not
+    stop: they will be sendable, too. `needing_evidence`: opt-ins that go out without what their purpose requires of one: where it
+    requires that too, they are refused.
+    """
 
     def __init__(self) -> None:
         self.without_code = 0
         self.with_expiry = 0
         self.suppressed = 0
         self.erased = 0
+        self.erased_suppressions = 0
+        self.not_enforced = 0
+        self.needing_evidence = 0
 
 
 async def contact_point_consents(tenant: Tenant, left: Left) -> AsyncIterator[list[str]]:
@@ -73,19 +85,19 @@ async def contact_point_consents(tenant: Tenant, left: Left) -> AsyncIterator[li
 
     The table knows no expiry: an opt-in that has one goes out as Not Set, since without it it would last for ever. It knows
     no suppression: what is not opted out at an address that is suppressed there goes out as Opted Out, with a row of its own
-    where there is no record, or elsewhere it would be sent to. Channels without a code are left out. All of these are counted
-    in `left`.
+    where there is no record, or elsewhere it would be sent to. Channels without a code are left out, and what is suppressed of
+    erased addresses is: nobody can name these. All of these are counted in `left`.
     """
+    left.erased_suppressions += await _erased_suppressions(tenant)
     catalogue = await tenant.latest_catalogue()
     place: tuple[UUID, str, str, str] = (UUID(int=0), "", "", "")
-    told: UUID | None = None
     while True:
         async with tenant.ledger.connection() as connection:
             rows = await connection.fetch(_RECORDS, tenant.id, *place, _PAGE)
             ids = list({row[0] for row in rows})
             _, found = await current_consent.by_contact_point(connection, tenant.id, ids, list(catalogue.purposes))
         if not rows:
-            return
+            break
         standings = {one.contact_point: one.standing() for one in found.values()}
         events = await history.events_at(tenant, [row[5] for row in rows])
         addresses = await history.addresses(tenant, list({row[0] for row in rows}))
@@ -105,25 +117,14 @@ async def contact_point_consents(tenant: Tenant, left: Left) -> AsyncIterator[li
                 left.with_expiry += 1
                 value = ConsentValue.NOT_SET
             standing = standings.get(contact_point, NOTHING_KNOWN)
-            if contact_point != told:
-                told = contact_point
-                for level, since in _suppressed(catalogue, standing):
-                    if level not in standing.records:
-                        left.suppressed += 1
-                        yield _blocked_row(
-                            catalogue,
-                            capture,
-                            contact_point,
-                            addresses[contact_point],
-                            level,
-                            since or capture.effective_at,
-                        )
             if value is not ConsentValue.OPTED_OUT and (
                 standing.bounced
                 or is_suppressed(standing.suppressions, standing.opt_ins, catalogue.purposes[purpose], topic or None)
             ):
                 left.suppressed += 1
+                left.not_enforced += _is_not_enforced(catalogue, capture.channel, purpose)
                 value = ConsentValue.OPTED_OUT
+            left.needing_evidence += value is ConsentValue.OPTED_IN and _lacks_evidence(catalogue.purposes[purpose], {})
             dynamics = capture.dynamics or {}
             opened = evidence.get(position, {})
             yield [
@@ -145,6 +146,19 @@ async def contact_point_consents(tenant: Tenant, left: Left) -> AsyncIterator[li
                 format_instant(capture.effective_at),
                 "0",
             ]
+    async for blocked in _blocked(tenant, catalogue):
+        if blocked.level in blocked.standing.records:
+            continue
+        if blocked.channel in WITHOUT_CODE:
+            left.without_code += 1
+            continue
+        left.suppressed += 1
+        left.not_enforced += _is_not_enforced(catalogue, blocked.channel, blocked.level[0])
+        yield _blocked_row(catalogue, blocked)
+
+
+def _is_not_enforced(catalogue: Catalogue, channel: Channel, purpose: str) -> bool:
+    return catalogue.purposes[purpose].enforcement[channel] is EnforcementModel.DISABLED
 
 
 def _suppressed(catalogue: Catalogue, standing: Standing) -> list[tuple[Level, datetime | None]]:
@@ -164,15 +178,13 @@ def _suppressed(catalogue: Catalogue, standing: Standing) -> list[tuple[Level, d
     ]
 
 
-def _blocked_row(
-    catalogue: Catalogue, beside: ConsentCaptured, contact_point: UUID, address: str, level: Level, since: datetime
-) -> list[str]:
+def _blocked_row(catalogue: Catalogue, blocked: "_Blocked") -> list[str]:
     """The row of a level that is suppressed and has no record of its own, as the columns of COLUMNS."""
-    purpose, topic = level
+    purpose, topic = blocked.level
     return [
-        str(uuid.uuid5(_IDS, f"{contact_point}/{purpose}/{topic or ''}/suppressed")),
-        address,
-        str(codes.code_of(codes.CHANNELS, beside.channel)),
+        str(uuid.uuid5(_IDS, f"{blocked.contact_point}/{purpose}/{topic or ''}/suppressed")),
+        blocked.address,
+        str(codes.code_of(codes.CHANNELS, blocked.channel)),
         str(codes.code_of(codes.CONSENT_TYPES, "PURPOSE" if topic is None else "TOPIC")),
         catalogue.purposes[purpose].guid or purpose,
         "" if topic is None else (catalogue.topics[topic].guid or topic),
@@ -182,8 +194,8 @@ def _blocked_row(
         "",
         "",
         "",
-        format_instant(since),
-        format_instant(since),
+        format_instant(blocked.since),
+        format_instant(blocked.since),
         "0",
     ]
 
@@ -217,6 +229,8 @@ async def ndjson(tenant: Tenant, left: Left) -> AsyncIterator[str]:
     Those of erased contact points are left out, and counted in `left`: they have no address any more. Last, and counted too,
     an OPTED_OUT for whatever is suppressed, as effective as what is recorded there: captures alone would end it elsewhere.
     """
+    left.erased_suppressions += await _erased_suppressions(tenant)
+    catalogue = await tenant.latest_catalogue()
     after = -1
     only = EntryFilter(types=[EventType.CONSENT_CAPTURED])
     while True:
@@ -231,6 +245,9 @@ async def ndjson(tenant: Tenant, left: Left) -> AsyncIterator[str]:
                 left.erased += 1
                 continue
             line = _line(event, addresses[event.entry.stream], evidence.get(event.position, {}))
+            left.needing_evidence += line["value"] == ConsentValue.OPTED_IN and _lacks_evidence(
+                catalogue.purposes[line["purpose"]], line
+            )
             yield one_line(json.dumps(line, ensure_ascii=False))
         after = page[-1].position
     async for line in _blocked_lines(tenant, left):
@@ -249,8 +266,20 @@ WHERE contact_point > $2 ORDER BY contact_point LIMIT $3
 """
 
 
-async def _blocked_lines(tenant: Tenant, left: Left) -> AsyncIterator[dict[str, Any]]:
-    catalogue = await tenant.latest_catalogue()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Blocked:
+    """A level that is suppressed at an address, and since when, as far as that is known."""
+
+    contact_point: UUID
+    channel: Channel
+    address: str = field(repr=False)
+    standing: Standing
+    level: Level
+    since: datetime
+
+
+async def _blocked(tenant: Tenant, catalogue: Catalogue) -> AsyncIterator[_Blocked]:
+    """Every level that is suppressed at an address that is there, whether or not anything is recorded of it."""
     after = UUID(int=0)
     while True:
         async with tenant.ledger.connection() as connection:
@@ -266,19 +295,47 @@ async def _blocked_lines(tenant: Tenant, left: Left) -> AsyncIterator[dict[str, 
                 continue
             standing = one.standing()
             for level, since in _suppressed(catalogue, standing):
-                held = [record.effective_at for record in standing.records.get(level, {}).values()]
-                left.suppressed += 1
-                yield {
-                    "channel": point.channel,
-                    "address": addresses[point.id],
-                    "purpose": level[0],
-                    **({} if level[1] is None else {"topic": level[1]}),
-                    "value": ConsentValue.OPTED_OUT,
-                    "effectiveAt": format_instant(max([*held, since or point.created_at])),
-                    "source": ConsentSource.OPERATOR,
-                    "reasonDescription": "suppressed where it comes from",
-                }
+                yield _Blocked(
+                    contact_point=point.id,
+                    channel=point.channel,
+                    address=addresses[point.id],
+                    standing=standing,
+                    level=level,
+                    since=since or point.created_at,
+                )
         after = ids[-1]
+
+
+async def _blocked_lines(tenant: Tenant, left: Left) -> AsyncIterator[dict[str, Any]]:
+    catalogue = await tenant.latest_catalogue()
+    async for blocked in _blocked(tenant, catalogue):
+        purpose, topic = blocked.level
+        held = [record.effective_at for record in blocked.standing.records.get(blocked.level, {}).values()]
+        left.suppressed += 1
+        left.not_enforced += _is_not_enforced(catalogue, blocked.channel, purpose)
+        yield {
+            "channel": blocked.channel,
+            "address": blocked.address,
+            "purpose": purpose,
+            **({} if topic is None else {"topic": topic}),
+            "value": ConsentValue.OPTED_OUT,
+            "effectiveAt": format_instant(max([*held, blocked.since])),
+            "source": ConsentSource.OPERATOR,
+            "reasonDescription": "suppressed where it comes from",
+        }
+
+
+# erased_suppressions: addresses that a suppression names and no contact point has any more.
+_ERASED_SUPPRESSIONS = """
+SELECT count(DISTINCT p.blind_index) FROM suppressions p WHERE p.tenant = $1
+AND NOT EXISTS (SELECT FROM vault_subjects s WHERE s.tenant = p.tenant AND s.blind_index = p.blind_index)
+"""
+
+
+async def _erased_suppressions(tenant: Tenant) -> int:
+    async with tenant.ledger.connection() as connection:
+        count: int = await connection.fetchval(_ERASED_SUPPRESSIONS, tenant.id)
+    return count
 
 
 _EVIDENCE_FIELDS = (
@@ -313,6 +370,19 @@ def _line(event: StoredEntry, address: str, opened: dict[str, Any]) -> dict[str,
         "evidence": _given({name: opened.get(name) for name in _EVIDENCE_FIELDS}) or None,
     }
     return _given(line)
+
+
+def _lacks_evidence(purpose: Purpose, line: Mapping[str, Any]) -> bool:
+    """Whether an opt-in that goes out as this line would be refused for what the purpose requires of one."""
+
+    def there(one: RequiredEvidence) -> bool:
+        *above, name = PATHS[one]
+        held: Mapping[str, Any] = line
+        for part in above:
+            held = held.get(part) or {}
+        return bool(held.get(name)) or (one is RequiredEvidence.LEGAL_BASIS and bool(purpose.legal_basis))
+
+    return not all(map(there, purpose.opt_in.required))
 
 
 def _given(fields: dict[str, Any]) -> dict[str, Any]:

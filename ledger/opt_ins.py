@@ -65,8 +65,12 @@ class OptInTerms:
         )
 
     def ends(self, purpose: Purpose, effective_at: datetime) -> datetime | None:
-        """Until when such an opt-in counts: as given, else by its legal basis, which is the purpose's where it says none."""
-        return self.valid_until or purpose.opt_in.valid_until(self.legal_basis or purpose.legal_basis, effective_at)
+        """Until when such an opt-in counts: as given, or until its legal basis ends if that is earlier.
+
+        The basis is the purpose's where it says none.
+        """
+        of_basis = purpose.opt_in.valid_until(self.legal_basis or purpose.legal_basis, effective_at)
+        return min((one for one in (self.valid_until, of_basis) if one is not None), default=None)
 
 
 NO_TERMS = OptInTerms()

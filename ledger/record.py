@@ -296,16 +296,9 @@ def capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Command
         valid_until = capture.valid_until
         if capture.value is ConsentValue.OPTED_IN:
             valid_until = opt_in_valid_until(purpose, effective, terms, evidence=capture.evidence)
-            level = purpose.key, None if topic is None else topic.key
-            if (
-                standing is not None
-                and purpose.opt_in.implies(terms.legal_basis or purpose.legal_basis)
-                and standing.opted_out_by(level, effective)
-            ):
-                raise Refusal(
-                    RefusalCode.INVALID,
-                    "they opted out: implied consent does not turn that; what they say themselves has the basis express",
-                    ("legalBasis",),
+            if standing is not None:
+                standing.keep_from_implied(
+                    purpose, topic, terms.legal_basis, effective, of_person=_is_of_person(capture)
                 )
         captured = ConsentCaptured(
             channel=capture.channel,
@@ -337,13 +330,17 @@ def capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Command
 
 
 def _may_be_implied(tenant: Tenant, capture: Capture) -> bool:
-    """Whether an opt-in may turn out to be implied when it is decided; what comes from the person is express."""
+    """Whether an opt-in may turn out to be implied when it is decided; what the person says with no basis is express."""
     return (
         capture.value is ConsentValue.OPTED_IN
         and not capture.row_keys
-        and capture.actor.kind is not ActorKind.RECIPIENT
+        and not (_is_of_person(capture) and capture.legal_basis is None)
         and any(purpose.opt_in.expiry_months for purpose in tenant.catalogue.purposes.values())
     )
+
+
+def _is_of_person(capture: Capture) -> bool:
+    return capture.actor.kind is ActorKind.RECIPIENT
 
 
 def _heard(capture: Capture) -> Capture:

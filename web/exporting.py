@@ -109,6 +109,9 @@ async def _left_out(content: AsyncIterator[object], left: exporting.Left) -> Asy
         "withoutCode": left.without_code,
         "suppressed": left.suppressed,
         "withExpiry": left.with_expiry,
+        "erasedSuppressions": left.erased_suppressions,
+        "suppressedNotEnforced": left.not_enforced,
+        "needingEvidence": left.needing_evidence,
     }
     yield json.dumps({"leftOut": counts}).encode() + b"\n"
 

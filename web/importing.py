@@ -43,7 +43,7 @@ CATALOGUE_BYTES_MAX = 20_000_000
 IMPORT_BYTES_MAX = 4 * 1024**3
 MEDIA_TYPE = "application/x-ndjson"
 PATH = "/import/"
-_PARAMETERS = ("profile", "purpose", "topic", "value", "channel", "dryRun")
+_PARAMETERS = ("profile", "purpose", "topic", "value", "channel", "dryRun", "allowLooser")
 # Of a file that cannot be used so much is still read, so that the client gets to read why.
 _DISCARDED_BYTES_MAX = 8 * 1024 * 1024
 _NO_STORE = {"cache-control": "no-store"}
@@ -76,7 +76,9 @@ async def _answer(request: Request, bytes_max: int) -> Response:
         known = ", ".join((CATALOGUE, *FORMATS))
         raise NotServed(404, error_entry("NOT_FOUND", f"there is no such format; there are {known}"), {})
     given = _parameters(request)
-    dry_run = _dry_run(given.get("dryRun"))
+    dry_run = _flag(given, "dryRun")
+    if format != CATALOGUE and "allowLooser" in given:
+        raise Refusal(RefusalCode.INVALID, "allowLooser is of a catalogue", ("allowLooser",))
     _plain_body(request, bytes_max)
     if format == CATALOGUE:
         return await _catalogue(request, tenant, caller, given, dry_run=dry_run)
@@ -173,15 +175,18 @@ def _told(row: RowTold) -> dict[str, object]:
 async def _catalogue(
     request: Request, tenant: Tenant, caller: Caller, given: Mapping[str, str], *, dry_run: bool
 ) -> Response:
-    if set(given) - {"dryRun"}:
-        raise Refusal(RefusalCode.INVALID, "a catalogue takes dryRun alone", (min(set(given) - {"dryRun"}),))
+    others = set(given) - {"dryRun", "allowLooser"}
+    if others:
+        raise Refusal(RefusalCode.INVALID, "a catalogue takes dryRun and allowLooser alone", (min(others),))
     body = b"".join([piece async for piece in _pieces(request, CATALOGUE_BYTES_MAX)])
     try:
         document: object = json.loads(body)
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise FileUnusable("the catalogue file is not JSON") from error
-    done = await import_catalogue(tenant, caller, document, dry_run=dry_run)
-    totals = asdict(of_catalogue(done.items, done.changed, done.events))
+    done = await import_catalogue(tenant, caller, document, dry_run=dry_run, allow_looser=_flag(given, "allowLooser"))
+    totals: dict[str, object] = asdict(of_catalogue(done.items, done.changed, done.events))
+    if done.looser:
+        totals["looser"] = done.looser
     return Response(json.dumps(totals) + "\n", media_type=MEDIA_TYPE, headers=_NO_STORE)
 
 
@@ -219,9 +224,10 @@ def _parameters(request: Request) -> dict[str, str]:
     return given
 
 
-def _dry_run(text: str | None) -> bool:
+def _flag(given: Mapping[str, str], name: str) -> bool:
+    text = given.get(name)
     if text not in (None, "true", "false"):
-        raise Refusal(RefusalCode.INVALID, "dryRun is true or false", ("dryRun",))
+        raise Refusal(RefusalCode.INVALID, f"{name} is true or false", (name,))
     return text == "true"
 
 

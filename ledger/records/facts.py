@@ -3,7 +3,7 @@
 Knows no form. A fact that nobody recorded is not here, so that no form can hold it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -12,11 +12,11 @@ from uuid import UUID
 from domain.addresses import Channel, normalise
 from domain.catalogue import Catalogue, ComplianceProfile, Purpose, Topic
 from domain.consent import RESTRICTIVENESS, ConsentSource, ConsentValue
-from domain.controller import NOBODY, Controller
+from domain.controller import NOBODY, ConsentType, Controller
 from domain.events import EventType
+from domain.opt_in_rules import says_implied
 from domain.refusals import Refusal, RefusalCode
-from domain.standing import Standing
-from domain.suppression import is_suppressed
+from domain.standing import Standing, counting_record, decision_of
 from domain.time import format_instant
 from domain.upcasting import upcast
 from eventstore import read, tree
@@ -90,8 +90,8 @@ class Facts:
     tenant_key: str
     catalogue: Catalogue
     profile: ComplianceProfile
-    # What the profile's settings were when each capture was recorded, by its position.
-    then: Mapping[int, Controller]
+    # What was set when each event was recorded, by its position.
+    then: Mapping[int, Catalogue]
     events: tuple[Fact, ...]
     standing: Standing
     checkpoint: SignedCheckpoint
@@ -103,25 +103,35 @@ class Facts:
         return sorted(found, key=lambda fact: (fact.chosen_at, RESTRICTIVENESS[fact.value], fact.stored.position))
 
     def stands(self, fact: Fact, now: datetime) -> bool:
-        """Whether an opt-in counts at `now`: the last of its level, not expired, and nothing blocks it.
+        """Whether an opt-in counts at `now`: the ledger would let a message go at its level, and by this very opt-in.
 
-        An address that is suppressed or whose mail came back is not written to, and an opt-out of a purpose ends its topics.
+        Where the profile does not have the purpose, every profile that has it has to let it go. What a check refuses to
+        decide, since it is inactive, is never let go.
         """
-        purpose, topic, unit = fact.level
-        last = {one.level: one for one in self.captures}
-        until = fact.data.get("validUntil")
-        above = last.get((purpose, None, unit))
-        held = self.catalogue.purposes[purpose]
+        if fact.value is not ConsentValue.OPTED_IN:
+            return False
+        purpose, topic, _ = fact.level
+        profiles = [one for one in self.catalogue.profiles_of(purpose) if one.key == self.profile.key]
+        return all(
+            self._stands_under(profile.key, purpose, topic, fact, now)
+            for profile in profiles or self.catalogue.profiles_of(purpose)
+        )
+
+    def _stands_under(self, profile: str, purpose: str, topic: str | None, fact: Fact, now: datetime) -> bool:
+        try:
+            subject = self.catalogue.message(profile, purpose, topic)
+        except Refusal:
+            return False
+        records = self.standing.records
+        above = counting_record(self.catalogue, subject.unit, subject.purpose, None, records)
+        counts = counting_record(self.catalogue, subject.unit, subject.purpose, subject.topic, records)
         return (
-            last[fact.level] is fact
-            and fact.value is ConsentValue.OPTED_IN
-            and (until is None or now < datetime.fromisoformat(until))
+            counts is not None
+            and counts.position == fact.stored.position
+            and not counts.expired_at(now)
+            # Where nothing is enforced a message goes all the same; the consent has ended.
             and (above is None or above.value is not ConsentValue.OPTED_OUT)
-            and not self.standing.erased
-            and not self.standing.bounced
-            and not any(
-                is_suppressed(self.standing.suppressions, self.standing.opt_ins, held, level) for level in {None, topic}
-            )
+            and decision_of(self.catalogue, subject, self.channel, self.standing, now).allowed
         )
 
     @property
@@ -131,20 +141,31 @@ class Facts:
 
     def controller_then(self, fact: Fact) -> Controller:
         """What was set when a capture was recorded: what was said to the person is not what a later setting says."""
-        return self.then[fact.stored.position]
+        then = self.then[fact.stored.position].profiles.get(self.profile.key)
+        return NOBODY if then is None else then.controller
+
+    def consent_type_then(self, fact: Fact) -> ConsentType | None:
+        """What type of consent an opt-in is: implied where it rests on a basis that implies it, whatever the profile says."""
+        if self.purpose(fact).opt_in.implies(self.legal_basis(fact)) or says_implied(self.legal_basis(fact)):
+            return ConsentType.IMPLIED
+        return self.controller_then(fact).consent_type
+
+    def legal_basis(self, fact: Fact) -> str | None:
+        """The one that the capture names, or else its purpose as it was."""
+        return fact.data.get("legalBasis") or self.purpose(fact).legal_basis
 
     def jurisdiction(self, fact: Fact) -> str | None:
         """The one that the capture names, or else the profile as it was."""
         return fact.data.get("jurisdiction") or self.controller_then(fact).jurisdiction
 
     def purpose(self, fact: Fact) -> Purpose:
-        """The purpose that a capture is about."""
-        return self.catalogue.purposes[fact.data["purpose"]]
+        """The purpose that a capture is about, as it was: what was said to the person is not what is said of it later."""
+        return self.then[fact.stored.position].purposes[fact.data["purpose"]]
 
     def topic(self, fact: Fact) -> Topic | None:
-        """The topic that a capture is about."""
+        """The topic that a capture is about, as it was."""
         topic = fact.data.get("topic")
-        return None if topic is None else self.catalogue.topics[topic]
+        return None if topic is None else self.then[fact.stored.position].topics[topic]
 
 
 async def facts_of(tenant: Tenant, channel: Channel, address: str, *, profile: str = "default") -> Facts:
@@ -186,7 +207,7 @@ async def _facts(tenant: Tenant, held: ContactPoint, blind_index: bytes, profile
         tenant_key=tenant.key,
         catalogue=catalogue,
         profile=known_profile,
-        then=_controllers_then(tenant, known_profile.key, events),
+        then={event.position: tenant.catalogue_at(event.position) for event in events},
         events=tuple(
             Fact(
                 stored=event,
@@ -204,12 +225,3 @@ async def _facts(tenant: Tenant, held: ContactPoint, blind_index: bytes, profile
         standing=seen.found[0][1],
         checkpoint=signed,
     )
-
-
-def _controllers_then(tenant: Tenant, profile: str, events: Sequence[StoredEntry]) -> dict[int, Controller]:
-    versions = {event.position: tenant.catalogue_version_at(event.position) for event in events}
-    held: dict[int, Controller] = {}
-    for version in set(versions.values()):
-        then = tenant.catalogue_at(version).profiles.get(profile)
-        held[version] = NOBODY if then is None else then.controller
-    return {position: held[version] for position, version in versions.items()}

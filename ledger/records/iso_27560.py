@@ -142,7 +142,7 @@ def _record(
     _put(record, "dpv:hasJurisdiction", jurisdiction)
     if jurisdiction is None:
         lacks("jurisdiction", "the capture names none, and its profile named none then")
-    _put(record, "dpv:hasLegalBasis", fact.data.get("legalBasis") or purpose.legal_basis)
+    _put(record, "dpv:hasLegalBasis", facts.legal_basis(fact))
     _put(record, "dpv:hasRight", _listed(facts.controller.rights))
     if _gdpr_may_apply(facts, jurisdiction):
         for name, there in (
@@ -221,10 +221,11 @@ def _states(facts: Facts, fact: Fact, before: Fact | None, now: datetime, lacks:
     if fact.value is not ConsentValue.OPTED_IN:
         return [state]
     then = facts.controller_then(fact)
-    if then.consent_type is None:
+    consent_type = facts.consent_type_then(fact)
+    if consent_type is None:
         lacks("event type", f"profile {facts.profile.key} had no controller's consentType when it was recorded")
     else:
-        state["dpv:hasLegalBasis"] = _CONSENT_TYPES[then.consent_type]
+        state["dpv:hasLegalBasis"] = _CONSENT_TYPES[consent_type]
     until = fact.data.get("validUntil")
     if until is None:
         if then.termination is None:

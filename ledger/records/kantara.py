@@ -107,10 +107,11 @@ def _purpose(facts: Facts, fact: Fact, lacks: Any) -> dict[str, Any]:
         )
     else:
         described["termination"] = ends
-    if then.consent_type is None:
+    consent_type = facts.consent_type_then(fact)
+    if consent_type is None:
         lacks("services.purposes.consentType", f"profile {key} had no controller's consentType when it was recorded")
     else:
-        described["consentType"] = "IMPLICIT" if then.consent_type is ConsentType.IMPLIED else "EXPLICIT"
+        described["consentType"] = "IMPLICIT" if consent_type is ConsentType.IMPLIED else "EXPLICIT"
     if held.recipients is None:
         lacks("services.purposes.thirdPartyDisclosure", f"profile {key} has no controller's recipients")
     else:

@@ -138,6 +138,36 @@ async def test_a_submission_brings_what_presets_ask_of_an_opt_in(tenant: Tenant,
     await verify_database(tenant)
 
 
+@pytest.mark.parametrize("mode", DoubleOptInMode)
+async def test_implied_consent_does_not_turn_an_opt_out_by_a_submission_either(
+    tenant: Tenant, caller: Caller, clock: Clock, mode: DoubleOptInMode
+) -> None:
+    await apply_preset(tenant, caller, profile="default", preset=PresetKey.CASL)
+    await update_profile(tenant, caller, ref="default", double_opt_in=mode)
+    shown = Evidence(method="till")
+    implied, express = OptInTerms(legal_basis="implied-transaction"), OptInTerms(legal_basis="express")
+    asked = await submit(tenant, caller, terms=implied, evidence=shown, address="bob@example.org")
+    await record(tenant, caller, ConsentValue.OPTED_OUT)
+    clock.now += timedelta(hours=1)
+    with pytest.raises(Refusal) as refused:
+        await submit(tenant, caller, terms=implied, evidence=shown)
+    assert refused.value.path == ("legalBasis",)
+    assert "OPTED_OUT" in await codes(tenant)
+    said = await submit(tenant, caller, terms=express, evidence=shown)
+    if mode is DoubleOptInMode.OFF:
+        assert await codes(tenant) == ["OPTED_IN"]
+        return
+    await confirm(tenant, said)
+    assert await codes(tenant) == ["OPTED_IN"]
+    # An opt-out that is heard late, of before the request.
+    await record(
+        tenant, caller, ConsentValue.OPTED_OUT, address="bob@example.org", effective_at=clock.now - timedelta(days=1)
+    )
+    with pytest.raises(Refusal) as refused:
+        await confirm(tenant, asked)
+    assert refused.value.path == ("legalBasis",)
+
+
 async def test_confirming_twice_or_at_once_gives_the_first_answer_again(tenant: Tenant, caller: Caller) -> None:
     requested = await submit(tenant, caller)
     first = await confirm(tenant, requested)

@@ -6,6 +6,7 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,10 +18,13 @@ from domain.catalogue import DoubleOptInMode, EnforcementModel, PurposeType
 from domain.consent import ConsentValue
 from domain.opt_in_rules import RequiredEvidence
 from domain.preference_center import PreferenceCenterPatch
+from domain.presets import PresetKey
+from domain.refusals import Refusal
 from ledger import exporting
 from ledger.assembly import Caller, Tenant
 from ledger.bounces import record_bounce
 from ledger.catalogue import (
+    apply_preset,
     create_business_unit,
     create_profile,
     create_purpose,
@@ -31,7 +35,9 @@ from ledger.catalogue import (
     update_topic,
 )
 from ledger.check import Question, check
+from ledger.double_opt_in import request_double_opt_in
 from ledger.erasure import erase_contact_point
+from ledger.given_evidence import Evidence
 from ledger.importing import import_consents
 from ledger.record import Capture, record_consent
 from ledger.tenants import create_tenant
@@ -99,7 +105,7 @@ async def test_the_messy_export_goes_out_and_comes_in_to_the_same_grid_of_checks
         progress=lambda _: None,
     )
     content, left = await export(tenant)
-    assert vars(left) == {"without_code": 0, "with_expiry": 0, "erased": 0, "suppressed": 0}
+    assert not any(vars(left).values())
     other = await empty_with_catalogue_of(tenant, caller)
     await bring_in(other, content)
     rows = list(csv.DictReader(io.StringIO(content)))
@@ -143,6 +149,7 @@ async def test_an_address_that_is_suppressed_goes_out_as_opted_out(tenant: Tenan
     await record_bounce(tenant, caller, channel=Channel.EMAIL, address="a@example.org", bounce=Bounce.HARD)
     content, left = await export(tenant)
     assert left.suppressed == 3, "commercial, which has a record, and the two other purposes"
+    assert left.not_enforced == 1, "transactional, where an Opted Out stops nothing"
     other = await empty_with_catalogue_of(tenant, caller)
     await bring_in(other, content)
     [answer] = await check(other, Question(channel=Channel.EMAIL, addresses=["a@example.org"], purpose="commercial"))
@@ -197,11 +204,51 @@ async def test_what_is_there_is_left_as_it_is_unless_the_file_says_otherwise(
     tenant: Tenant, caller: Caller, overwrite: bool
 ) -> None:
     item = {"key": "commercial", "name": "Offers", "enforcement": {"EMAIL": "DISABLED"}}
-    await import_catalogue(tenant, caller, {"purposes": [item], "overwrite": overwrite})
+    await import_catalogue(tenant, caller, {"purposes": [item], "overwrite": overwrite}, allow_looser=overwrite)
     held = tenant.catalogue.purposes["commercial"]
     assert (held.name, held.enforcement[Channel.EMAIL]) == (
         ("Offers", EnforcementModel.DISABLED) if overwrite else ("Commercial", EnforcementModel.NON_RESTRICTIVE)
     )
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+async def test_an_old_export_of_the_catalogue_does_not_undo_what_was_made_stricter_since(
+    tenant: Tenant, caller: Caller, dry_run: bool
+) -> None:
+    old = json.loads(json.dumps(await exporting.catalogue(tenant)))
+    await apply_preset(tenant, caller, profile="default", preset=PresetKey.GDPR)
+    strict = tenant.catalogue
+    with pytest.raises(Refusal) as refused:
+        await import_catalogue(tenant, caller, old, dry_run=dry_run)
+    for setting in (
+        "profile default: doubleOptIn EVERY_SUBMISSION -> OFF",
+        "purpose commercial: enforcement of EMAIL RESTRICTIVE -> NON_RESTRICTIVE",
+        "purpose commercial: requiredEvidence without NOTICE_TEXT",
+        "purpose tracking: enforcement of SMS RESTRICTIVE -> NON_RESTRICTIVE",
+    ):
+        assert setting in refused.value.message
+    assert await tenant.latest_catalogue() == strict
+    meant = await import_catalogue(tenant, caller, old, dry_run=dry_run, allow_looser=True)
+    assert "purpose commercial: requiredEvidence without METHOD" in meant.looser
+
+
+async def test_opt_ins_that_would_be_refused_for_lack_of_evidence_are_counted(tenant: Tenant, caller: Caller) -> None:
+    early = Capture(channel=Channel.EMAIL, address="a@example.org", purpose="commercial", value=ConsentValue.OPTED_IN)
+    shown = replace(early, address="b@example.org", evidence=Evidence(notice_text="News?", method="button"))
+    await record_consent(tenant, caller, early)
+    await apply_preset(tenant, caller, profile="default", preset=PresetKey.GDPR)
+    await record_consent(tenant, caller, shown)
+    content, left = await export(tenant)
+    assert left.needing_evidence == 2, "the table has no column for any"
+    lines = exporting.Left()
+    file = "".join([line + "\n" async for line in exporting.ndjson(tenant, lines)])
+    assert lines.needing_evidence == 1
+    for form, text, refused in (("contact-point-consents", content, 2), ("ndjson", file, 1)):
+        other = await empty_with_catalogue_of(tenant, caller)
+        totals = await import_consents(
+            other, io.BytesIO(text.encode()), format=form, report=lambda *_, **__: None, progress=lambda _: None
+        )
+        assert (totals.recorded, totals.refused) == (2 - refused, refused)
 
 
 @pytest.mark.parametrize("form", ["contact-point-consents", "ndjson"])
@@ -209,7 +256,20 @@ async def test_what_is_suppressed_here_is_not_sent_to_there(tenant: Tenant, call
     def capture(address: str, purpose: str, value: ConsentValue) -> Capture:
         return Capture(channel=Channel.EMAIL, address=address, purpose=purpose, value=value)
 
+    async def ask_to_confirm(address: str) -> None:
+        await request_double_opt_in(tenant, caller, channel=Channel.EMAIL, address=address, purpose="commercial")
+
     people = ["erased@example.org", "back@example.org", "bounced@example.org", "other@example.org"]
+    unrecorded = ["asked@example.org", "again@example.org"]
+    await update_profile(tenant, caller, ref="default", double_opt_in=DoubleOptInMode.EVERY_SUBMISSION)
+    # Neither has a record of consent any more: the one bounced while it was asked, the other was erased and asked anew.
+    await ask_to_confirm(unrecorded[0])
+    await record_bounce(tenant, caller, channel=Channel.EMAIL, address=unrecorded[0], bounce=Bounce.HARD)
+    await record_consent(tenant, caller, capture(unrecorded[1], "commercial", ConsentValue.OPTED_OUT))
+    await erase_contact_point(tenant, caller, channel=Channel.EMAIL, address=unrecorded[1], reason="asked")
+    await ask_to_confirm(unrecorded[1])
+    await record_consent(tenant, caller, capture("gone@example.org", "commercial", ConsentValue.OPTED_OUT))
+    await erase_contact_point(tenant, caller, channel=Channel.EMAIL, address="gone@example.org", reason="asked")
     for address in people[:2]:
         await record_consent(tenant, caller, capture(address, "commercial", ConsentValue.OPTED_OUT))
         await erase_contact_point(tenant, caller, channel=Channel.EMAIL, address=address, reason="asked")
@@ -230,6 +290,7 @@ async def test_what_is_suppressed_here_is_not_sent_to_there(tenant: Tenant, call
             writer.writerow(row)
         file = text.getvalue()
     assert left.suppressed > 0
+    assert left.erased_suppressions == 1, "gone@example.org, which the file cannot name"
     other = await empty_with_catalogue_of(tenant, caller)
     for _ in range(2):
         await import_consents(
@@ -238,11 +299,13 @@ async def test_what_is_suppressed_here_is_not_sent_to_there(tenant: Tenant, call
     answers = {
         where.key: [
             answer.decision.allowed
-            for answer in await check(where, Question(channel=Channel.EMAIL, addresses=people, purpose="commercial"))
+            for answer in await check(
+                where, Question(channel=Channel.EMAIL, addresses=people + unrecorded, purpose="commercial")
+            )
         ]
         for where in (tenant, other)
     }
-    assert answers[tenant.key] == answers[other.key] == [False, False, False, True]
+    assert answers[tenant.key] == answers[other.key] == [False, False, False, True, False, False]
 
 
 async def test_a_capture_goes_out_as_one_line_to_whoever_splits_lines_as_unicode_does(

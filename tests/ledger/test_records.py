@@ -9,12 +9,13 @@ import pytest
 
 from domain.addresses import Channel
 from domain.bounces import Bounce
+from domain.catalogue import EnforcementModel
 from domain.consent import ActorKind, ConsentSource, ConsentValue
 from domain.presets import PresetKey
 from domain.refusals import Refusal, RefusalCode
 from ledger.assembly import Caller, Tenant
 from ledger.bounces import record_bounce
-from ledger.catalogue import apply_preset, create_topic, update_profile
+from ledger.catalogue import apply_preset, create_topic, update_profile, update_purpose, update_topic
 from ledger.erasure import erase_contact_point
 from ledger.given_evidence import Evidence
 from ledger.log_export import log_lines
@@ -354,6 +355,66 @@ async def test_consent_that_does_not_end_a_suppression_does_not_stand(tenant: Te
     assert standing(await facts(tenant)) == [False, True]
     await capture(tenant, caller, "OPTED_IN", actor=RECIPIENT)
     assert standing(await facts(tenant)) == [False, True, True]
+
+
+@pytest.mark.parametrize("purposes_own", ["expired", "reset", "never"])
+async def test_an_opt_in_to_a_topic_does_not_stand_where_its_purpose_blocks_it(
+    clocked_tenant: Tenant, caller: Caller, clock: Clock, purposes_own: str
+) -> None:
+    await create_topic(clocked_tenant, caller, key="news", name="News", purpose="commercial")
+    await update_purpose(
+        clocked_tenant, caller, ref="commercial", enforcement=[(Channel.EMAIL, EnforcementModel.RESTRICTIVE)]
+    )
+    if purposes_own != "never":
+        await capture(clocked_tenant, caller, "OPTED_IN", valid_until=clock.now + timedelta(days=1))
+    await capture(clocked_tenant, caller, "OPTED_IN", topic="news")
+    if purposes_own == "reset":
+        clock.now += timedelta(minutes=1)
+        await capture(clocked_tenant, caller, "NOT_SET")
+    clock.now += timedelta(days=2)
+    known = await facts(clocked_tenant)
+    assert not any(known.stands(fact, clock.now) for fact in known.captures)
+    await capture(clocked_tenant, caller, "OPTED_IN")
+    known = await facts(clocked_tenant)
+    assert sum(known.stands(fact, clock.now) for fact in known.captures) == 2
+
+
+async def test_what_is_inactive_does_not_stand(tenant: Tenant, caller: Caller) -> None:
+    await capture(tenant, caller, "OPTED_IN")
+    assert standing(await facts(tenant)) == [True]
+    await update_purpose(tenant, caller, ref="commercial", active=False)
+    assert standing(await facts(tenant)) == [False]
+
+
+async def test_implied_consent_is_never_told_as_explicit(tenant: Tenant, caller: Caller) -> None:
+    await set_up(tenant, caller, consentType="EXPRESSED")
+    await capture(tenant, caller, "OPTED_IN", legal_basis="Implied (inquiry)")
+    await apply_preset(tenant, caller, profile="default", preset=PresetKey.CASL)
+    evidence = Evidence(method="box ticked")
+    for basis in ("implied-inquiry", "a purchase", "express"):
+        await capture(tenant, caller, "OPTED_IN", legal_basis=basis, evidence=evidence)
+    known = await facts(tenant)
+    told = [one["receipt"]["services"][0]["purposes"][0]["consentType"] for one in kantara(known, now=NOW)["receipts"]]
+    assert told == ["IMPLICIT", "IMPLICIT", "IMPLICIT", "EXPLICIT"]
+    states = [record["dpv:hasConsentStatus"][0]["dpv:hasLegalBasis"] for record in iso(known)["dct:hasPart"]]
+    assert states == ["dpv:ImpliedConsent"] * 3 + ["dpv:ExpressedConsent"]
+
+
+async def test_a_record_says_of_the_purpose_what_was_said_then(tenant: Tenant, caller: Caller) -> None:
+    await create_topic(tenant, caller, key="news", name="News", purpose="commercial")
+    await update_purpose(tenant, caller, ref="commercial", name="Offers", description="Ours", legal_basis="consent")
+    await capture(tenant, caller, "OPTED_IN", topic="news")
+    await update_purpose(
+        tenant, caller, ref="commercial", name="All", description="And partners'", legal_basis="legitimate interest"
+    )
+    await update_topic(tenant, caller, ref="news", name="Everything")
+    known = await facts(tenant)
+    [record] = iso(known)["dct:hasPart"]
+    process = record["dpv:hasProcess"]
+    assert (process["dpv:hasPurpose"]["dct:title"], process["dpv:hasPurpose"]["dct:description"]) == ("Offers", "Ours")
+    assert (process["consentry:topic"]["dct:title"], record["dpv:hasLegalBasis"]) == ("News", "consent")
+    [receipt] = kantara(known, now=NOW)["receipts"]
+    assert receipt["receipt"]["services"][0]["purposes"][0]["purpose"] == "Offers: News"
 
 
 async def test_an_old_opt_in_that_comes_late_does_not_stand(tenant: Tenant, caller: Caller) -> None:

@@ -215,15 +215,17 @@ async def test_implied_consent_ends_at_an_instant_that_is_recorded_in_its_event(
     assert await allowed()
 
 
-async def test_the_time_runs_from_when_it_was_effective_and_an_end_of_its_own_stays(clocked: Asker) -> None:
+async def test_the_time_runs_from_when_it_was_effective_and_an_earlier_end_of_its_own_stays(clocked: Asker) -> None:
     await clocked.data(APPLY, preset="CASL")
     given = {"legalBasis": "implied-inquiry", "evidence": {"method": "form"}}
     await clocked.record(ADA, "OPTED_IN", effectiveAt="2026-01-31T12:00:00Z", **given)
     await clocked.record("bob@example.org", "OPTED_IN", effectiveAt="2020-01-01T00:00:00Z", **given)
     await clocked.record("cy@example.org", "OPTED_IN", validUntil="2026-07-01T00:00:00Z", **given)
-    events = (await clocked.data("{ consentEvents(last: 3) { nodes { data } } }"))["consentEvents"]["nodes"]
+    await clocked.record("di@example.org", "OPTED_IN", validUntil="2099-07-01T00:00:00Z", **given)
+    events = (await clocked.data("{ consentEvents(last: 4) { nodes { data } } }"))["consentEvents"]["nodes"]
     assert [event["data"]["validUntil"] for event in events] == [
         "2026-07-31T12:00:00.000000Z", "2020-07-01T00:00:00.000000Z", "2026-07-01T00:00:00.000000Z",
+        "2026-12-01T12:00:00.000000Z",
     ]  # fmt: skip
     answered = await clocked.data(
         '{ checkConsent(input: {address: "bob@example.org", purpose: "commercial"}) { allowed reasons { code } } }'
@@ -282,5 +284,9 @@ async def test_implied_consent_does_not_turn_an_opt_out(ask: Asker) -> None:
     # What was before the opt-out is evidence, and changes nothing.
     before = await record("OPTED_IN", legalBasis="implied-inquiry", effectiveAt="2020-01-01T00:00:00Z")
     assert (before["errors"], before["consent"]["value"]) == ([], "OPTED_OUT")
+    # Nor does it where the sender says that the person stands behind it.
+    for basis in ("implied-transaction", "Implied (purchase)"):
+        said = await record("OPTED_IN", legalBasis=basis, actor={"kind": "RECIPIENT"})
+        assert said["errors"] == [{"code": "INVALID", "path": ["legalBasis"]}]
     assert (await record("OPTED_IN", legalBasis="express"))["consent"]["value"] == "OPTED_IN"
     assert (await record("OPTED_IN", legalBasis="implied-transaction"))["errors"] == []

@@ -223,6 +223,20 @@ def test_a_catalogue_file_takes_presets_along_and_what_was_lowered_since() -> No
     assert import_catalogue(again, file) == []
 
 
+@pytest.mark.parametrize("profiles", [[], [{"key": "default"}], [{"key": "default", "presets": ["CCPA"]}]])
+def test_a_purpose_that_a_file_brings_is_held_to_the_presets_that_the_file_does_not_know(
+    profiles: list[object],
+) -> None:
+    made = applied(catalogue(), PresetKey.GDPR)
+    lax = {"key": "more", "enforcement": {"EMAIL": "DISABLED"}, "requiredEvidence": []}
+    file = {"profiles": profiles, "purposes": [lax]}
+    held = after(made, import_catalogue(made, file)).purposes["more"]
+    assert held.enforcement[EMAIL] is EnforcementModel.RESTRICTIVE
+    assert held.opt_in.required == {RequiredEvidence.NOTICE_TEXT, RequiredEvidence.METHOD}
+    known = {"profiles": [{"key": "default", "presets": ["GDPR"]}], "purposes": [lax]}
+    assert letters(after(made, import_catalogue(made, known)), "more") == "DRRRR"
+
+
 # What a purpose asks of an opt-in.
 
 

@@ -208,6 +208,9 @@ async def test_a_dry_run_over_http_records_nothing(caller: Caller) -> None:
         ("/import/contacts", b"x", {"content-type": "multipart/form-data; boundary=b"}, 415, "not as a form"),
         ("/import/contacts", b"x" * (2 * 1024 * 1024 + 1), {}, 413, "at most 2097152"),
         ("/import/catalogue", b"{", {}, 400, "not JSON"),
+        ("/import/catalogue?purpose=commercial", b"{}", {}, 400, "dryRun and allowLooser alone"),
+        ("/import/catalogue?allowLooser=perhaps", b"{}", {}, 400, "allowLooser is true or false"),
+        ("/import/contacts?allowLooser=true", b"", {}, 400, "allowLooser is of a catalogue"),
     ],
 )
 async def test_what_cannot_be_imported_is_told_by_a_status_and_a_sentence(
@@ -262,6 +265,18 @@ async def test_what_went_out_over_http_comes_in_again(caller: Caller, tmp_path: 
     assert (await caller.client.get("/export/nothing")).status_code == 404
 
 
+async def test_a_catalogue_makes_nothing_laxer_unless_the_request_says_so(caller: Caller) -> None:
+    item = {"key": "commercial", "enforcement": {"EMAIL": "DISABLED"}}
+    file = json.dumps({"overwrite": True, "purposes": [item]}).encode()
+    setting = "purpose commercial: enforcement of EMAIL NON_RESTRICTIVE -> DISABLED"
+    for query in ("", "?dryRun=true"):
+        status, answer = await caller.send(f"/import/catalogue{query}", file)
+        assert (status, answer[0]["errors"][0]["extensions"]["code"]) == (400, "BAD_USER_INPUT")
+        assert setting in answer[0]["errors"][0]["message"]
+    status, answer = await caller.send("/import/catalogue?allowLooser=true", file)
+    assert (status, answer[-1]["looser"]) == (200, [setting])
+
+
 async def test_a_selection_goes_out_as_a_file_of_any_size(caller: Caller) -> None:
     await caller.send("/import/contact-point-consents", FILE)
     asked = "/export/contact-points?purpose=commercial&contactability="
@@ -312,7 +327,8 @@ async def test_what_an_export_leaves_out_can_be_asked_for(caller: Caller) -> Non
     assert rows.headers["link"] == '</export/contact-point-consents?leftOut=true>; rel="describedby"'
     told = await caller.client.get("/export/contact-point-consents?leftOut=true")
     assert told.headers["content-type"] == "application/json"
-    assert told.json() == {"leftOut": {"erased": 0, "withoutCode": 1, "suppressed": 0, "withExpiry": 1}}
+    others = {"erasedSuppressions": 0, "suppressedNotEnforced": 0, "needingEvidence": 0}
+    assert told.json() == {"leftOut": {"erased": 0, "withoutCode": 1, "suppressed": 0, "withExpiry": 1, **others}}
     assert (await caller.client.get("/export/ndjson?leftOut=true")).json()["leftOut"]["withoutCode"] == 0
     assert (await caller.client.get("/export/ndjson?leftOut=no")).status_code == 400
     assert (await caller.client.get("/export/catalogue?leftOut=true")).status_code == 400
