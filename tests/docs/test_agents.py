@@ -38,11 +38,13 @@ class Inbox:
 
     def __init__(self) -> None:
         self.messages: list[EmailMessage] = []
+        self.raw: list[bytes] = []
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
         message = message_from_bytes(envelope.content, policy=policy.default)
         assert isinstance(message, EmailMessage)
         self.messages.append(message)
+        self.raw.append(envelope.content)
         return "250 OK"
 
 
@@ -106,6 +108,8 @@ async def test_two_agents_ask_before_each_message_and_one_no_stops_one_of_them(
         assert (first["To"], first["From"]) == (ADA, "sales-qualification@sender.example")
         assert first["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
         one_click = first["List-Unsubscribe"].strip("<>")
+        # Mailbox providers read what is on the wire: no folding, no encoded words.
+        assert f"\r\nList-Unsubscribe: <{one_click}>\r\n".encode() in inbox.raw[0]
         assert one_click.startswith(f"{url}/u/")
         assert one_click != second["List-Unsubscribe"].strip("<>")
         [page] = re.findall(r"http\S+/p/\S+", first.get_content())
