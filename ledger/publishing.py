@@ -119,6 +119,8 @@ class Publisher:
             try:
                 async with held(self._ledger.pool, ALL_TENANTS, _lease_name(target), duration_s=self._lease_s) as lease:
                     if lease is not None:
+                        # Whoever had it meanwhile may have met a log that was rewritten, or rolled back and grown again.
+                        self._forget(target)
                         await self._rounds(target, stop)
             except LeaseLost:
                 fields = {"target": target.name}
@@ -127,6 +129,9 @@ class Publisher:
                 _log.warning("the store does not answer; checkpoints are published later")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), self._lease_s / 2)
+
+    def _forget(self, target: Target) -> None:
+        self._published = {place: size for place, size in self._published.items() if place[1] != target}
 
     async def _rounds(self, target: Target, stop: asyncio.Event) -> None:
         while not stop.is_set():

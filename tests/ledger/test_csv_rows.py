@@ -103,3 +103,17 @@ def test_an_unclosed_quote_costs_its_length_and_not_the_square_of_it(
     list(rows.end())
     assert looked_at <= 4 * len(content)
     assert held <= 2 * len(content)
+
+
+@pytest.mark.parametrize(
+    ("header", "read"),
+    [
+        ("_a_value,B", {"a": "1", "b": "2"}),
+        ("a,b,_c_value", {"a": "1", "b": "2", "c": "3"}),
+        ("a,b,_a_value", {"a": "1", "b": "2", "_a_value": "3"}),
+    ],
+)
+def test_a_lookup_may_be_named_as_dataverse_names_it(header: str, read: dict[str, str]) -> None:
+    cells = ",".join("123"[: header.count(",") + 1])
+    [(_, row)] = read_in([f"{header}\n{cells}\n".encode()])
+    assert row == LoadedRow("1", (), None, repr(read).encode())
