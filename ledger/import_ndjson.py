@@ -16,7 +16,7 @@ from domain.time import parse_instant
 from ledger.file_encoding import Decoder
 from ledger.given_evidence import Evidence
 from ledger.import_contact_point_consents import row_key
-from ledger.import_rows import IMPORT_APPLICATION, FileUnusable, Row
+from ledger.import_rows import IMPORT_APPLICATION, FileUnusable, OptOutRefused, Row
 from ledger.record import SYSTEM, Actor, Capture
 
 FORMAT = "ndjson"
@@ -86,10 +86,11 @@ def _read(raw: bytes) -> Capture | Refusal:
         return _refusal((), "the line is not JSON, each member once")
     if not isinstance(item, dict):
         return _refusal((), "the line is not a JSON object")
+    members = cast(Mapping[str, object], item)
     try:
-        return _capture(cast(Mapping[str, object], item))
+        return _capture(members)
     except Refusal as refusal:
-        return refusal
+        return OptOutRefused.of(refusal) if members.get("value") == ConsentValue.OPTED_OUT else refusal
 
 
 def _capture(item: Mapping[str, object]) -> Capture:

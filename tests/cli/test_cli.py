@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.main import main
 from tests.crash.server import COMMAND, ROOT, Server, consentry, environment
 
 ROW = ",a{n}@example.org,Email,Purpose,commercial,,Opted {value},Internal,No reasons,,,2025-01-0{day}T00:00:00Z,0"
@@ -140,13 +141,40 @@ async def test_refused_rows_are_no_failure_of_the_command(data: Path, tmp_path: 
         *("import", str(file), "--format", "contact-point-consents", "--tenant", "demo", "--report", str(report)),
         *("--data-dir", str(data)),
     )
-    assert json.loads(said) == {"rows": 3, "recorded": 1, "unchanged": 0, "refused": 2, "events": 1}
+    assert json.loads(said) == {
+        "rows": 3,
+        "recorded": 1,
+        "unchanged": 0,
+        "refused": 2,
+        "events": 1,
+        "refusedOptOuts": 2,
+    }
     told = list(csv.DictReader(report.open()))
     assert [(line["row"], line["outcome"], line["code"]) for line in told] == [
         ("2", "refused", "INVALID_ADDRESS"),
         ("3", "refused", "INVALID_ADDRESS"),
     ]
     assert all(line["message"].startswith("msdynmkt_contactpointvalue: ") for line in told)
+
+
+async def test_it_is_said_why_most_rows_were_refused_and_what_to_mend_first(
+    data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "consents.csv"
+    command = ("import", str(file), "--format", "ndjson", "--tenant", "demo", "--data-dir", str(data))
+    wrong = (
+        '{"address": "ada@example.org", "purpose": "commercial", "value": "OPTED_OUT", "effectiveAt": "2025-01-01"}\n'
+    )
+    unknown = '{"address": "ada@example.org", "purpose": "nothing", "value": "OPTED_IN"}\n'
+    file.write_text(wrong + wrong + unknown)
+    assert await asyncio.to_thread(main, command) == 0
+    said = capfd.readouterr().err
+    assert "refused 3 of 3 rows; most often, 2 times: effectiveAt: effectiveAt has no offset from UTC" in said
+    assert "2 of the refused rows say Opted Out: mend these first" in said
+    assert "--format catalogue" not in said
+    file.write_text(unknown)
+    assert await asyncio.to_thread(main, command) == 0
+    assert "purposes and topics come first, with --format catalogue" in capfd.readouterr().err
 
 
 async def test_without_a_database_nothing_is_allowed(tmp_path: Path) -> None:
