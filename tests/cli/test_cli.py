@@ -4,6 +4,7 @@ import asyncio
 import csv
 import json
 import re
+import shlex
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.main import main
+from cli import demo
+from cli.main import main, parser
+from cli.options import settings_of
 from tests.crash.server import COMMAND, ROOT, Server, consentry, environment
 
 ROW = ",a{n}@example.org,Email,Purpose,commercial,,Opted {value},Internal,No reasons,,,2025-01-0{day}T00:00:00Z,0"
@@ -175,6 +178,20 @@ async def test_it_is_said_why_most_rows_were_refused_and_what_to_mend_first(
     file.write_text(unknown)
     assert await asyncio.to_thread(main, command) == 0
     assert "purposes and topics come first, with --format catalogue" in capfd.readouterr().err
+
+
+async def test_a_command_about_a_tenant_makes_no_database(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    command = ("keys", "create", "--tenant", "demo", "--application", "x", "--data-dir", str(elsewhere))
+    await consentry(*command, code=1)
+    assert not elsewhere.exists()
+
+
+async def test_the_demo_says_how_to_make_another_key_where_it_is(data: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    await asyncio.to_thread(demo.prepare, settings_of(parser().parse_args(["migrate", "--data-dir", str(data)])))
+    [command] = re.findall(r"consentry (keys create .*)", capfd.readouterr().err)
+    assert "--scope write" in command
+    assert (await consentry(*shlex.split(command))).startswith("ck_1_")
 
 
 async def test_without_a_database_nothing_is_allowed(tmp_path: Path) -> None:
