@@ -1,6 +1,7 @@
 """The demo tenant of `make run`: made once, its key printed once."""
 
 import asyncio
+import shlex
 import sys
 
 from domain.refusals import Refusal, RefusalCode
@@ -25,11 +26,20 @@ async def _prepare(settings: Settings) -> None:
             if refusal.code is not RefusalCode.ALREADY_EXISTS:
                 raise
             _say("The tenant `demo` is there already; a new key for it:")
-            _say("  .venv/bin/consentry keys create --tenant demo --application demo-app --scope check --scope read")
+            _say(f"  {_new_key(settings)}")
             return
         secret = await create_key(tenant, "demo-app", SCOPES)
     _say("Made the tenant `demo`. Its API key, with every scope, is shown this once:")
     _say(f"  export CONSENTRY_KEY={secret}")
+
+
+def _new_key(settings: Settings) -> str:
+    """The command that makes one in this very database; its URL may hold a password, so that is not shown."""
+    scopes = " ".join(f"--scope {scope}" for scope in ("check", "read", "write"))
+    where = f"--data-dir {shlex.quote(str(settings.data_dir))}"
+    if settings.database_url is not None:
+        where = "--database-url URL " + where
+    return f".venv/bin/consentry keys create --tenant demo --application demo-app {scopes} {where}"
 
 
 def _say(line: str) -> None:

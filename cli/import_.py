@@ -5,22 +5,24 @@ import contextlib
 import csv
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 from cli.options import Subparsers, add_settings, add_tenant, with_tenant
 from cli.progress import Progress
 from domain.addresses import Channel
 from domain.consent import ConsentValue
+from domain.refusals import RefusalCode
 from ledger.assembly import Tenant
 from ledger.catalogue import import_catalogue
 from ledger.import_formats import FORMATS, Target
-from ledger.import_rows import FileUnusable, Outcome, Report, of_catalogue
+from ledger.import_rows import FileUnusable, Outcome, Report, Totals, of_catalogue
 from ledger.importing import IMPORTER, import_consents
 
 _CATALOGUE = "catalogue"
 _CATALOGUE_BYTES_MAX = 20_000_000
+_REASONS_MAX = 1_000
 
 
 def add(commands: Subparsers) -> None:
@@ -72,17 +74,18 @@ async def _import_catalogue(tenant: Tenant, options: argparse.Namespace) -> int:
     )
     for setting in done.looser:
         print(f"laxer: {setting}", file=sys.stderr)
-    print(json.dumps(asdict(of_catalogue(done.items, done.changed, done.events))))
+    print(json.dumps(of_catalogue(done.items, done.changed, done.events).to_json()))
     return 0
 
 
 async def _import_consents(tenant: Tenant, options: argparse.Namespace) -> int:
     with options.file.open("rb") as file, _report(options.report) as report, Progress("rows") as progress:
+        reasons = _Reasons(report)
         totals = await import_consents(
             tenant,
             file,
             format=options.format,
-            report=report,
+            report=reasons,
             progress=lambda totals: progress.show(
                 totals.rows, f"{totals.recorded} recorded, {totals.unchanged} unchanged, {totals.refused} refused"
             ),
@@ -95,13 +98,42 @@ async def _import_consents(tenant: Tenant, options: argparse.Namespace) -> int:
             ),
             dry_run=options.dry_run,
         )
-    print(json.dumps(asdict(totals)))
-    if totals.refused and totals.refused == totals.rows:
-        print(
-            "every row was refused: --report FILE says why; purposes and topics come first, with --format catalogue",
-            file=sys.stderr,
-        )
+    print(json.dumps(totals.to_json()))
+    if totals.refused:
+        _say(totals, reasons, reported=options.report is not None)
     return 0
+
+
+class _Reasons:
+    """Why rows were refused, counted; writes to a report besides."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._counted: Counter[tuple[str, str]] = Counter()
+
+    def __call__(self, line: int, outcome: Outcome, code: str, message: str) -> None:
+        """Take account of a row."""
+        self._report(line, outcome, code, message)
+        reason = (code, message)
+        if outcome is Outcome.REFUSED and (reason in self._counted or len(self._counted) < _REASONS_MAX):
+            self._counted[reason] += 1
+
+    def first(self) -> tuple[str, str, int]:
+        """(code, message, how many rows) of what was met most often."""
+        [((code, message), count)] = self._counted.most_common(1)
+        return code, message, count
+
+
+def _say(totals: Totals, reasons: _Reasons, *, reported: bool) -> None:
+    """What is to be done about the refused rows."""
+    code, message, count = reasons.first()
+    print(f"refused {totals.refused} of {totals.rows} rows; most often, {count} times: {message}", file=sys.stderr)
+    if code == RefusalCode.NOT_FOUND:
+        print("purposes and topics come first, with --format catalogue", file=sys.stderr)
+    if totals.refused_opt_outs:
+        print(f"{totals.refused_opt_outs} of the refused rows say Opted Out: mend these first", file=sys.stderr)
+    if not reported:
+        print("--report FILE names each row, and why", file=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from cli.refusals import CommandFailed
+from eventstore.embedded import is_there
 from ledger.assembly import Ledger, Tenant, open_ledger
 from web.settings import SETTINGS, Settings, read_settings
 
@@ -48,7 +50,10 @@ def with_ledger(options: argparse.Namespace, work: Callable[[Ledger], Awaitable[
 
 
 def with_tenant(options: argparse.Namespace, work: Callable[[Tenant], Awaitable[int]]) -> int:
-    """Run `work` on the tenant of these options."""
+    """Run `work` on the tenant of these options. Raises CommandFailed where no database is: there is no tenant either."""
+    settings = settings_of(options)
+    if settings.database_url is None and not is_there(settings.data_dir):
+        raise CommandFailed(f"there is no database in {settings.data_dir}: name its folder with --data-dir")
 
     async def run(ledger: Ledger) -> int:
         return await work(await ledger.tenant(options.tenant))

@@ -15,8 +15,11 @@ from web.settings import SettingInvalid
 FAILED = 1
 UNUSABLE = 2
 
+# What a user gave, by the ledger's name of it.
 _OPTIONS = {
-    "key": "KEY",
+    "businessUnit": "--unit",
+    "key": "the key",
+    "notAcknowledgedBy": "--not-acknowledged-by",
     "projection": "PROJECTION",
     "tenant": "--tenant",
     "application": "--application",

@@ -18,7 +18,7 @@ from cli.options import add_settings
 from cli.progress import Progress
 from verifier.checkpoint import Trust
 from verifier.replay import Log
-from verifier.report import Report, Unusable
+from verifier.report import Report, Unusable, quoted
 from verifier.verify import log_in_file, log_served, verify_file, verify_served
 
 NOT_PROVEN = 1
@@ -109,8 +109,12 @@ def _keys(given: list[str]) -> list[str]:
     """The keys that were given: as they are, several with a newline between, or in files."""
     found: list[str] = []
     for text in given:
-        if "+" not in text and Path(text).is_file():
-            text = Path(text).read_text(encoding="utf-8")[:_KEYS_CHARS_MAX]
+        if "+" not in text:
+            # A key has a plus sign, so this names a file.
+            path = Path(text)
+            if not path.is_file():
+                raise Unusable(f"{quoted(text)}: there is no such file, and it is no key, which is NAME+ID+KEY")
+            text = path.read_text(encoding="utf-8")[:_KEYS_CHARS_MAX]
         found += [line.strip() for line in text.splitlines() if line.strip()]
     return found
 

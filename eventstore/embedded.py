@@ -41,6 +41,7 @@ _SOCKET_PATH_BYTES_MAX = 100  # sockaddr_un holds 104 to 108 bytes, depending on
 _SOCKET_NAME = ".s.PGSQL.5432"
 _ACCOUNT = "consentry"
 
+_CLUSTER = "postgres"
 _MIB = 1 << 20
 _BUFFERS_MIB_MIN = 128
 _BUFFERS_MIB_MAX = 2_048
@@ -87,12 +88,17 @@ class EmbeddedDatabaseFailed(Exception):
     """The embedded PostgreSQL could not be started; says why, in words for who operates it."""
 
 
+def is_there(data_dir: Path) -> bool:
+    """Whether an embedded database was made in this folder."""
+    return (data_dir / _CLUSTER / "PG_VERSION").exists()
+
+
 class EmbeddedPostgres:
     """The cluster of one data directory, as used by this process."""
 
     def __init__(self, data_dir: Path, settings: Mapping[str, str] | None = None) -> None:
         self._data_dir = data_dir.resolve()
-        self._cluster = self._data_dir / "postgres"
+        self._cluster = self._data_dir / _CLUSTER
         self._settings = {**_SETTINGS, **memory_settings(_memory_bytes()), **(settings or {})}
         self._users: IO[bytes] | None = None
         self._account: pwd.struct_passwd | None = None

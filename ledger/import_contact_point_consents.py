@@ -15,7 +15,7 @@ from domain.consent import ActorKind, ConsentSource, ConsentValue
 from domain.refusals import Refusal, RefusalCode
 from domain.time import format_instant, parse_instant
 from ledger.csv_rows import CsvRows
-from ledger.import_rows import IMPORT_APPLICATION
+from ledger.import_rows import IMPORT_APPLICATION, OptOutRefused
 from ledger.record import SYSTEM, Actor, Capture
 
 FORMAT = "contact-point-consents"
@@ -35,7 +35,21 @@ _GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 
 def rows() -> CsvRows:
     """A reader of such a file."""
-    return CsvRows(REQUIRED, _capture)
+    return CsvRows(REQUIRED, _read)
+
+
+def _read(row: Mapping[str, str]) -> Capture:
+    try:
+        return _capture(row)
+    except Refusal as refusal:
+        raise (OptOutRefused.of(refusal) if _says_opted_out(row) else refusal) from refusal
+
+
+def _says_opted_out(row: Mapping[str, str]) -> bool:
+    try:
+        return codes.VALUES.read(row["msdynmkt_value"])[1] is ConsentValue.OPTED_OUT
+    except Refusal:
+        return False
 
 
 def _capture(row: Mapping[str, str]) -> Capture:

@@ -16,7 +16,7 @@ from domain.time import parse_instant
 from ledger.file_encoding import Decoder
 from ledger.given_evidence import Evidence
 from ledger.import_contact_point_consents import row_key
-from ledger.import_rows import IMPORT_APPLICATION, FileUnusable, Row
+from ledger.import_rows import IMPORT_APPLICATION, FileUnusable, OptOutRefused, Row
 from ledger.record import SYSTEM, Actor, Capture
 
 FORMAT = "ndjson"
@@ -94,7 +94,7 @@ def _read(raw: bytes) -> Capture | Refusal:
     try:
         return _capture(members)
     except Refusal as refusal:
-        return refusal
+        return OptOutRefused.of(refusal) if members.get("value") == ConsentValue.OPTED_OUT else refusal
 
 
 def _says_no_readably(item: Mapping[str, object]) -> bool:

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from domain.consent import ConsentValue
 from domain.refusals import Refusal
 from ledger.existing_consent import ConsentKept
-from ledger.import_rows import Outcome, RowTold
+from ledger.import_rows import OptOutRefused, Outcome, RowTold
 from ledger.record import Capture, Recorded, Rehearsed
 
 Done = Recorded | Rehearsed | Refusal
@@ -64,7 +65,7 @@ _Settled = Refusal | ConsentKept | bool
 def _settle(capture: Capture, done: Done, resumed: Resumed | None) -> tuple[Sequence[_Settled], int]:
     count = max(len(capture.row_keys), 1)
     if isinstance(done, Refusal):
-        return [done] * count, 0
+        return [OptOutRefused.of(done) if capture.value is ConsentValue.OPTED_OUT else done] * count, 0
     events = done.events if isinstance(done, Rehearsed) else len(done.events)
     existing = done.existing
     if existing is None:
@@ -89,9 +90,9 @@ def _settle(capture: Capture, done: Done, resumed: Resumed | None) -> tuple[Sequ
 def _together(line: int, settled: Sequence[_Settled]) -> RowTold:
     if any(one is True for one in settled):
         return RowTold(line, Outcome.RECORDED)
-    for one in settled:
-        if isinstance(one, Refusal):
-            return refused(line, one)
+    refusals = [one for one in settled if isinstance(one, Refusal)]
+    if refusals:
+        return refused(line, next((one for one in refusals if isinstance(one, OptOutRefused)), refusals[0]))
     for one in settled:
         if isinstance(one, ConsentKept):
             return RowTold(line, Outcome.UNCHANGED, one, (), _KEPT[one])
@@ -100,7 +101,8 @@ def _together(line: int, settled: Sequence[_Settled]) -> RowTold:
 
 def refused(line: int, refusal: Refusal) -> RowTold:
     """A row that is refused."""
-    return RowTold(line, Outcome.REFUSED, refusal.code, refusal.path, refusal.message)
+    opt_out = isinstance(refusal, OptOutRefused)
+    return RowTold(line, Outcome.REFUSED, refusal.code, refusal.path, refusal.message, opt_out)
 
 
 def _before(line: int) -> RowTold:

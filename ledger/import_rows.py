@@ -34,6 +34,15 @@ class LoadedRow:
         return self.refused is None or (self.modified_on is not None and False in self.allows)
 
 
+class OptOutRefused(Refusal):
+    """The refusal of a row that says that a person opted out: of all that can be lost, the worst."""
+
+    @classmethod
+    def of(cls, refusal: Refusal) -> "OptOutRefused":
+        """The same refusal, of such a row."""
+        return cls(refusal.code, refusal.message, refusal.path)
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One row: the line on which it starts, counted from 1, and what it says, or why it says nothing."""
@@ -74,6 +83,8 @@ class RowTold:
     code: str = ""
     path: tuple[str, ...] = ()
     message: str = ""
+    opt_out: bool = False
+    """Of a refused row: whether it says that a person opted out."""
 
 
 @dataclass(slots=True)
@@ -85,6 +96,19 @@ class Totals:
     unchanged: int = 0
     refused: int = 0
     events: int = 0
+    refused_opt_outs: int = 0
+    """How many of the refused rows say that a person opted out, as far as that can be read."""
+
+    def to_json(self) -> dict[str, int]:
+        """The totals as they are told; opt-outs that were refused only where there are any."""
+        said = {
+            "rows": self.rows,
+            "recorded": self.recorded,
+            "unchanged": self.unchanged,
+            "refused": self.refused,
+            "events": self.events,
+        }
+        return {**said, "refusedOptOuts": self.refused_opt_outs} if self.refused_opt_outs else said
 
 
 def of_catalogue(items: int, changed: int, events: int) -> Totals:

@@ -11,7 +11,7 @@ from domain.consent import ConsentSource, ConsentValue
 from domain.refusals import Refusal, RefusalCode
 from ledger.csv_rows import CsvRows
 from ledger.import_contact_point_consents import row_key
-from ledger.import_rows import IMPORT_APPLICATION
+from ledger.import_rows import IMPORT_APPLICATION, OptOutRefused
 from ledger.record import Capture
 
 FORMAT = "subscription-list"
@@ -55,12 +55,13 @@ class SubscriptionList:
         return CsvRows((self.column,), self._read)
 
     def _read(self, row: Mapping[str, str]) -> Capture:
+        refused = OptOutRefused if self._value is ConsentValue.OPTED_OUT else Refusal
         if not row[self.column].strip():
-            raise Refusal(RefusalCode.INVALID_ADDRESS, "the row has no address", (self.column,))
+            raise refused(RefusalCode.INVALID_ADDRESS, "the row has no address", (self.column,))
         try:
             address = normalise(self._channel, row[self.column])
         except Refusal as refusal:
-            raise Refusal(refusal.code, refusal.message, (self.column,)) from refusal
+            raise refused(refusal.code, refusal.message, (self.column,)) from refusal
         place = f"{FORMAT}:{self._purpose}:{self._topic or ''}"
         return Capture(
             channel=self._channel,

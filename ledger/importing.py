@@ -207,4 +207,5 @@ class _Run:
                 self.totals.unchanged += 1
             case Outcome.REFUSED:
                 self.totals.refused += 1
+                self.totals.refused_opt_outs += row.opt_out
         self._told(replace(row, path=tuple(self._columns.get(name, name) for name in row.path)))

@@ -50,8 +50,9 @@ class PropagationSummary:
         for bucket in sorted(self._buckets):
             rank -= self._buckets[bucket]
             if rank <= 0:
-                # The middle of the bucket.
-                return round(math.exp((bucket - 0.5) * _GROWTH), 3)
+                # The middle of the bucket, which may lie beyond all that is in it.
+                middle = math.exp((bucket - 0.5) * _GROWTH)
+                return round(middle if self._slowest_s is None else min(middle, self._slowest_s), 3)
         return None
 
     def to_json(self) -> dict[str, Any]:

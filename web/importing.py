@@ -1,9 +1,10 @@
 """POST /import/FORMAT: a file as the body of a request, of any size, its rows told as JSON lines while they are settled.
 
-    {"line": 3, "outcome": "refused", "code": "INVALID", "path": ["msdynmkt_value"], "message": "..."}   a row not recorded,
+    {"row": 3, "outcome": "refused", "code": "INVALID", "path": ["msdynmkt_value"], "message": "..."}   a row not recorded,
                                                                                           or not all of it
     {"progress": {"rows": 512, ...}}                                                               now and then
-    {"rows": 5000, "recorded": 4948, "unchanged": 0, "refused": 52, "events": 9546}               the last line
+    {"rows": 5000, "recorded": 4948, "unchanged": 0, "refused": 52, "events": 9546}               the last line; with
+                                                            "refusedOptOuts": how many of the refused said no, if any
     {"error": {"code": "UNAVAILABLE", "message": "..."}}                                        the last line, if it failed
 
 Where neither of the last two came, the answer was cut off: what is recorded is recorded, and the same request goes on.
@@ -12,7 +13,6 @@ Where neither of the last two came, the answer was cut off: what is recorded is 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import asdict
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -153,8 +153,10 @@ class ImportAnswer(Response):
             spool.write(one_line(json.dumps(line, ensure_ascii=False)).encode() + b"\n")
 
         try:
-            totals = await self._work(lambda row: write(_told(row)), lambda totals: write({"progress": asdict(totals)}))
-            write(asdict(totals))
+            totals = await self._work(
+                lambda row: write(_told(row)), lambda totals: write({"progress": totals.to_json()})
+            )
+            write(totals.to_json())
         except ClientDisconnect:
             return None
         except Exception as error:  # noqa: BLE001 - every error is told in our words
@@ -168,7 +170,7 @@ class ImportAnswer(Response):
 
 
 def _told(row: RowTold) -> dict[str, object]:
-    said = {"line": row.line, "outcome": row.outcome, "code": row.code, "path": row.path, "message": row.message}
+    said = {"row": row.line, "outcome": row.outcome, "code": row.code, "path": row.path, "message": row.message}
     return {name: value for name, value in said.items() if value not in ("", ())}
 
 
@@ -184,7 +186,7 @@ async def _catalogue(
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise FileUnusable("the catalogue file is not JSON") from error
     done = await import_catalogue(tenant, caller, document, dry_run=dry_run, allow_looser=_flag(given, "allowLooser"))
-    totals: dict[str, object] = asdict(of_catalogue(done.items, done.changed, done.events))
+    totals: dict[str, object] = of_catalogue(done.items, done.changed, done.events).to_json()
     if done.looser:
         totals["looser"] = done.looser
     return Response(json.dumps(totals) + "\n", media_type=MEDIA_TYPE, headers=_NO_STORE)

@@ -4,6 +4,7 @@ import asyncio
 import csv
 import json
 import re
+import shlex
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -11,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from cli import demo
+from cli.main import main, parser
+from cli.options import settings_of
 from tests.crash.server import COMMAND, ROOT, Server, consentry, environment
 
 ROW = ",a{n}@example.org,Email,Purpose,commercial,,Opted {value},Internal,No reasons,,,2025-01-0{day}T00:00:00Z,0"
@@ -140,13 +144,54 @@ async def test_refused_rows_are_no_failure_of_the_command(data: Path, tmp_path: 
         *("import", str(file), "--format", "contact-point-consents", "--tenant", "demo", "--report", str(report)),
         *("--data-dir", str(data)),
     )
-    assert json.loads(said) == {"rows": 3, "recorded": 1, "unchanged": 0, "refused": 2, "events": 1}
+    assert json.loads(said) == {
+        "rows": 3,
+        "recorded": 1,
+        "unchanged": 0,
+        "refused": 2,
+        "events": 1,
+        "refusedOptOuts": 2,
+    }
     told = list(csv.DictReader(report.open()))
     assert [(line["row"], line["outcome"], line["code"]) for line in told] == [
         ("2", "refused", "INVALID_ADDRESS"),
         ("3", "refused", "INVALID_ADDRESS"),
     ]
     assert all(line["message"].startswith("msdynmkt_contactpointvalue: ") for line in told)
+
+
+async def test_it_is_said_why_most_rows_were_refused_and_what_to_mend_first(
+    data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "consents.csv"
+    command = ("import", str(file), "--format", "ndjson", "--tenant", "demo", "--data-dir", str(data))
+    wrong = (
+        '{"address": "ada@example.org", "purpose": "commercial", "value": "OPTED_OUT", "effectiveAt": "2025-01-01"}\n'
+    )
+    unknown = '{"address": "ada@example.org", "purpose": "nothing", "value": "OPTED_IN"}\n'
+    file.write_text(wrong + wrong + unknown)
+    assert await asyncio.to_thread(main, command) == 0
+    said = capfd.readouterr().err
+    assert "refused 3 of 3 rows; most often, 2 times: effectiveAt: effectiveAt has no offset from UTC" in said
+    assert "2 of the refused rows say Opted Out: mend these first" in said
+    assert "--format catalogue" not in said
+    file.write_text(unknown)
+    assert await asyncio.to_thread(main, command) == 0
+    assert "purposes and topics come first, with --format catalogue" in capfd.readouterr().err
+
+
+async def test_a_command_about_a_tenant_makes_no_database(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    command = ("keys", "create", "--tenant", "demo", "--application", "x", "--data-dir", str(elsewhere))
+    await consentry(*command, code=1)
+    assert not elsewhere.exists()
+
+
+async def test_the_demo_says_how_to_make_another_key_where_it_is(data: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    await asyncio.to_thread(demo.prepare, settings_of(parser().parse_args(["migrate", "--data-dir", str(data)])))
+    [command] = re.findall(r"consentry (keys create .*)", capfd.readouterr().err)
+    assert "--scope write" in command
+    assert (await consentry(*shlex.split(command))).startswith("ck_1_")
 
 
 async def test_without_a_database_nothing_is_allowed(tmp_path: Path) -> None:

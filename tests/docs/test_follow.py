@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "web" / "live"))
 
 from following import WAIT_S, Running, capture, running  # noqa: E402 - from beside the tests of the transports
 
-from ledger.api_keys import create_key  # noqa: E402
+from ledger.api_keys import create_key, revoke_key  # noqa: E402
 from ledger.assembly import Ledger, Tenant  # noqa: E402
 from web.live.sessions import Ending, LiveLimits  # noqa: E402
 
@@ -51,6 +51,7 @@ class Example:
 
     def __init__(self, folder: Path, name: str, url: str, key: str, **environment: str) -> None:
         self._folder = folder
+        self.cursor = folder / "cursor"
         self._name = name
         self._environment = {**os.environ, "CONSENTRY_URL": f"{url}/graphql", "CONSENTRY_KEY": key, **environment}
         self._process: asyncio.subprocess.Process
@@ -76,6 +77,12 @@ class Example:
             if not line.startswith("again"):
                 found.append(int(line.split()[0]))
         return found
+
+    async def ended(self) -> str:
+        """What it said last, having ended by itself and not well."""
+        said, _ = await asyncio.wait_for(self._process.communicate(), WAIT_S)
+        assert self._process.returncode == 1
+        return said.decode()
 
     async def kill(self) -> None:
         if self._process.returncode is None:
@@ -105,6 +112,20 @@ async def follows(example: Example, served: Running, tenant: Tenant) -> None:
         await example.kill()
 
 
+async def ends(example: Example, tenant: Tenant, key: str) -> None:
+    """What asking again cannot mend is said, and is the end: a foreign cursor, a revoked key, a key that is none."""
+    example.cursor.write_text("MTpldmVudDpub2JvZHk6Nw==")
+    await example.start()
+    assert "ended: BAD_USER_INPUT " in await example.ended()
+    example.cursor.unlink()
+    await example.start()
+    assert await example.positions(7) == [0, 1, 2, 3, 4, 5, 6]
+    await revoke_key(tenant, key.split("_")[2])
+    assert re.search(r"ended: (4403|401|UNAUTHENTICATED) \w+", await example.ended())
+    await example.start()
+    assert re.search(r"ended: (4403|401|UNAUTHENTICATED) \w+", await example.ended())
+
+
 def test_every_block_that_is_code_is_run_here() -> None:
     assert set(_BLOCKS) == {"follow_gql.py", "follow_sse.py", "follow_ws.mjs", "follow_sse.mjs"}
     assert len(re.findall(r"^```(?:python|js|javascript|sh)$", _PAGE, re.MULTILINE)) == len(_BLOCKS)
@@ -117,6 +138,15 @@ async def test_the_examples_in_python(ledger: Ledger, tenant: Tenant, tmp_path: 
         await follows(Example(tmp_path, name, served.url, key), served, tenant)
 
 
+@pytest.mark.parametrize("name", ["follow_gql.py", "follow_sse.py"])
+async def test_the_examples_in_python_end_where_asking_again_cannot_help(
+    ledger: Ledger, tenant: Tenant, tmp_path: Path, name: str
+) -> None:
+    key = await create_key(tenant, "follower", ["read"])
+    async with running(ledger) as served:
+        await ends(Example(tmp_path, name, served.url, key), tenant, key)
+
+
 @pytest.mark.parametrize(("name", "single"), [("follow_ws.mjs", ""), ("follow_sse.mjs", ""), ("follow_sse.mjs", "yes")])
 async def test_the_examples_in_javascript(
     ledger: Ledger, tenant: Tenant, tmp_path: Path, packages: Path, name: str, single: str
@@ -125,6 +155,16 @@ async def test_the_examples_in_javascript(
     (tmp_path / "node_modules").symlink_to(packages / "node_modules")
     async with running(ledger) as served:
         await follows(Example(tmp_path, name, served.url, key, SINGLE_CONNECTION=single), served, tenant)
+
+
+@pytest.mark.parametrize(("name", "single"), [("follow_ws.mjs", ""), ("follow_sse.mjs", ""), ("follow_sse.mjs", "yes")])
+async def test_the_examples_in_javascript_end_where_asking_again_cannot_help(
+    ledger: Ledger, tenant: Tenant, tmp_path: Path, packages: Path, name: str, single: str
+) -> None:
+    key = await create_key(tenant, "follower", ["read"])
+    (tmp_path / "node_modules").symlink_to(packages / "node_modules")
+    async with running(ledger) as served:
+        await ends(Example(tmp_path, name, served.url, key, SINGLE_CONNECTION=single), tenant, key)
 
 
 def test_the_page_says_the_limits_that_hold() -> None:

@@ -148,3 +148,17 @@ def test_a_file_that_quotes_its_header_and_not_each_cell_says_yes_only_where_no_
     assert isinstance(row.content, Refusal)
     [row] = read_all('"a","b"\n"x","Bob\nis my name\n"\n', no=False)
     assert not isinstance(row.content, Refusal)
+
+
+@pytest.mark.parametrize(
+    ("header", "read"),
+    [
+        ("_a_value,B", {"a": "1", "b": "2"}),
+        ("a,b,_c_value", {"a": "1", "b": "2", "c": "3"}),
+        ("a,b,_a_value", {"a": "1", "b": "2", "_a_value": "3"}),
+    ],
+)
+def test_a_lookup_may_be_named_as_dataverse_names_it(header: str, read: dict[str, str]) -> None:
+    cells = ",".join("123"[: header.count(",") + 1])
+    [(_, row)] = read_in([f"{header}\n{cells}\n".encode()])
+    assert row == LoadedRow("1", (), None, repr(read).encode())

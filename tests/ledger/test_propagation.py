@@ -249,7 +249,7 @@ async def test_the_summary_counts_and_its_percentiles_are_right_to_one_percent(f
     took = []
     for number in range(40):
         position = await opt_out(followed, f"a{number}@example.org")
-        seconds = 1.37 ** (number % 20 + 1)
+        seconds = 1.36 ** (number % 20 + 1)
         clock.now += timedelta(seconds=seconds)
         await acknowledge(followed, MAILER, position)
         took.append((seconds, position))
@@ -268,3 +268,4 @@ async def test_the_summary_counts_and_its_percentiles_are_right_to_one_percent(f
     assert said["slowest"]["application"] == "mailer"
     assert said["medianSeconds"] == pytest.approx(took[math.ceil(0.5 * 40) - 1][0], rel=0.01)
     assert said["p99Seconds"] == pytest.approx(slowest, rel=0.01)
+    assert said["p99Seconds"] <= said["slowestSeconds"]

@@ -48,13 +48,16 @@ def test_what_is_proven_exits_with_0(bundle: Path, export: Path, capsys: pytest.
     assert run(export, "--key", OTHER_KEY.verifier.text(), "--key", VKEY) == 0
 
 
-def test_keys_come_several_at_once_or_from_a_file(bundle: Path, tmp_path: Path) -> None:
+def test_keys_come_several_at_once_or_from_a_file(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     both = f"{OTHER_KEY.verifier.text()}\n{VKEY}\n"
     file = tmp_path / "log.vkey"
     file.write_text(both, encoding="utf-8")
     assert run(bundle, "--key", both) == 0
     assert run(bundle, "--key", file) == 0
     assert run(bundle, "--key", tmp_path / "none.vkey") == 2
+    assert 'none.vkey": there is no such file, and it is no key' in capsys.readouterr().err
 
 
 def test_a_note_is_the_same_with_and_without_its_last_newline(log: Log, tmp_path: Path) -> None:

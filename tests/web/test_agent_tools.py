@@ -238,6 +238,11 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("record_opt_out", {"address": ADA, "scope": "all"}, "scope: "),
     ("record_opt_out", {"address": ADA, "value": "OPTED_IN"}, "value: there is no such argument"),
     ("consent_history", {"address": "none"}, "address: "),
+    (
+        "consent_history",
+        {"address": ADA, "agent": "sqa"},
+        "agent: there is no such argument; there are address, channel, purpose, topic, limit, before_position",
+    ),
     ("consent_history", {"address": ADA, "limit": 0}, "limit: "),
     ("consent_history", {"address": ADA, "limit": 101}, "limit: "),
     ("consent_history", {"address": ADA, "limit": "5"}, "limit: "),
@@ -270,6 +275,9 @@ async def test_an_address_that_is_none_is_a_no(url: str, sales: Tenant) -> None:
         ({"agent": "sqa", "scope": "everything_commercial"}, ["commercial", "closing"]),
         ({"purpose": "transactional"}, ["transactional"]),
         ({"purpose": "commercial", "topic": "news"}, ["commercial"]),
+        # What the other tools take, and an opt-out has no use for, is no reason to lose it.
+        ({"purpose": "commercial", "profile": "default", "message_id": "m-1"}, ["commercial"]),
+        ({"agent": "sqa", "profile": "none", "message_id": 5}, ["commercial"]),
         ({"purpose": "commercial", "topic": "news", "scope": "topic"}, ["commercial/news"]),
     ],
 )

@@ -77,7 +77,7 @@ async def test_a_file_is_imported_and_its_last_line_has_the_totals(caller: Calle
     status, lines = await caller.send("/import/contact-point-consents", HEADER.encode() + b"\n" + bad + rows(0, 10))
     assert status == 200
     assert lines[0] == {
-        "line": 2,
+        "row": 2,
         "outcome": "refused",
         "code": "INVALID_ADDRESS",
         "path": ["msdynmkt_contactpointvalue"],

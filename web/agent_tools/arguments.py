@@ -3,7 +3,7 @@
 These classes are also the tools' input schemas, so their descriptions are written for the agent that reads them.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -80,6 +80,9 @@ class RecordOptOut(_Arguments):
     idempotency_key: str | None = Field(
         default=None, min_length=1, max_length=200, description="The same key records the same opt-out once."
     )
+    # A model gives what it gave check_consent: that is no reason to lose an opt-out.
+    profile: Any = Field(default=None, description="Ignored: an opt-out counts in every profile.")
+    message_id: Any = Field(default=None, description="Ignored.")
 
 
 class ConsentHistory(_Arguments):
@@ -95,13 +98,14 @@ class ConsentHistory(_Arguments):
     )
 
 
-def wrong_arguments(error: ValidationError) -> str:
-    """What is wrong with the arguments, field by field. Quotes none of their values."""
+def wrong_arguments(error: ValidationError, arguments: type[BaseModel]) -> str:
+    """What is wrong with a tool's arguments, field by field. Quotes none of their values."""
+    unknown = f"there is no such argument; there are {', '.join(arguments.model_fields)}"
     said: list[str] = []
     for one in error.errors(include_input=False, include_url=False, include_context=False):
         # The name of an argument that is unknown is the caller's own text.
         where = ".".join(str(part)[:100] for part in one["loc"])
-        message = "there is no such argument" if one["type"] == "extra_forbidden" else one["msg"]
+        message = unknown if one["type"] == "extra_forbidden" else one["msg"]
         message = message.removeprefix("Value error, ")
         said.append(f"{where}: {message}" if where else message)
     return "; ".join(said)

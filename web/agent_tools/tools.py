@@ -237,7 +237,7 @@ async def call_tool(
             raise Forbidden(tool.scope)
         answer = await tool.run(tenant, caller, tool.arguments.model_validate(arguments))
     except ValidationError as error:
-        return failed(f"{_undone(tool)}{wrong_arguments(error)}.")
+        return failed(f"{_undone(tool)}{wrong_arguments(error, tool.arguments)}.")
     except Exception as error:  # noqa: BLE001 - whatever it is, the agent has to be told not to send
         entry = exception_entry(error, request_id)
         extensions = entry["extensions"]
