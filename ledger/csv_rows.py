@@ -205,7 +205,8 @@ class CsvRows:
         missing = [name for name in self._required if name not in header]
         if missing:
             raise FileUnusable(
-                f"the header lacks the columns {', '.join(missing)}; columns are separated by comma, semicolon or tab"
+                f"the header lacks the columns {', '.join(missing)}; columns have their logical names and are separated by"
+                " comma, semicolon or tab"
             )
         twice = [name for number, name in enumerate(header) if name in header[:number]]
         if twice:
@@ -262,7 +263,12 @@ def _header(line: str, delimiter: str) -> list[str]:
         cells = next(csv.reader([line], delimiter=delimiter, strict=True))
     except (csv.Error, StopIteration):
         return []
-    return [name.strip().casefold() for name in cells]
+    names = [name.strip().casefold() for name in cells]
+    # As Dataverse names a lookup, unless the column is there by its own name too.
+    plain = [
+        name[1:-6] if name.startswith("_") and name.endswith("_value") and len(name) > 7 else name for name in names
+    ]
+    return [name if short in names else short for name, short in zip(names, plain, strict=True)]
 
 
 def _refusal(path: tuple[str, ...], message: str) -> Refusal:

@@ -186,7 +186,7 @@ async def _catalogue(
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise FileUnusable("the catalogue file is not JSON") from error
     done = await import_catalogue(tenant, caller, document, dry_run=dry_run, allow_looser=_flag(given, "allowLooser"))
-    totals: dict[str, object] = of_catalogue(done.items, done.changed, done.events).to_json()
+    totals: dict[str, object] = {**of_catalogue(done.items, done.changed, done.events).to_json()}
     if done.looser:
         totals["looser"] = done.looser
     return Response(json.dumps(totals) + "\n", media_type=MEDIA_TYPE, headers=_NO_STORE)
