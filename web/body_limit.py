@@ -48,9 +48,9 @@ class BodyLimit:
             nonlocal read, held
             message = await receive()
             read += len(message.get("body", b""))
+            if read > self._bytes_max:
+                raise _TooLarge(None)
             if read > _LARGE_BYTES:
-                if read > self._bytes_max:
-                    raise _TooLarge(None)
                 self._large_bytes += read - held
                 held = read
                 if self._large_bytes > _LARGE_TOGETHER_BYTES_MAX:

@@ -58,7 +58,7 @@ async def test_what_is_recorded_is_what_is_checked(asker: Asker) -> None:
     + ["actor.id", "evidence.noticeText", "evidence.url", "evidence.attributes", "evidence.locale"],
 )
 async def test_nul_and_lone_surrogates_are_refused_by_the_field(asker: Asker, field: str, bad: str) -> None:
-    consent: dict[str, object] = {"address": "ann@example.com", "purpose": "commercial", "value": "OPTED_OUT"}
+    consent: dict[str, object] = {"address": "ann@example.com", "purpose": "commercial", "value": "OPTED_IN"}
     name, _, inner = field.partition(".")
     if inner == "attributes":
         consent[name] = {inner: {"a": bad}}

@@ -142,7 +142,7 @@ async def test_switched_off_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(Plans, "execute", execute_never)
     operations = Operations(SCHEMA, Limits(), compiled=False)
-    runnable = operations.runnable(GraphQLRequest("{ hello }", None, {}, {}))
+    runnable = operations.runnable(GraphQLRequest("{ hello }", None, {}, {}), None)
     assert await operations.answer(runnable, [], "") == {"data": {"hello": "hello you"}}
     with pytest.raises(AssertionError):
         await Operations(SCHEMA, Limits()).answer(runnable, [], "")
