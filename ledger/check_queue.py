@@ -45,6 +45,9 @@ class CheckQueue(Generic[Asked, Answered]):
         A caller that leaves cancels nobody.
         """
         if len(self._waiting) >= WAITING_MAX:
+            # Those that have left wait for nothing.
+            self._waiting = deque(waiting for waiting in self._waiting if not waiting[1].done())
+        if len(self._waiting) >= WAITING_MAX:
             raise StoreUnavailable("too many checks wait for the database")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answered] = loop.create_future()

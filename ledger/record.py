@@ -140,9 +140,6 @@ async def opt_out_of_all(
 ) -> Recorded:
     """One OPTED_OUT for each COMMERCIAL purpose of the profile, or of the tenant; inactive ones included, no topics."""
     subject = subject_of_address(tenant, channel, address)
-    reason = mended_text(reason, chars_max=REASON_CHARS_MAX, multiline=True)
-    actor = _heard_actor(actor)
-    reason_label, own_reason = _reason(reason)
     key = stored_key(
         tenant,
         caller.application,
@@ -159,6 +156,8 @@ async def opt_out_of_all(
             "actor": None if actor == SYSTEM else [actor.kind, actor.id],
         },
     )
+    actor = _heard_actor(actor)
+    reason_label, own_reason = _reason(mended_text(reason, chars_max=REASON_CHARS_MAX, multiline=True))
     actor_id = under("actor", lambda: clean_text(actor.id, field="id", chars_max=ACTOR_ID_CHARS_MAX))
     evidence, _ = given_evidence(None, {"reason": own_reason, "actorId": actor_id})
 
@@ -262,6 +261,8 @@ def capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Command
     terms = OptInTerms(
         legal_basis=capture.legal_basis, jurisdiction=capture.jurisdiction, valid_until=capture.valid_until
     )
+    # The key stands for the input as it was given, whatever of it is mended below.
+    key = _key(tenant, caller, capture)
     if capture.value is ConsentValue.OPTED_OUT:
         capture, terms = _heard(capture), terms.mended()
     terms = terms.checked()
@@ -324,7 +325,7 @@ def capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Command
         decide=decide,
         application=caller.application,
         subject=subject,
-        idempotency=_key(tenant, caller, capture),
+        idempotency=key,
         circumstances=existing or standing,
     )
 

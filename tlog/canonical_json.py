@@ -84,5 +84,5 @@ def decode(raw: bytes) -> dict[str, Any]:
 
 
 def loads(raw: bytes) -> dict[str, Any]:
-    """The object in bytes that this module wrote, without proving that again."""
-    return orjson.loads(raw)
+    """The object in bytes that this module wrote, without proving that again; its integers are as long as they are."""
+    return json.loads(raw)

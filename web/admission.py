@@ -65,7 +65,7 @@ class Admission:
         except BaseException as error:
             if let_in.done() and not let_in.cancelled():
                 self._large_cost -= cost  # let in, and gone in the same moment
-            else:
+            elif place in self._large_waiting:
                 self._large_waiting.remove(place)
             self._let_in()
             if isinstance(error, TimeoutError):
@@ -74,8 +74,14 @@ class Admission:
 
     def _let_in(self) -> None:
         """In the order of arrival, so that the largest is not passed for ever."""
-        while self._large_waiting and self._fits(self._large_waiting[0][0]):
-            cost, let_in = self._large_waiting.popleft()
+        while self._large_waiting:
+            cost, let_in = self._large_waiting[0]
+            if let_in.done():  # whoever waited there has left, and has yet to say so
+                self._large_waiting.popleft()
+                continue
+            if not self._fits(cost):
+                return
+            self._large_waiting.popleft()
             self._large_cost += cost
             let_in.set_result(None)
 

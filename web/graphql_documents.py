@@ -18,11 +18,11 @@ from graphql import (
     validate,
 )
 
+from schema.plans.plans import KEPT_CHARS_MAX
 from web.graphql_limits import LimitReached, Limits, check_depth, check_size
 from web.graphql_price import Price
 
 _KEPT_CHARS_MAX = 200_000
-_KEPT_DOCUMENT_CHARS_MAX = 25_000
 _VALIDATION_ERRORS_MAX = 10
 
 
@@ -83,7 +83,7 @@ class Documents:
             self._kept.move_to_end(text)
             return known
         prepared = self._prepare(text)
-        if len(text) <= _KEPT_DOCUMENT_CHARS_MAX:
+        if len(text) <= KEPT_CHARS_MAX:
             self._keep(text, prepared)
         return prepared
 

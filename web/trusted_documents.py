@@ -103,7 +103,8 @@ def _manifest(path: Path, manifest: Mapping[str, Any]) -> Iterable[tuple[str, st
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        # As it is: its digest is that of the bytes, ends of lines included.
+        return path.read_bytes().decode()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise DocumentsInvalid(f"{path} cannot be read: {why}") from None

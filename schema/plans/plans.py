@@ -14,6 +14,8 @@ from schema.plans.uncompiled import NotCompiled
 
 FIELDS_MAX = 2_000
 KEPT_BYTES_MAX = 16_000_000
+# Documents longer than this are not kept, so neither are their plans.
+KEPT_CHARS_MAX = 25_000
 # As measured; a plan keeps the nodes of its document.
 _BYTES_OF_A_PLAN = 4_000
 _BYTES_OF_A_FIELD = 4_000
@@ -26,6 +28,13 @@ class _Kept:
     plan: Plan | None
     document_bytes: int
     bytes: int = 0
+
+    def measure(self) -> int:
+        """Take account of what the plan takes now; how much more that is."""
+        before = self.bytes
+        fields = 0 if self.plan is None else self.plan.fields
+        self.bytes = self.document_bytes + _BYTES_OF_A_PLAN + fields * _BYTES_OF_A_FIELD
+        return self.bytes - before
 
 
 class Plans:
@@ -65,8 +74,9 @@ class Plans:
             return None
         fields = kept.plan.fields
         result = kept.plan.execute(inputs, context, root)
-        if kept.plan.fields != fields:
-            self._measure(kept)
+        if kept.plan.fields != fields and self._kept.get(id(operation)) is kept:
+            self._kept_bytes += kept.measure()
+            self._make_room()
         return result
 
     def plan(self, document: DocumentNode, operation: OperationDefinitionNode) -> Plan | None:
@@ -86,15 +96,15 @@ class Plans:
     def _keep(self, document: DocumentNode, operation: OperationDefinitionNode) -> _Kept:
         chars = 0 if document.loc is None else document.loc.end
         kept = _Kept(operation, self.plan(document, operation), chars * _BYTES_OF_A_CHARACTER)
-        self._kept[id(operation)] = kept
-        self._measure(kept)
+        kept.measure()
+        # A document that is not kept comes with new nodes each time: its plan would be found by nobody.
+        if chars <= KEPT_CHARS_MAX and kept.bytes <= KEPT_BYTES_MAX:
+            self._kept[id(operation)] = kept
+            self._kept_bytes += kept.bytes
+            self._make_room()
         return kept
 
-    def _measure(self, kept: _Kept) -> None:
-        self._kept_bytes -= kept.bytes
-        fields = 0 if kept.plan is None else kept.plan.fields
-        kept.bytes = kept.document_bytes + _BYTES_OF_A_PLAN + fields * _BYTES_OF_A_FIELD
-        self._kept_bytes += kept.bytes
-        while self._kept_bytes > KEPT_BYTES_MAX:
+    def _make_room(self) -> None:
+        while self._kept and self._kept_bytes > KEPT_BYTES_MAX:
             _, oldest = self._kept.popitem(last=False)
             self._kept_bytes -= oldest.bytes

@@ -224,3 +224,19 @@ def test_every_mutation_is_tested_here(schema: Schema) -> None:
     assert isinstance(mutation, GraphQLObjectType)
     of_webhooks = {"createWebhook", *WEBHOOK_MUTATIONS}
     assert set(mutation.fields) == {*MUTATIONS, *of_webhooks, "recordConsents", "confirmDoubleOptIn"}
+
+
+async def test_an_opt_outs_key_stands_for_its_texts_as_they_were_given_and_not_as_they_were_mended(ask: Asker) -> None:
+    opt_out = {
+        "address": "ann@example.com",
+        "purpose": "commercial",
+        "value": "OPTED_OUT",
+        "idempotencyKey": "as-given",
+    }
+    document = "mutation ($i: RecordConsentInput!) { recordConsent(input: $i) { position errors { code } } }"
+    given = opt_out | {"reason": "Because\u0007 "}
+    first = (await ask.data(document, i=given))["recordConsent"]
+    assert first["errors"] == []
+    assert (await ask.data(document, i=given))["recordConsent"] == first
+    other = (await ask.data(document, i=opt_out | {"reason": "Because\u0008 "}))["recordConsent"]
+    assert [error["code"] for error in other["errors"]] == ["IDEMPOTENCY_CONFLICT"]
