@@ -114,7 +114,8 @@ async def test_a_follower_is_killed_in_the_middle_of_a_step_and_another_process_
     finally:
         await asyncio.gather(first.kill(), second.kill())
     left = await lag(tenant)
-    assert await counted(owner, tenant) == 60 - left
+    # The catalogue came first: where nothing of a step was kept, none of the 60 is counted.
+        assert await counted(owner, tenant) == max(0, 60 - left)
     await owner.execute("UPDATE leases SET expires_at = now() WHERE tenant = $1", tenant.id)
     await follow(tenant, CONSENT_TREND)
     assert left > 0
