@@ -115,7 +115,7 @@ async def test_a_follower_is_killed_in_the_middle_of_a_step_and_another_process_
         await asyncio.gather(first.kill(), second.kill())
     left = await lag(tenant)
     # The catalogue came first: where nothing of a step was kept, none of the 60 is counted.
-        assert await counted(owner, tenant) == max(0, 60 - left)
+    assert await counted(owner, tenant) == max(0, 60 - left)
     await owner.execute("UPDATE leases SET expires_at = now() WHERE tenant = $1", tenant.id)
     await follow(tenant, CONSENT_TREND)
     assert left > 0
