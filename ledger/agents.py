@@ -4,8 +4,9 @@ An agent's configuration and the decision come from one state of the log: an age
 purpose, is never answered for by what it was before.
 """
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -15,9 +16,11 @@ from domain.agents import AgentMessage, SendingAgent
 from domain.catalogue import Catalogue
 from domain.consent import ActorKind, ConsentSource, ConsentValue
 from domain.refusals import Refusal, RefusalCode
+from domain.text import clean_text
 from ledger.assembly import Caller, Tenant
 from ledger.catalogue import Changed, change, given_fields
 from ledger.check import Answer, Question, check
+from ledger.idempotency import KEY_CHARS_MAX
 from ledger.record import Actor, Capture, Recorded, opt_out_of_all, record_consent
 
 
@@ -134,13 +137,31 @@ async def record_opt_out(tenant: Tenant, caller: Caller, told: ToldToStop) -> Re
     """Record that a person said no, with source and actor AGENT; inactive agents and purposes are no hindrance.
 
     Silence is taken as the wider: no scope means the whole purpose, and with no purpose either everything commercial.
-    Raises Refusal, StoreUnavailable: then nothing is recorded, or ask again with the same idempotency key.
+    A key refuses none: one that is too long or cannot be stored stands for what it is, and one that stands for another opt-out
+    is left out. Raises Refusal, StoreUnavailable: then nothing is recorded, or ask again with the same idempotency key.
     """
-    if told.agent is not None and (told.purpose is not None or told.topic is not None):
-        raise Refusal(
-            RefusalCode.INVALID, "an agent has its purpose and topic: name it or them, not both", ("purpose",)
-        )
+    told = replace(told, idempotency_key=_storable(told.idempotency_key))
+    try:
+        return await _record_opt_out(tenant, caller, told)
+    except Refusal as refusal:
+        if refusal.code is not RefusalCode.IDEMPOTENCY_CONFLICT:
+            raise
+        return await _record_opt_out(tenant, caller, replace(told, idempotency_key=None))
+
+
+def _storable(key: str | None) -> str | None:
+    try:
+        return clean_text(key, field="idempotencyKey", chars_max=KEY_CHARS_MAX)
+    except Refusal:
+        return hashlib.sha256((key or "").encode("utf-8", "surrogatepass")).hexdigest()
+
+
+async def _record_opt_out(tenant: Tenant, caller: Caller, told: ToldToStop) -> Recorded:
     message = None if told.agent is None else (await find_agent(tenant, told.agent)).message
+    if message is not None and not _is_its_own(await tenant.latest_catalogue(), message, told):
+        raise Refusal(
+            RefusalCode.INVALID, "an agent has its purpose and topic: name it or others, not both", ("purpose",)
+        )
     purpose = told.purpose if message is None else message.purpose
     topic = told.topic if message is None else message.topic
     channel = told.channel or (Channel.EMAIL if message is None else message.channel)
@@ -181,3 +202,12 @@ async def record_opt_out(tenant: Tenant, caller: Caller, told: ToldToStop) -> Re
             idempotency_key=told.idempotency_key,
         ),
     )
+
+
+def _is_its_own(catalogue: Catalogue, message: AgentMessage, told: ToldToStop) -> bool:
+    """Whether what is named beside an agent, if anything, is what the agent is configured with."""
+    if told.purpose is not None and catalogue.purpose(told.purpose).key != catalogue.purpose(message.purpose).key:
+        return False
+    if told.topic is None:
+        return True
+    return message.topic is not None and catalogue.topic(told.topic).key == catalogue.topic(message.topic).key

@@ -230,7 +230,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("get_unsubscribe_link", {"address": ADA}, "give either"),
     ("record_opt_out", {"address": "none", "purpose": "commercial"}, "may not be recorded"),
     ("record_opt_out", {"address": ADA, "agent": "none"}, "may not be recorded"),
-    ("record_opt_out", {"address": ADA, "agent": "sqa", "purpose": "commercial"}, "not both"),
+    ("record_opt_out", {"address": ADA, "agent": "sqa", "purpose": "closing"}, "not both"),
     ("record_opt_out", {"address": ADA, "topic": "news"}, "purpose: a topic is named with its purpose"),
     ("record_opt_out", {"address": ADA, "purpose": "closing", "topic": "news"}, "topic: "),
     ("record_opt_out", {"address": ADA, "agent": "sca", "scope": "topic"}, "scope: "),
@@ -290,6 +290,28 @@ async def test_silence_about_how_much_is_taken_as_the_wider(
     assert levels == outcome
     events = await last_events(sales, len(outcome))
     assert {(event.actor, event.data["source"]) for event in events} == {(ActorKind.AGENT, ConsentSource.AGENT)}
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"channel": "email", "purpose": "commercial", "scope": "Purpose"},
+        {"agent": "sqa", "purpose": "commercial"},
+        {"agent": "sqa", "purpose": "commercial", "topic": "news"},
+        {"purpose": "commercial", "idempotency_key": "k" * 201},
+        {"purpose": "commercial", "idempotency_key": "k\x00"},
+        {"purpose": "commercial", "idempotency_key": ""},
+        {"purpose": "commercial", "idempotency_key": "used"},
+    ],
+)
+async def test_nothing_beside_a_no_refuses_it(url: str, sales: Tenant, beside: dict[str, str]) -> None:
+    async with over_http(url, await create_key(sales, "agent", ["write"])) as agent:
+        await agent.call("record_opt_out", address="bob@example.org", purpose="closing", idempotency_key="used")
+        for _ in range(2):
+            answer = await agent.call("record_opt_out", address=ADA, **beside)
+            assert [one["purpose"] for one in answer["opted_out"]] == ["commercial"]
+    [answered] = await check(sales, Question(channel=Channel.EMAIL, addresses=[ADA], purpose="commercial"))
+    assert [reason.code for reason in answered.decision.reasons] == ["OPTED_OUT"]
 
 
 async def test_a_no_is_recorded_on_the_agents_channel_and_for_inactive_agents(

@@ -5,12 +5,21 @@ These classes are also the tools' input schemas, so their descriptions are writt
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 ADDRESS_CHARS_MAX = 1_000
 REF_CHARS_MAX = 200
 EVENTS_MAX = 100
 _POSITION_MAX = 2**53 - 1
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
 
 ChannelName = Literal["EMAIL", "SMS", "VOICE", "PUSH", "CUSTOM"]
 Ref = Annotated[str, Field(min_length=1, max_length=REF_CHARS_MAX)]
@@ -67,8 +76,10 @@ class RecordOptOut(_Arguments):
     agent: Ref | None = Field(default=None, description="Your own name, if you are configured.")
     purpose: Ref | None = Field(default=None, description="What they said no to, where you are not configured.")
     topic: Ref | None = Field(default=None, description="A topic inside that purpose.")
-    channel: ChannelName | None = Field(default=None, description="By default the agent's, else EMAIL.")
-    scope: Literal["topic", "purpose", "everything_commercial"] | None = Field(
+    channel: Annotated[ChannelName, BeforeValidator(_upper)] | None = Field(
+        default=None, description="By default the agent's, else EMAIL."
+    )
+    scope: Annotated[Literal["topic", "purpose", "everything_commercial"], BeforeValidator(_lower)] | None = Field(
         default=None,
         description="How much they said no to. If they did not say, leave it out: the wider is taken. `topic` only where "
         "they clearly meant that topic alone.",
@@ -77,9 +88,7 @@ class RecordOptOut(_Arguments):
         default=None,
         description="What they said, in their words; kept sealed. Cut after 500 characters; control characters are replaced.",
     )
-    idempotency_key: str | None = Field(
-        default=None, min_length=1, max_length=200, description="The same key records the same opt-out once."
-    )
+    idempotency_key: str | None = Field(default=None, description="The same key records the same opt-out once.")
     # A model gives what it gave check_consent: that is no reason to lose an opt-out.
     profile: Any = Field(default=None, description="Ignored: an opt-out counts in every profile.")
     message_id: Any = Field(default=None, description="Ignored.")
