@@ -7,6 +7,7 @@ sent. So the operations in progress are counted, and the large ones, which are f
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 OPERATIONS_MAX = 2_048
@@ -66,7 +67,8 @@ class Admission:
             if let_in.done() and not let_in.cancelled():
                 self._large_cost -= cost  # let in, and gone in the same moment
             else:
-                self._large_waiting.remove(place)
+                with suppress(ValueError):  # passed over already
+                    self._large_waiting.remove(place)
             self._let_in()
             if isinstance(error, TimeoutError):
                 raise Overloaded from None
@@ -74,8 +76,14 @@ class Admission:
 
     def _let_in(self) -> None:
         """In the order of arrival, so that the largest is not passed for ever."""
-        while self._large_waiting and self._fits(self._large_waiting[0][0]):
-            cost, let_in = self._large_waiting.popleft()
+        while self._large_waiting:
+            cost, let_in = self._large_waiting[0]
+            if let_in.done():  # its caller has left, and has yet to run to take its place away
+                self._large_waiting.popleft()
+                continue
+            if not self._fits(cost):
+                return
+            self._large_waiting.popleft()
             self._large_cost += cost
             let_in.set_result(None)
 

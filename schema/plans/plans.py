@@ -58,16 +58,19 @@ class Plans:
         """
         kept = self._kept.get(id(operation))
         if kept is None:
-            kept = self._keep(document, operation)
+            chars = 0 if document.loc is None else document.loc.end
+            kept = _Kept(operation, self.plan(document, operation), chars * _BYTES_OF_A_CHARACTER)
+            self._keep(kept)
         else:
             self._kept.move_to_end(id(operation))
         if kept.plan is None:
             return None
         fields = kept.plan.fields
-        result = kept.plan.execute(inputs, context, root)
-        if kept.plan.fields != fields:
-            self._measure(kept)
-        return result
+        try:
+            return kept.plan.execute(inputs, context, root)
+        finally:
+            if kept.plan.fields != fields:
+                self._keep(kept)
 
     def plan(self, document: DocumentNode, operation: OperationDefinitionNode) -> Plan | None:
         """A new plan; None for an operation that is not compiled."""
@@ -83,18 +86,18 @@ class Plans:
         """About how much memory the plans take that are kept."""
         return self._kept_bytes
 
-    def _keep(self, document: DocumentNode, operation: OperationDefinitionNode) -> _Kept:
-        chars = 0 if document.loc is None else document.loc.end
-        kept = _Kept(operation, self.plan(document, operation), chars * _BYTES_OF_A_CHARACTER)
-        self._kept[id(operation)] = kept
-        self._measure(kept)
-        return kept
-
-    def _measure(self, kept: _Kept) -> None:
-        self._kept_bytes -= kept.bytes
+    def _keep(self, kept: _Kept) -> None:
+        """Keep it, new or grown, as what was used last; what takes more than all the room is not kept."""
+        key = id(kept.operation)
+        before = self._kept.pop(key, None)
+        if before is not None:
+            self._kept_bytes -= before.bytes
         fields = 0 if kept.plan is None else kept.plan.fields
         kept.bytes = kept.document_bytes + _BYTES_OF_A_PLAN + fields * _BYTES_OF_A_FIELD
+        if kept.bytes > KEPT_BYTES_MAX:
+            return
+        self._kept[key] = kept
         self._kept_bytes += kept.bytes
-        while self._kept_bytes > KEPT_BYTES_MAX:
+        while self._kept and self._kept_bytes > KEPT_BYTES_MAX:
             _, oldest = self._kept.popitem(last=False)
             self._kept_bytes -= oldest.bytes

@@ -170,6 +170,27 @@ async def test_more_than_may_wait_are_told_at_once(
     assert await queue.submit(5) == 10
 
 
+async def test_those_that_have_left_refuse_nobody(
+    store: Store, queue: CheckQueue[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check_queue, "WAITING_MAX", 3)
+    store.go.clear()
+    flying = []
+    for number in (0, 1):
+        flying.append(asyncio.create_task(queue.submit(number)))
+        await turns()
+    leaving = [asyncio.create_task(queue.submit(number)) for number in (2, 3, 4)]
+    await turns()
+    for task in leaving:
+        task.cancel()
+    await turns()
+    living = [asyncio.create_task(queue.submit(number)) for number in (5, 6, 7)]
+    await turns()
+    store.go.set()
+    assert await asyncio.gather(*flying, *living) == [0, 2, 10, 12, 14]
+    assert not {2, 3, 4} & {one for flight in store.flights for one in flight}
+
+
 async def test_who_waited_too_long_for_a_flight_is_told_and_nobody_else(
     store: Store, queue: CheckQueue[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

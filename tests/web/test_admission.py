@@ -3,6 +3,8 @@
 import asyncio
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from web import admission
 from web.admission import LARGE_COST, LARGE_COST_TOGETHER_MAX, LARGE_WAITING_MAX, Admission, Overloaded
@@ -116,3 +118,80 @@ async def test_an_answer_that_fails_frees_its_room() -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - our own
         await admitted.run(admission.LARGE_COST + 1, fails)
     assert (admitted._large_cost, admitted._running) == (0, 0)
+
+
+async def test_who_leaves_in_the_moment_in_which_room_is_made_is_passed_over(work: Work) -> None:
+    admitted = Admission()
+    first = asyncio.create_task(admitted.run(LARGE_COST_TOGETHER_MAX, work))
+    await turns()
+    leaves = [asyncio.create_task(admitted.run(LARGE_COST_TOGETHER_MAX, work)) for _ in range(2)]
+    stays = asyncio.create_task(admitted.run(LARGE_COST_TOGETHER_MAX, work))
+    await turns()
+    work.go.set()  # the first runs before those that leave
+    for task in leaves:
+        task.cancel()
+    outcomes = await asyncio.gather(first, *leaves, stays, return_exceptions=True)
+    assert [outcomes[0], outcomes[-1]] == ["done", "done"]
+    assert [type(outcome) for outcome in outcomes[1:-1]] == [asyncio.CancelledError] * 2
+    assert (admitted._large_cost, admitted._running, len(admitted._large_waiting)) == (0, 0, 0)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("enter"), st.sampled_from([1, 300_000, 600_000, 1_500_000])),
+            st.tuples(st.sampled_from(["cancel", "finish", "times out"]), st.integers(0, 7)),
+            st.tuples(st.just("turn"), st.integers(1, 2)),
+        ),
+        max_size=40,
+    )
+)
+@settings(deadline=None, max_examples=300)
+def test_room_is_given_back_once_whatever_happens_in_the_same_moment(steps: list[tuple[str, int]]) -> None:
+    asyncio.run(_steps(steps))
+
+
+async def _steps(steps: list[tuple[str, int]]) -> None:
+    admitted = Admission()
+    goes: list[asyncio.Event] = []
+    tasks: list[asyncio.Task[int]] = []
+    timeouts: list[asyncio.Timeout] = []
+    left: set[int] = set()
+
+    async def entered(number: int, cost: int) -> int:
+        async def answer() -> int:
+            await goes[number].wait()
+            return number
+
+        async with timeouts[number]:
+            return await admitted.run(cost, answer)
+
+    for what, given_ in steps:
+        if what == "enter":
+            goes.append(asyncio.Event())
+            timeouts.append(asyncio.timeout(None))
+            tasks.append(asyncio.create_task(entered(len(tasks), given_)))
+            await asyncio.sleep(0)
+        elif what == "turn":
+            await turns(given_)
+        elif tasks:
+            number = given_ % len(tasks)
+            if what == "finish":
+                goes[number].set()
+            elif not tasks[number].done():
+                left.add(number)
+                if what == "cancel":
+                    tasks[number].cancel()
+                elif not timeouts[number].expired():
+                    timeouts[number].reschedule(0)
+        assert admitted._large_cost >= 0
+    for go in goes:
+        go.set()
+    async with asyncio.timeout(5):
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    for number, outcome in enumerate(outcomes):
+        if number in left:
+            assert outcome == number or isinstance(outcome, asyncio.CancelledError | TimeoutError)
+        else:
+            assert outcome == number
+    assert (admitted._running, admitted._large_cost, len(admitted._large_waiting)) == (0, 0, 0)
