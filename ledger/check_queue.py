@@ -6,7 +6,7 @@ would wait too long, or are too many, are told that the store does not answer.
 """
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -32,8 +32,8 @@ class CheckQueue(Generic[Asked, Answered]):
     ) -> None:
         self._ask = ask
         self._addresses = addresses
-        # With when each of them asked.
-        self._waiting: deque[tuple[Asked, asyncio.Future[Answered], float]] = deque()
+        # What each asks, and when it asked; who leaves takes its place away, so that the living alone are counted.
+        self._waiting: OrderedDict[asyncio.Future[Answered], tuple[Asked, float]] = OrderedDict()
         self._flights: set[asyncio.Task[None]] = set()
         # Not the size of the set: that would count a flight that found nobody left and has yet to be discarded, and
         # whoever asked in between would wait for a flight that never comes.
@@ -45,19 +45,19 @@ class CheckQueue(Generic[Asked, Answered]):
         A caller that leaves cancels nobody.
         """
         if len(self._waiting) >= WAITING_MAX:
-            # Those that have left wait for nothing.
-            self._waiting = deque(waiting for waiting in self._waiting if not waiting[1].done())
-        if len(self._waiting) >= WAITING_MAX:
             raise StoreUnavailable("too many checks wait for the database")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answered] = loop.create_future()
-        self._waiting.append((asked, future, loop.time()))
+        self._waiting[future] = (asked, loop.time())
         if self._flying < FLIGHTS_MAX:
             self._flying += 1
             flight = asyncio.create_task(self._fly(), name="check")
             self._flights.add(flight)
             flight.add_done_callback(self._flights.discard)
-        return await future
+        try:
+            return await future
+        finally:
+            self._waiting.pop(future, None)
 
     async def _fly(self) -> None:
         # One turn of the loop lets callers that were woken together fly together.
@@ -88,15 +88,15 @@ class CheckQueue(Generic[Asked, Answered]):
         addresses = 0
         too_late = asyncio.get_running_loop().time() - WAIT_S
         while self._waiting:
-            asked, future, since = self._waiting[0]
+            future, (asked, since) = next(iter(self._waiting.items()))
             if future.done() or since < too_late:
-                self._waiting.popleft()
+                del self._waiting[future]
                 if not future.done():  # its caller has not left
                     future.set_exception(StoreUnavailable("the database answered nobody before this check"))
                 continue
             addresses += self._addresses(asked)
             if group and addresses > FLIGHT_ADDRESSES_MAX:
                 break
-            self._waiting.popleft()
+            del self._waiting[future]
             group.append((asked, future))
         return group

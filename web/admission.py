@@ -7,6 +7,7 @@ sent. So the operations in progress are counted, and the large ones, which are f
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 OPERATIONS_MAX = 2_048
@@ -65,8 +66,9 @@ class Admission:
         except BaseException as error:
             if let_in.done() and not let_in.cancelled():
                 self._large_cost -= cost  # let in, and gone in the same moment
-            elif place in self._large_waiting:
-                self._large_waiting.remove(place)
+            else:
+                with suppress(ValueError):  # passed over already
+                    self._large_waiting.remove(place)
             self._let_in()
             if isinstance(error, TimeoutError):
                 raise Overloaded from None
@@ -76,7 +78,7 @@ class Admission:
         """In the order of arrival, so that the largest is not passed for ever."""
         while self._large_waiting:
             cost, let_in = self._large_waiting[0]
-            if let_in.done():  # whoever waited there has left, and has yet to say so
+            if let_in.done():  # its caller has left, and has yet to run to take its place away
                 self._large_waiting.popleft()
                 continue
             if not self._fits(cost):

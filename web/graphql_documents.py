@@ -18,11 +18,11 @@ from graphql import (
     validate,
 )
 
-from schema.plans.plans import KEPT_CHARS_MAX
 from web.graphql_limits import LimitReached, Limits, check_depth, check_size
 from web.graphql_price import Price
 
 _KEPT_CHARS_MAX = 200_000
+_KEPT_DOCUMENT_CHARS_MAX = 25_000
 _VALIDATION_ERRORS_MAX = 10
 
 
@@ -42,10 +42,11 @@ class PreparedOperation:
 
 @dataclass(frozen=True, slots=True)
 class PreparedDocument:
-    """A document that may be run."""
+    """A document that may be run. `kept`: another request with its text gets the same nodes, unless it is given up."""
 
     node: DocumentNode
     operations: dict[str | None, PreparedOperation]
+    kept: bool
 
     def operation(self, name: str | None) -> PreparedOperation | None:
         """The operation of this name, or the only one; None where that is not said."""
@@ -82,14 +83,15 @@ class Documents:
         if known is not None:
             self._kept.move_to_end(text)
             return known
-        prepared = self._prepare(text)
-        if len(text) <= KEPT_CHARS_MAX:
+        kept = len(text) <= _KEPT_DOCUMENT_CHARS_MAX
+        prepared = self._prepare(text, kept=kept)
+        if kept:
             self._keep(text, prepared)
         return prepared
 
     def keep_always(self, text: str) -> None:
         """Prepare a document, and never give it up for others. Raises DocumentRefused, LimitReached."""
-        self._kept_always[text] = self._prepare(text)
+        self._kept_always[text] = self._prepare(text, kept=True)
 
     def _keep(self, text: str, prepared: PreparedDocument) -> None:
         self._kept[text] = prepared
@@ -98,7 +100,7 @@ class Documents:
             oldest, _ = self._kept.popitem(last=False)
             self._kept_chars -= len(oldest)
 
-    def _prepare(self, text: str) -> PreparedDocument:
+    def _prepare(self, text: str, *, kept: bool) -> PreparedDocument:
         limits = self._limits
         if len(text) > limits.source_chars:
             raise LimitReached("characters of the document", limits.source_chars, len(text))
@@ -116,7 +118,7 @@ class Documents:
             for part in node.definitions
             if isinstance(part, OperationDefinitionNode)
         }
-        return PreparedDocument(node, operations)
+        return PreparedDocument(node, operations, kept)
 
     def _parse(self, text: str) -> DocumentNode:
         try:

@@ -66,7 +66,10 @@ class Runnable:
 
 
 class Operations:
-    """The operations of one schema: compiled where they can be, unless `compiled` is false, and else run by graphql-core."""
+    """The operations of one schema: compiled where they can be, unless `compiled` is false, and else run by graphql-core.
+
+    What is not kept is not compiled: its plan would serve once, and take the room of those that serve often.
+    """
 
     def __init__(
         self,
@@ -121,7 +124,7 @@ class Operations:
         """Run a query or mutation; the answer, with what its fields refused among its errors."""
         asked, document = runnable.asked, runnable.document.node
         result = None
-        if self._plans is not None:
+        if self._plans is not None and runnable.document.kept:
             result = self._plans.execute(document, runnable.operation.node, asked.variables, context)
         if result is None:
             result = execute(
@@ -155,7 +158,7 @@ class Operations:
     ) -> ExecutionResult:
         """The result of a subscription for one event; `executor` is what executes it where it is not compiled."""
         result = None
-        if self._plans is not None:
+        if self._plans is not None and runnable.document.kept:
             node = runnable.operation.node
             result = self._plans.execute(runnable.document.node, node, runnable.asked.variables, context, event)
         if result is None:

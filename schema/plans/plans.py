@@ -14,8 +14,6 @@ from schema.plans.uncompiled import NotCompiled
 
 FIELDS_MAX = 2_000
 KEPT_BYTES_MAX = 16_000_000
-# Documents longer than this are not kept, so neither are their plans.
-KEPT_CHARS_MAX = 25_000
 # As measured; a plan keeps the nodes of its document.
 _BYTES_OF_A_PLAN = 4_000
 _BYTES_OF_A_FIELD = 4_000
@@ -28,13 +26,6 @@ class _Kept:
     plan: Plan | None
     document_bytes: int
     bytes: int = 0
-
-    def measure(self) -> int:
-        """Take account of what the plan takes now; how much more that is."""
-        before = self.bytes
-        fields = 0 if self.plan is None else self.plan.fields
-        self.bytes = self.document_bytes + _BYTES_OF_A_PLAN + fields * _BYTES_OF_A_FIELD
-        return self.bytes - before
 
 
 class Plans:
@@ -67,17 +58,19 @@ class Plans:
         """
         kept = self._kept.get(id(operation))
         if kept is None:
-            kept = self._keep(document, operation)
+            chars = 0 if document.loc is None else document.loc.end
+            kept = _Kept(operation, self.plan(document, operation), chars * _BYTES_OF_A_CHARACTER)
+            self._keep(kept)
         else:
             self._kept.move_to_end(id(operation))
         if kept.plan is None:
             return None
         fields = kept.plan.fields
-        result = kept.plan.execute(inputs, context, root)
-        if kept.plan.fields != fields and self._kept.get(id(operation)) is kept:
-            self._kept_bytes += kept.measure()
-            self._make_room()
-        return result
+        try:
+            return kept.plan.execute(inputs, context, root)
+        finally:
+            if kept.plan.fields != fields:
+                self._keep(kept)
 
     def plan(self, document: DocumentNode, operation: OperationDefinitionNode) -> Plan | None:
         """A new plan; None for an operation that is not compiled."""
@@ -93,18 +86,18 @@ class Plans:
         """About how much memory the plans take that are kept."""
         return self._kept_bytes
 
-    def _keep(self, document: DocumentNode, operation: OperationDefinitionNode) -> _Kept:
-        chars = 0 if document.loc is None else document.loc.end
-        kept = _Kept(operation, self.plan(document, operation), chars * _BYTES_OF_A_CHARACTER)
-        kept.measure()
-        # A document that is not kept comes with new nodes each time: its plan would be found by nobody.
-        if chars <= KEPT_CHARS_MAX and kept.bytes <= KEPT_BYTES_MAX:
-            self._kept[id(operation)] = kept
-            self._kept_bytes += kept.bytes
-            self._make_room()
-        return kept
-
-    def _make_room(self) -> None:
+    def _keep(self, kept: _Kept) -> None:
+        """Keep it, new or grown, as what was used last; what takes more than all the room is not kept."""
+        key = id(kept.operation)
+        before = self._kept.pop(key, None)
+        if before is not None:
+            self._kept_bytes -= before.bytes
+        fields = 0 if kept.plan is None else kept.plan.fields
+        kept.bytes = kept.document_bytes + _BYTES_OF_A_PLAN + fields * _BYTES_OF_A_FIELD
+        if kept.bytes > KEPT_BYTES_MAX:
+            return
+        self._kept[key] = kept
+        self._kept_bytes += kept.bytes
         while self._kept and self._kept_bytes > KEPT_BYTES_MAX:
             _, oldest = self._kept.popitem(last=False)
             self._kept_bytes -= oldest.bytes
