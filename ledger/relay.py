@@ -45,6 +45,8 @@ ACKNOWLEDGED_WITHIN_S = 10.0
 STAND_BY_S = 1.0
 TRY_AGAIN_S = 1.0
 TENANTS_EVERY_S = 5.0
+# So many tenants' streams are looked up at once when the relay begins.
+BEGINNING_MAX = 4
 MESSAGE_BYTES_MAX = ENTRY_BYTES_MAX + 4_096
 ORIGIN = "Consentry-Origin"
 POSITION = "Consentry-Position"
@@ -114,6 +116,8 @@ class Relay:
         self._tell = tell
         self._progress = progress
         self.refused: dict[str, str] = {}
+        # Of hundreds of tenants, all at once would leave nobody a connection in time, themselves included.
+        self._beginning = asyncio.Semaphore(BEGINNING_MAX)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Publish what is there and what comes, whatever goes away in between, until `stop` is set.
@@ -169,8 +173,9 @@ class Relay:
     async def _keep_publishing(self, client: Client, key: str) -> None:
         while True:
             try:
-                tenant = await self._ledger.tenant(key)
-                claimed = await _claim(client.jetstream(), self._target, tenant, self._tell)
+                async with self._beginning:
+                    tenant = await self._ledger.tenant(key)
+                    claimed = await _claim(client.jetstream(), self._target, tenant, self._tell)
                 await _publish(client, self._target, tenant, claimed, self._progress)
             except RelayRefused as refused:
                 self.refused[key] = str(refused)

@@ -5,6 +5,7 @@ import contextlib
 from base64 import b64decode
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from nats.js.api import DiscardPolicy, StreamConfig
@@ -12,6 +13,7 @@ from nats.js.api import DiscardPolicy, StreamConfig
 from domain.addresses import Channel
 from domain.consent import ConsentValue
 from eventstore import read
+from ledger import relay as relaying
 from ledger.assembly import Caller, Ledger, Tenant
 from ledger.nats_connection import NatsServer
 from ledger.record import Capture, record_consents
@@ -139,6 +141,29 @@ async def test_every_tenant_has_its_own_stream_and_new_ones_are_found(
         size = len(await log_of(newer))
         await relay.until(lambda: relay.at.get(newer.key) == size - 1)
     await assert_stream_is_the_log(nats, newer)
+
+
+async def test_few_streams_are_looked_up_at_once_so_that_others_get_a_connection(
+    nats: NatsProcess, ledger: Ledger, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ledger.tenants import create_tenant
+
+    news = [await create_tenant(ledger, f"{tenant.key}-{number}", "One of many") for number in range(8)]
+    claim, at_once, most = relaying._claim, 0, 0
+
+    async def counted(*given: Any) -> Any:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        try:
+            return await claim(*given)
+        finally:
+            at_once -= 1
+
+    monkeypatch.setattr(relaying, "_claim", counted)
+    async with running(ledger, nats.url, None) as relay:
+        await relay.until(lambda: all(new.key in relay.at for new in news))
+    assert most == relaying.BEGINNING_MAX
 
 
 async def test_two_relays_at_once_and_one_more_later_neither_reorder_nor_repeat(
