@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.figures import Figures
 from ledger.api_keys import SCOPES, create_key
-from ledger.assembly import LedgerConfig, open_ledger
+from ledger.assembly import LedgerConfig, Tenant, open_ledger
 from ledger.importing import import_consents
 from ledger.tenants import create_tenant
 
@@ -40,22 +40,27 @@ def file() -> tuple[bytes, list[str]]:
     return consent_records(draw, addresses, ROWS), addresses
 
 
+async def rows_a_second(tenant: Tenant, content: bytes, rows: int) -> float:
+    """How fast a file of so many rows is imported, each of which is new."""
+    started = time.perf_counter()
+    totals = await import_consents(
+        tenant,
+        io.BytesIO(content),
+        format="contact-point-consents",
+        report=lambda *_: None,
+        progress=lambda _: None,
+    )
+    if totals.recorded != rows:
+        raise RuntimeError(f"{totals} where {rows} rows are new")
+    return rows / (time.perf_counter() - started)
+
+
 async def run(data_dir: Path, figures: Figures) -> tuple[str, list[str]]:
     """Measure, and note the figure; (a key of the tenant that was made, addresses with records in it)."""
     content, addresses = file()
     async with open_ledger(LedgerConfig(data_dir=data_dir)) as ledger:
         tenant = await create_tenant(ledger, "bench", "Benchmarks")
         key = await create_key(tenant, "bench", SCOPES)
-        started = time.perf_counter()
-        totals = await import_consents(
-            tenant,
-            io.BytesIO(content),
-            format="contact-point-consents",
-            report=lambda *_: None,
-            progress=lambda _: None,
-        )
-        rate = ROWS / (time.perf_counter() - started)
-    if totals.recorded != ROWS:
-        raise RuntimeError(f"{totals} where {ROWS} rows are new")
+        rate = await rows_a_second(tenant, content, ROWS)
     figures.add("import from a file, all rules applied", "12,000 rows/s", f"{rate:,.0f} rows/s", kept=rate >= 12_000)
     return key, addresses

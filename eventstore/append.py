@@ -24,19 +24,10 @@ from eventstore.append_statement import AppendStatement
 from eventstore.array_literal import bytes_literal
 from eventstore.command import (
     Appended,
-    Before,
-    Circumstances,
     Command,
-    Draft,
-    ErasureStep,
-    IndexColumns,
     InlineProjection,
-    Records,
     Rehearsal,
     SeenRecords,
-    Subject,
-    SubjectErasing,
-    SubjectGone,
 )
 from eventstore.database import StoreUnavailable, store_errors
 from eventstore.idempotency import IdempotencyKey
@@ -45,24 +36,6 @@ from eventstore.personal.vault import Connected
 from eventstore.read import Head
 from eventstore.recover import committed, outcome_is_known
 from eventstore.sql import statement
-
-__all__ = [
-    "Appended",
-    "Before",
-    "Circumstances",
-    "Command",
-    "Draft",
-    "ErasureStep",
-    "IndexColumns",
-    "InlineProjection",
-    "Log",
-    "Records",
-    "Rehearsal",
-    "SeenRecords",
-    "Subject",
-    "SubjectErasing",
-    "SubjectGone",
-]
 
 _LOOKUP = statement("append_lookup")
 # After a lost race so many groups take the head's row first, and begin to count again where another process wrote meanwhile.

@@ -15,7 +15,8 @@ from domain.events import CatalogueDraft
 from domain.refusals import NotYetAvailable, Refusal, RefusalCode
 from domain.unit_scope import Decide
 from eventstore import read
-from eventstore.append import Command, Log
+from eventstore.append import Log
+from eventstore.command import Command
 from eventstore.database import DatabaseAddress, StoreUnavailable, open_database, open_pool, store_errors
 from eventstore.migrate import migrate
 from eventstore.personal.blind_index import BlindIndex

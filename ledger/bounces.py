@@ -7,8 +7,7 @@ from domain.bounces import Bounce
 from domain.consent import ActorKind
 from domain.events import CURRENT_VERSIONS, EventType
 from domain.refusals import Refusal, RefusalCode
-from eventstore.append import Command, Draft, IndexColumns
-from eventstore.command import decided
+from eventstore.command import Command, Draft, IndexColumns, decided
 from ledger.assembly import Caller, Tenant
 from ledger.given_evidence import Evidence, given_evidence
 from ledger.idempotency import append, stored_key

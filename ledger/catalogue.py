@@ -17,7 +17,7 @@ from domain.loosening import loosened
 from domain.presets import PresetKey
 from domain.refusals import Refusal, RefusalCode
 from domain.unit_scope import Decide
-from eventstore.append import Command, Draft, IndexColumns
+from eventstore.command import Command, Draft, IndexColumns
 from ledger.assembly import Caller, Tenant
 from ledger.idempotency import append, stored_key
 from ledger.pages import Page, cursor, no_cursor, page_size, place_of

@@ -5,7 +5,7 @@ never taken with an older catalogue than the log position that it names.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,22 +13,16 @@ from typing import NamedTuple
 from uuid import UUID
 
 from domain.addresses import Channel, normalise
-from domain.bounces import Bounce, ends_bounce, is_bounced
-from domain.catalogue import Catalogue, ComplianceProfile, MessageSubject, Purpose, PurposeType, Topic
-from domain.consent import ConsentRecord, ConsentValue, record_that_counts
-from domain.decision import Contactability, Decision, ReasonCode, contactability, refuse_address
-from domain.double_opt_in import levels_of, request_of
-from domain.events import EventType
+from domain.catalogue import Catalogue, MessageSubject, PurposeType
+from domain.decision import Decision, ReasonCode, refuse_address
 from domain.refusals import LimitExceeded, Refusal, RefusalCode
-from domain.standing import NOTHING_KNOWN, Standing, by_level, counting_record, decision_of, tracking_of
-from domain.suppression import Level, Suppression, is_persons_opt_in
+from domain.standing import NOTHING_KNOWN, Standing, decision_of, tracking_of
 from eventstore import read
-from eventstore.read import Head
 from ledger.assembly import Tenant
 from ledger.check_queue import FLIGHT_ADDRESSES_MAX
 from ledger.look_up import LookUp, Seen, look_up
+from ledger.standing_then import Times, standing_then, times_of
 from projections import current_consent
-from projections.inline import consent_record
 
 ADDRESSES_MAX = 10_000
 _CHUNK_ADDRESSES = 1_000
@@ -74,14 +68,6 @@ class Answer(NamedTuple):
     def __repr__(self) -> str:
         """Without the address: no repr shows one."""
         return f"Answer(decision={self.decision!r}, tracking={self.tracking!r}, position={self.position})"
-
-
-@dataclass(frozen=True, slots=True)
-class Times:
-    """The two times of a question, resolved."""
-
-    as_of: datetime
-    known_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,16 +257,6 @@ async def _seen_now(tenant: Tenant, question: Question, subject: MessageSubject)
                 await asyncio.wait([asking])
 
 
-def _times(tenant: Tenant, head: Head, as_of: datetime | None, known_at: datetime | None) -> tuple[Times, datetime]:
-    """The times meant, and now. Now is never before what the log holds, or a clock behind another would lose opt-outs.
-
-    A time to come is taken as it is: by what is known now, as of then.
-    """
-    now = max(tenant.ledger.clock(), head.recorded_at)
-    known = now if known_at is None else known_at
-    return Times(known if as_of is None else as_of, known), now
-
-
 async def _see_then(tenant: Tenant, question: Question, blind_indexes: Sequence[bytes]) -> tuple[_Taken, Found]:
     """The same at other times: folded from the contact points' own events, in one snapshot and bounded memory."""
     if question.min_position is not None:
@@ -291,7 +267,7 @@ async def _see_then(tenant: Tenant, question: Question, blind_indexes: Sequence[
     ):
         head = await read.head(connection, tenant.id)
         await tenant.refresh_catalogue(head.catalogue_position, connection)
-        times, now = _times(tenant, head, question.as_of, question.known_at)
+        times, now = times_of(tenant, head, question.as_of, question.known_at)
         subject, catalogue = _subject_then(tenant, question, times)
         size = await read.size_at(connection, tenant.id, times.known_at)
         wanted = {subject.purpose.key, subject.profile.tracking_purpose}
@@ -349,193 +325,3 @@ def _subject_then(tenant: Tenant, question: Question, times: Times) -> tuple[Mes
     unit = None if question.business_unit is None else today.unit(question.business_unit).key
     subject = then.message(today.profile(question.profile).key, today.purpose(question.purpose).key, topic, unit)
     return subject, then
-
-
-def standing_then(
-    events: Sequence[read.StoredEntry],
-    times: Times,
-    purposes: set[str],
-    suppressions: Iterable[Suppression],
-    *,
-    erasing: bool,
-) -> Standing:
-    """Where a contact point stood at `times`, folded from its events; what suppresses its address is known now."""
-    known = [event.entry for event in events if event.entry.recorded_at <= times.known_at]
-    made = [(entry, record) for entry in known if (record := consent_record(entry)) is not None]
-    opt_ins: dict[Level, datetime] = {}
-    for entry, record in made:
-        if is_persons_opt_in(entry.actor, record.value) and record.effective_at <= times.as_of:
-            level = record.purpose, record.topic
-            opt_ins[level] = max(opt_ins.get(level, record.effective_at), record.effective_at)
-    requests = {
-        level: request_of(entry.data, entry.recorded_at, entry.position)
-        for entry in known
-        if entry.type == EventType.DOUBLE_OPT_IN_REQUESTED and entry.recorded_at <= times.as_of
-        for level in levels_of(entry.data)
-    }
-    return Standing(
-        by_level(
-            (record for _, record in made if record.purpose in purposes), as_of=times.as_of, known_at=times.known_at
-        ),
-        erasing or any(entry.type == EventType.CONTACT_POINT_ERASURE_REQUESTED for entry in known),
-        tuple(suppressions),
-        opt_ins,
-        requests,
-        is_bounced(
-            [
-                entry.recorded_at
-                for entry in known
-                if entry.type == EventType.CONTACT_POINT_BOUNCED
-                and entry.data["bounce"] == Bounce.HARD
-                and entry.recorded_at <= times.as_of
-            ],
-            [
-                record.effective_at
-                for entry, record in made
-                if record.effective_at <= times.as_of and ends_bounce(entry.actor, entry.data["source"], record.value)
-            ],
-        ),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class ConsentAt:
-    """The consent of one contact point at one level: the record that counts, and its value, NOT_SET once it expired."""
-
-    purpose: Purpose
-    topic: Topic | None
-    record: ConsentRecord | None
-    value: ConsentValue
-
-
-async def consent_of(
-    tenant: Tenant,
-    asked: Sequence[tuple[UUID, str, str | None]],
-    *,
-    as_of: datetime | None = None,
-    known_at: datetime | None = None,
-) -> list[ConsentAt | Refusal]:
-    """The consent of contact points, each asked as (contact point, purpose ref, topic ref), or the refusal of that one.
-
-    One look-up for any number of them. The purpose's own unit counts, else (with scoping off) any; inactive ones too.
-    """
-    contact_points = list(dict.fromkeys(contact_point for contact_point, _, _ in asked))
-    held = await _standings_of_contact_points(tenant, contact_points, as_of, known_at)
-    catalogue = held.catalogue
-    results: list[ConsentAt | Refusal] = []
-    for contact_point, purpose_ref, topic_ref in asked:
-        try:
-            purpose = catalogue.purposes[held.today.purpose(purpose_ref).key]
-            topic = held.today.topic_of(purpose, topic_ref)
-        except Refusal as refusal:
-            results.append(refusal)
-            continue
-        record = record_that_counts(
-            held.standings[contact_point].records.get((purpose.key, None if topic is None else topic.key), {}),
-            purpose_unit=purpose.unit,
-            profile_unit=purpose.unit,
-            unit_scoping=catalogue.unit_scoping,
-        )
-        # The value is what a check goes by; the record behind it is shown to the units whose it is.
-        shown = record is None or tenant.own_units is None or record.unit in tenant.own_units
-        results.append(ConsentAt(purpose, topic, record if shown else None, _value(record, held.as_of)))
-    return results
-
-
-@dataclass(frozen=True, slots=True)
-class ContactabilityRow:
-    """What would happen for one purpose or topic of a profile; `value` is NOT_SET once it expired."""
-
-    purpose: Purpose
-    topic: Topic | None
-    decision: Decision
-    value: ConsentValue
-    contactability: Contactability
-
-
-async def contactability_of(
-    tenant: Tenant,
-    contact_points: Sequence[tuple[UUID, Channel]],
-    *,
-    profile: str,
-    as_of: datetime | None = None,
-    known_at: datetime | None = None,
-) -> list[list[ContactabilityRow]]:
-    """For each contact point a row per active purpose of the profile and per active topic; one look-up for all of them.
-
-    Raises Refusal NOT_FOUND, INACTIVE for the profile.
-    """
-    ids = list(dict.fromkeys(contact_point for contact_point, _ in contact_points))
-    held = await _standings_of_contact_points(tenant, ids, as_of, known_at)
-    found = held.catalogue.profiles[held.today.profile(profile).key]
-    if not found.active:
-        raise Refusal(RefusalCode.INACTIVE, f"profile {found.key} is inactive", ("profile",))
-    return [
-        list(_rows(held.catalogue, found, channel, held.standings[contact_point], held.as_of))
-        for contact_point, channel in contact_points
-    ]
-
-
-def _rows(
-    catalogue: Catalogue, profile: ComplianceProfile, channel: Channel, standing: Standing, as_of: datetime
-) -> Iterable[ContactabilityRow]:
-    for key in profile.purposes:
-        purpose = catalogue.purposes[key]
-        if not purpose.active:
-            continue
-        for topic in (None, *catalogue.topics_of(key)):
-            if topic is not None and not topic.active:
-                continue
-            decision = decision_of(catalogue, MessageSubject(profile, purpose, topic), channel, standing, as_of)
-            yield ContactabilityRow(
-                purpose,
-                topic,
-                decision,
-                _value(counting_record(catalogue, profile.unit, purpose, topic, standing.records), as_of),
-                contactability(purpose.type, allowed=decision.allowed),
-            )
-
-
-def _value(record: ConsentRecord | None, as_of: datetime) -> ConsentValue:
-    return ConsentValue.NOT_SET if record is None or record.expired_at(as_of) else record.value
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """What is known of contact points: where they stand; the catalogues of today (for refs) and of then (for rules)."""
-
-    today: Catalogue
-    catalogue: Catalogue
-    standings: Mapping[UUID, Standing]
-    as_of: datetime
-
-
-async def _standings_of_contact_points(
-    tenant: Tenant, contact_points: Sequence[UUID], as_of: datetime | None, known_at: datetime | None
-) -> _Held:
-    async with (
-        tenant.ledger.connection() as connection,
-        connection.transaction(isolation="repeatable_read", readonly=True),
-    ):
-        head = await read.head(connection, tenant.id)
-        await tenant.refresh_catalogue(head.catalogue_position, connection)
-        times, _ = _times(tenant, head, as_of, known_at)
-        today = tenant.catalogue_at(head.catalogue_position)
-        now = as_of is None and known_at is None
-        _, found = await current_consent.by_contact_point(
-            connection, tenant.id, contact_points, list(today.purposes) if now else []
-        )
-        held = {one.contact_point: one for one in found.values() if one.contact_point is not None}
-        if now:
-            return _Held(today, today, {key: one.standing() for key, one in held.items()}, times.as_of)
-        catalogue = tenant.catalogue_known_at(times.known_at)
-        size = await read.size_at(connection, tenant.id, times.known_at)
-        purposes = set(catalogue.purposes)
-        standings: dict[UUID, Standing] = {}
-        for start in range(0, len(contact_points), _CHUNK_ADDRESSES):
-            chunk = contact_points[start : start + _CHUNK_ADDRESSES]
-            streams = await read.streams(connection, tenant.id, chunk, to_position=size - 1)
-            for key, events in streams.items():
-                # By its id the past of an erased contact point can be asked for: its erasure counts once it was known.
-                standings[key] = standing_then(events, times, purposes, held[key].suppressions, erasing=False)
-    return _Held(today, catalogue, standings, times.as_of)

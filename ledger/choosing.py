@@ -17,7 +17,7 @@ from enum import Enum
 from domain.consent import ConsentRecord, ConsentSource, ConsentValue
 from domain.refusals import Refusal
 from domain.suppression import Level
-from eventstore.append import Command, Draft
+from eventstore.command import Command, Draft
 from ledger.assembly import Caller, Tenant
 from ledger.existing_consent import StandingAtLevels
 from ledger.given_evidence import Evidence

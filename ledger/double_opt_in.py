@@ -18,11 +18,11 @@ from domain.refusals import Refusal, RefusalCode
 from domain.suppression import Level, is_suppressed
 from domain.time import format_instant
 from eventstore import read
-from eventstore.append import Command, Draft, IndexColumns
+from eventstore.command import Command, Draft, IndexColumns
 from eventstore.personal.link_tokens import seal_token
 from eventstore.read import EntryFilter, StoredEntry
 from ledger.assembly import Caller, Ledger, Tenant
-from ledger.check import consent_of
+from ledger.contactability import consent_of
 from ledger.existing_consent import StandingAtLevels, StandingNow
 from ledger.given_evidence import Evidence, given_evidence
 from ledger.idempotency import append, stored_key

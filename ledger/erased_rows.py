@@ -15,7 +15,7 @@ from domain.refusals import Refusal
 from domain.standing import NOTHING_KNOWN
 from domain.suppression import is_suppressed
 from eventstore import read
-from eventstore.append import SeenRecords
+from eventstore.command import SeenRecords
 from eventstore.personal.vault import Connected
 from eventstore.read import StoredEntry
 from ledger.assembly import Caller, Tenant

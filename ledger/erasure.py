@@ -9,8 +9,7 @@ from domain.consent import ActorKind
 from domain.events import CURRENT_VERSIONS, EventType
 from domain.refusals import Refusal, RefusalCode
 from domain.text import clean_text
-from eventstore.append import Command, Draft, ErasureStep, IndexColumns, SubjectErasing, SubjectGone
-from eventstore.command import decided
+from eventstore.command import Command, Draft, ErasureStep, IndexColumns, SubjectErasing, SubjectGone, decided
 from eventstore.read import StoredEntry
 from ledger.assembly import Caller, Tenant
 from ledger.erasure_completion import complete_erasure

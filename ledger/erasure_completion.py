@@ -12,8 +12,7 @@ from domain.consent import ActorKind, ConsentValue
 from domain.events import CURRENT_VERSIONS, EventType
 from domain.suppression import left_by_erasure
 from eventstore import read
-from eventstore.append import Command, Draft, ErasureStep, IndexColumns, SubjectGone
-from eventstore.command import decided
+from eventstore.command import Command, Draft, ErasureStep, IndexColumns, SubjectGone, decided
 from eventstore.database import StoreUnavailable
 from eventstore.idempotency import IdempotencyKey
 from eventstore.read import EntryFilter, StoredEntry

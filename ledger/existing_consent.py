@@ -19,7 +19,7 @@ from domain.events import EventType
 from domain.refusals import Refusal, RefusalCode
 from domain.standing import NOTHING_KNOWN, Standing
 from domain.suppression import Level, is_suppressed
-from eventstore.append import Circumstances, Command
+from eventstore.command import Circumstances, Command
 from eventstore.personal.vault import Connected
 from projections import current_consent
 from projections.inline import consent_record

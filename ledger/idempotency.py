@@ -9,7 +9,7 @@ from typing import Any
 from domain.refusals import Refusal, RefusalCode
 from domain.text import clean_text
 from domain.time import format_instant
-from eventstore.append import Appended, Command, SubjectErasing
+from eventstore.command import Appended, Command, SubjectErasing
 from eventstore.idempotency import IdempotencyConflict, IdempotencyKey, idempotency_key
 from eventstore.personal.vault import Connected
 from ledger.assembly import Tenant

@@ -16,7 +16,7 @@ from domain.consent import ActorKind, ConsentSource, ConsentValue, check_valid_u
 from domain.events import CURRENT_VERSIONS, ConsentCaptured, EventType
 from domain.refusals import LimitExceeded, Refusal, RefusalCode
 from domain.text import clean_text, mended_text
-from eventstore.append import Appended, Command, Draft, IndexColumns, Rehearsal, SeenRecords, Subject, SubjectErasing
+from eventstore.command import Appended, Command, Draft, IndexColumns, Rehearsal, SeenRecords, Subject, SubjectErasing
 from eventstore.idempotency import IdempotencyConflict, IdempotencyKey
 from eventstore.read import StoredEntry
 from ledger.assembly import Caller, Tenant

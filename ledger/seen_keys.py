@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Sequence
 from types import TracebackType
 
-from eventstore.append import Records
+from eventstore.command import Records
 
 _SCHEMA = """
 PRAGMA journal_mode = OFF;

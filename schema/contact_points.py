@@ -6,7 +6,7 @@ import strawberry
 
 from domain.decision import Decision as HeldDecision
 from ledger import history, selection
-from ledger.check import ConsentAt
+from ledger.contactability import ConsentAt
 from ledger.history import ContactPoint as HeldContactPoint
 from ledger.history import StoredEntry
 from ledger.selection import Selection

@@ -13,11 +13,11 @@ from uuid import UUID
 from strawberry.dataloader import DataLoader
 
 from domain.addresses import Channel
-from ledger import api_keys, check, history, webhook_lists
+from ledger import api_keys, contactability, history, webhook_lists
 from ledger.acknowledgements import Acknowledgement, acknowledgements_of
 from ledger.api_keys import ApplicationRow
 from ledger.assembly import Tenant
-from ledger.check import ConsentAt, ContactabilityRow
+from ledger.contactability import ConsentAt, ContactabilityRow
 from ledger.history import ContactPoint, EventFilter, StoredEntry
 from ledger.pages import Page
 from ledger.receipts import Answered, receipts
@@ -116,7 +116,7 @@ class Loaders:
 
     async def _consent(self, asked: list[AskedConsent]) -> list[ConsentAt | BaseException]:
         async def of(times: Times, group: Sequence[AskedConsent]) -> Sequence[ConsentAt | BaseException]:
-            return await check.consent_of(
+            return await contactability.consent_of(
                 self._tenant,
                 [(one.contact_point, one.purpose, one.topic) for one in group],
                 as_of=times.as_of,
@@ -130,7 +130,7 @@ class Loaders:
             profile_and_times: tuple[str, Times], group: Sequence[AskedContactability]
         ) -> Sequence[list[ContactabilityRow]]:
             profile, times = profile_and_times
-            return await check.contactability_of(
+            return await contactability.contactability_of(
                 self._tenant,
                 [(one.contact_point, one.channel) for one in group],
                 profile=profile,

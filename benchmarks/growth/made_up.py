@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from domain.addresses import Channel
 from domain.consent import ActorKind, ConsentSource, ConsentValue
-from eventstore.append import Draft
+from eventstore.command import Draft
 from ledger import catalogue
 from ledger.assembly import Caller, Tenant
 from ledger.given_evidence import Evidence

@@ -8,7 +8,7 @@ from domain.time import format_instant
 from eventstore import read
 from ledger.acknowledgements import AcknowledgedBy
 from ledger.assembly import Tenant
-from ledger.check import ContactabilityRow, contactability_of
+from ledger.contactability import ContactabilityRow, contactability_of
 from ledger.records.disclosures import Disclosures, disclosures
 from ledger.records.facts import Fact, Facts
 from projections import current_consent

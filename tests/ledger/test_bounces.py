@@ -12,7 +12,8 @@ from domain.decision import Contactability
 from domain.refusals import Refusal
 from ledger.assembly import Caller, Tenant
 from ledger.bounces import record_bounce
-from ledger.check import Question, check, contactability_of
+from ledger.check import Question, check
+from ledger.contactability import contactability_of
 from ledger.history import find_contact_point
 from ledger.record import Actor, Capture, record_consent, record_consents
 from ledger.selection import Selection, select

@@ -12,10 +12,11 @@ from domain.catalogue import EnforcementModel, PurposeType
 from domain.consent import ActorKind, ConsentSource, ConsentValue
 from domain.decision import Contactability
 from domain.events import ConsentCaptured
-from eventstore.append import Command, Draft
+from eventstore.command import Command, Draft
 from ledger import catalogue
 from ledger.assembly import Caller, Tenant
-from ledger.check import ConsentAt, Question, check, consent_of, contactability_of
+from ledger.check import Question, check
+from ledger.contactability import ConsentAt, consent_of, contactability_of
 from ledger.evidence import evidence_by_address
 from ledger.history import find_contact_point
 from ledger.log_export import log_lines

@@ -12,7 +12,8 @@ from domain.decision import ReasonCode
 from domain.refusals import LimitExceeded, NotYetAvailable, Refusal, RefusalCode
 from ledger import catalogue
 from ledger.assembly import Caller, Tenant
-from ledger.check import Question, check, consent_of, contactability_of
+from ledger.check import Question, check
+from ledger.contactability import consent_of, contactability_of
 from ledger.history import find_contact_point
 from ledger.record import Capture, record_consent
 from tests.conftest import Clock

@@ -152,17 +152,23 @@ async def test_who_asks_while_both_flights_end_gets_a_flight(store: Store, queue
     assert again == [4, 6]
 
 
-async def test_more_than_may_wait_are_told_at_once(
-    store: Store, queue: CheckQueue[int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(check_queue, "WAITING_MAX", 3)
+async def full(store: Store, queue: CheckQueue[int, int]) -> tuple[list[asyncio.Task[int]], list[asyncio.Task[int]]]:
+    """(two that fly, three that wait for them): as many as the queue takes where three may wait."""
     store.go.clear()
-    flying = []
+    flying: list[asyncio.Task[int]] = []
     for number in (0, 1):
         flying.append(asyncio.create_task(queue.submit(number)))
         await turns()
     waiting = [asyncio.create_task(queue.submit(number)) for number in (2, 3, 4)]
     await turns()
+    return flying, waiting
+
+
+async def test_more_than_may_wait_are_told_at_once(
+    store: Store, queue: CheckQueue[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check_queue, "WAITING_MAX", 3)
+    flying, waiting = await full(store, queue)
     with pytest.raises(StoreUnavailable):
         await queue.submit(5)
     store.go.set()
@@ -174,13 +180,7 @@ async def test_those_that_have_left_refuse_nobody(
     store: Store, queue: CheckQueue[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(check_queue, "WAITING_MAX", 3)
-    store.go.clear()
-    flying = []
-    for number in (0, 1):
-        flying.append(asyncio.create_task(queue.submit(number)))
-        await turns()
-    leaving = [asyncio.create_task(queue.submit(number)) for number in (2, 3, 4)]
-    await turns()
+    flying, leaving = await full(store, queue)
     for task in leaving:
         task.cancel()
     await turns()

@@ -13,12 +13,13 @@ from domain.consent import ActorKind, ConsentValue
 from domain.decision import Contactability
 from domain.refusals import Refusal, RefusalCode
 from eventstore import read
-from eventstore.append import ErasureStep
+from eventstore.command import ErasureStep
 from eventstore.read import StoredEntry
 from ledger import erasure, history
 from ledger.assembly import Caller, Tenant
 from ledger.catalogue import create_purpose, create_topic
-from ledger.check import Question, check, contactability_of
+from ledger.check import Question, check
+from ledger.contactability import contactability_of
 from ledger.erasure import Erased, erase_contact_point
 from ledger.erasure_completion import complete_erasure, complete_pending
 from ledger.given_evidence import Evidence

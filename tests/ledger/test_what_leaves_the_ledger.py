@@ -15,7 +15,8 @@ from domain.refusals import Refusal
 from ledger import history
 from ledger.assembly import Caller, Tenant
 from ledger.catalogue import create_topic, update_purpose
-from ledger.check import Question, check, consent_of
+from ledger.check import Question, check
+from ledger.contactability import consent_of
 from ledger.erasure import erase_contact_point
 from ledger.evidence import evidence_by_address, evidence_by_id
 from ledger.given_evidence import Evidence

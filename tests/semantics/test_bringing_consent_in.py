@@ -23,7 +23,8 @@ from ledger import history
 from ledger.assembly import Caller, Tenant, ledger_on
 from ledger.bounces import record_bounce
 from ledger.catalogue import create_profile, create_purpose, create_topic, import_catalogue, update_purpose
-from ledger.check import ConsentAt, Question, check, consent_of
+from ledger.check import Question, check
+from ledger.contactability import ConsentAt, consent_of
 from ledger.erasure import erase_contact_point
 from ledger.import_formats import Target
 from ledger.import_rows import FileUnusable, Outcome, Totals
