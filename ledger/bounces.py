@@ -17,6 +17,24 @@ from ledger.record import Recorded, subject_of_address
 _STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
 
 
+def is_status(text: str) -> bool:
+    """Whether a text is an enhanced status code, and so names nobody."""
+    return _STATUS.fullmatch(text) is not None
+
+
+def bounce_draft(channel: Channel, bounce: Bounce, status: str | None, evidence: bytes | None) -> Draft:
+    """The event of a bounce; `evidence` is sealed in the vault."""
+    return Draft(
+        type=EventType.CONTACT_POINT_BOUNCED,
+        version=CURRENT_VERSIONS[EventType.CONTACT_POINT_BOUNCED],
+        data={"channel": str(channel), "bounce": str(bounce)} | ({} if status is None else {"status": status}),
+        effective_at=None,
+        actor=ActorKind.SYSTEM,
+        columns=IndexColumns(channel=channel),
+        evidence=evidence,
+    )
+
+
 async def record_bounce(
     tenant: Tenant,
     caller: Caller,
@@ -29,20 +47,11 @@ async def record_bounce(
     idempotency_key: str | None = None,
 ) -> Recorded:
     """Record a bounce, durably. Raises Refusal INVALID_ADDRESS, INVALID (status, evidence), StoreUnavailable."""
-    if status is not None and _STATUS.fullmatch(status) is None:
+    if status is not None and not is_status(status):
         raise Refusal(RefusalCode.INVALID, "status is an enhanced status code such as 5.1.1", ("status",))
     subject = subject_of_address(tenant, channel, address)
     sealed, _ = given_evidence(evidence, {}, address, subject.address)
-    data = {"channel": str(channel), "bounce": str(bounce)} | ({} if status is None else {"status": status})
-    draft = Draft(
-        type=EventType.CONTACT_POINT_BOUNCED,
-        version=CURRENT_VERSIONS[EventType.CONTACT_POINT_BOUNCED],
-        data=data,
-        effective_at=None,
-        actor=ActorKind.SYSTEM,
-        columns=IndexColumns(channel=channel),
-        evidence=sealed,
-    )
+    draft = bounce_draft(channel, bounce, status, sealed)
     fields = {"channel": channel, "address": address, "bounce": bounce, "status": status, "evidence": evidence}
     command = Command(
         decide=decided(draft),

@@ -6,7 +6,7 @@ personal but the address. What a suppression blocks stays unknown: no opt-out of
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from domain import dynamics_codes
@@ -56,22 +56,24 @@ async def _lost(tenant: Tenant, asked: Mapping[int, Capture], done: Sequence[Don
     if not positions:
         return {}
     async with tenant.ledger.connection() as connection:
-        events = await read.at_positions(
-            connection, tenant.id, list({position for before in positions.values() for position in before})
+        events = await erased_events(
+            connection, tenant, {position for before in positions.values() for position in before}
         )
-        streams = list({event.entry.stream for event in events.values()})
-        points = await contact_points.by_ids(connection, tenant.id, streams)
         erased = {
-            number: {
-                place: events[position]
-                for place, position in enumerate(before)
-                if position in events and points[events[position].entry.stream].erased_at is not None
-            }
+            number: {place: events[position] for place, position in enumerate(before) if position in events}
             for number, before in positions.items()
         }
         lost = {number: before for number, before in erased.items() if before}
         blocked = await _blocked(connection, tenant, {number: asked[number] for number in lost}, lost)
     return {number: _anew(asked[number], before) for number, before in lost.items() if number not in blocked}
+
+
+async def erased_events(connection: Connected, tenant: Tenant, positions: Collection[int]) -> dict[int, StoredEntry]:
+    """Of the events at these positions those whose contact points were erased."""
+    events = await read.at_positions(connection, tenant.id, list(positions))
+    streams = list({event.entry.stream for event in events.values()})
+    points = await contact_points.by_ids(connection, tenant.id, streams)
+    return {position: event for position, event in events.items() if points[event.entry.stream].erased_at is not None}
 
 
 def _recorded_before(done: Done) -> Sequence[int]:
@@ -126,12 +128,13 @@ def _anew(capture: Capture, erased: Mapping[int, StoredEntry]) -> Capture:
         # Keys of this life of the address: so it is recorded once in it, however often it comes.
         idempotency_key=None
         if capture.idempotency_key is None
-        else _key_after(capture.idempotency_key, next(iter(erased.values()))),
+        else key_after(capture.idempotency_key, next(iter(erased.values()))),
         row_keys=tuple(
-            _key_after(key, erased[place]) if place in erased else key for place, key in enumerate(capture.row_keys)
+            key_after(key, erased[place]) if place in erased else key for place, key in enumerate(capture.row_keys)
         ),
     )
 
 
-def _key_after(key: str, erased: StoredEntry) -> str:
+def key_after(key: str, erased: StoredEntry) -> str:
+    """What a row's key is in the life of its address that began after this event's was erased."""
     return f"after:{hashlib.sha256(f'{key} {erased.entry.stream}'.encode()).hexdigest()}"

@@ -26,10 +26,12 @@ from projections.inline import consent_record
 
 
 class ConsentKept(StrEnum):
-    """What stood in the way of a capture."""
+    """What stood in the way of what a row says."""
 
     OPTED_OUT = "OPTED_OUT"
     SUPPRESSED = "SUPPRESSED"
+    BOUNCED = "BOUNCED"
+    BOUNCE_ENDED = "BOUNCE_ENDED"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -101,13 +103,14 @@ class StandingNow(Circumstances, ABC):
     def suppressed(self, purpose: Purpose, topic: str | None) -> bool:
         """Whether an erasure or a bounce blocks a level."""
         standing = self.standing
-        return (
-            standing.bounced
-            or is_suppressed(standing.suppressions, standing.opt_ins, purpose, topic)
-            or any(
-                entry.type == EventType.CONTACT_POINT_BOUNCED and entry.data["bounce"] == Bounce.HARD
-                for entry in self.earlier
-            )
+        return self.bounced or is_suppressed(standing.suppressions, standing.opt_ins, purpose, topic)
+
+    @property
+    def bounced(self) -> bool:
+        """Whether a hard bounce blocks everything."""
+        return self.standing.bounced or any(
+            entry.type == EventType.CONTACT_POINT_BOUNCED and entry.data["bounce"] == Bounce.HARD
+            for entry in self.earlier
         )
 
 
@@ -126,22 +129,45 @@ class StandingAtLevels(StandingNow):
 
 
 @dataclass(slots=True, kw_only=True)
-class ExistingConsent(StandingNow):
-    """What there is at one level of one address. `kept` says, once it was decided, what stood in the way of a capture."""
+class StandingOfRows(StandingNow):
+    """The same for a command that is made of rows, its parts. `kept` says, once it was decided, what stood in its way."""
 
-    purpose: str
-    topic: str | None
     kept: ConsentKept | None = None
-
-    def levels(self, catalogue: Catalogue) -> Iterable[Level]:
-        """Its level, by its keys."""
-        topic = None if self.topic is None else catalogue.topic(self.topic).key
-        return [(catalogue.purpose(self.purpose).key, topic)]
 
     @property
     def all_known(self) -> bool:
         """Whether each part of the command was recorded before."""
         return bool(self.parts) and None not in self.known
+
+
+@dataclass(slots=True, kw_only=True)
+class ExistingBounce(StandingOfRows):
+    """What a row that says that a message bounced for good meets."""
+
+    ended: bool
+    """Whether the same bounce is known, or what came since has ended it."""
+
+    def levels(self, catalogue: Catalogue) -> Iterable[Level]:
+        """None: a bounce is of the address."""
+        return ()
+
+    def keeps(self) -> bool:
+        """Whether there is nothing to record."""
+        self.kept = ConsentKept.BOUNCED if self.bounced else ConsentKept.BOUNCE_ENDED if self.ended else None
+        return self.kept is not None
+
+
+@dataclass(slots=True, kw_only=True)
+class ExistingConsent(StandingOfRows):
+    """What there is at one level of one address."""
+
+    purpose: str
+    topic: str | None
+
+    def levels(self, catalogue: Catalogue) -> Iterable[Level]:
+        """Its level, by its keys."""
+        topic = None if self.topic is None else catalogue.topic(self.topic).key
+        return [(catalogue.purpose(self.purpose).key, topic)]
 
     def keeps(self, purpose: Purpose, topic: Topic | None, value: ConsentValue) -> bool:
         """Whether what is there must stay as it is: then the capture is not recorded."""

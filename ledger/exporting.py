@@ -6,7 +6,6 @@ All open addresses, so they are for who may read what is personal. Memory is con
 import json
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -19,14 +18,16 @@ from domain.consent import ConsentSource, ConsentValue
 from domain.events import EventType
 from domain.json_lines import one_line
 from domain.opt_in_rules import PATHS, RequiredEvidence
-from domain.standing import NOTHING_KNOWN, Standing
-from domain.suppression import Level, is_suppressed
+from domain.standing import NOTHING_KNOWN
+from domain.suppression import is_suppressed
 from domain.time import format_instant
 from eventstore import read
 from eventstore.read import EntryFilter, StoredEntry
 from ledger import history
 from ledger.assembly import Tenant
+from ledger.export_blocked import Blocked, blocked_levels, erased_suppressions, hard_bounces
 from ledger.import_contact_point_consents import WITHOUT_CODE
+from ledger.import_ndjson import SuppressionKind
 from ledger.selection import Selection, select
 from projections import current_consent
 from projections.inline import captured
@@ -66,8 +67,9 @@ class Left:
 
     `erased_suppressions`: addresses that were erased and stay suppressed here; the file cannot name them, so elsewhere they
     will be sendable. `not_enforced`: of `suppressed`, those whose purpose has enforcement DISABLED, which an Opted Out does not
-    stop: they will be sendable, too. `needing_evidence`: opt-ins that go out without what their purpose requires of one: where it
-    requires that too, they are refused.
+    stop: they will be sendable, too. In ndjson neither of these holds a hard bounce, which has a line of its own there.
+    `needing_evidence`: opt-ins that go out without what their purpose requires of one: where it requires that too, they are
+    refused.
     """
 
     def __init__(self) -> None:
@@ -88,7 +90,7 @@ async def contact_point_consents(tenant: Tenant, left: Left) -> AsyncIterator[li
     where there is no record, or elsewhere it would be sent to. Channels without a code are left out, and what is suppressed of
     erased addresses is: nobody can name these. All of these are counted in `left`.
     """
-    left.erased_suppressions += await _erased_suppressions(tenant)
+    left.erased_suppressions += await erased_suppressions(tenant)
     catalogue = await tenant.latest_catalogue()
     place: tuple[UUID, str, str, str] = (UUID(int=0), "", "", "")
     while True:
@@ -146,7 +148,7 @@ async def contact_point_consents(tenant: Tenant, left: Left) -> AsyncIterator[li
                 format_instant(capture.effective_at),
                 "0",
             ]
-    async for blocked in _blocked(tenant, catalogue):
+    async for blocked in blocked_levels(tenant, catalogue):
         if blocked.level in blocked.standing.records:
             continue
         if blocked.channel in WITHOUT_CODE:
@@ -161,24 +163,7 @@ def _is_not_enforced(catalogue: Catalogue, channel: Channel, purpose: str) -> bo
     return catalogue.purposes[purpose].enforcement[channel] is EnforcementModel.DISABLED
 
 
-def _suppressed(catalogue: Catalogue, standing: Standing) -> list[tuple[Level, datetime | None]]:
-    """The levels at which an address is suppressed, and since when, as far as that is known."""
-    if not (standing.bounced or standing.suppressions):
-        return []
-    levels = [
-        *((purpose, None) for purpose in catalogue.purposes.values()),
-        *((catalogue.purposes[topic.purpose], topic.key) for topic in catalogue.topics.values()),
-    ]
-    since = max((one.since for one in standing.suppressions), default=None)
-    return [
-        ((purpose.key, topic), since)
-        for purpose, topic in levels
-        if (standing.bounced and topic is None)
-        or is_suppressed(standing.suppressions, standing.opt_ins, purpose, topic)
-    ]
-
-
-def _blocked_row(catalogue: Catalogue, blocked: "_Blocked") -> list[str]:
+def _blocked_row(catalogue: Catalogue, blocked: Blocked) -> list[str]:
     """The row of a level that is suppressed and has no record of its own, as the columns of COLUMNS."""
     purpose, topic = blocked.level
     return [
@@ -226,10 +211,11 @@ async def catalogue(tenant: Tenant) -> dict[str, Any]:
 async def ndjson(tenant: Tenant, left: Left) -> AsyncIterator[str]:
     """Every capture, in log order, as one JSON object a line with the fields of RecordConsentInput.
 
-    Those of erased contact points are left out, and counted in `left`: they have no address any more. Last, and counted too,
-    an OPTED_OUT for whatever is suppressed, as effective as what is recorded there: captures alone would end it elsewhere.
+    Those of erased contact points are left out, and counted in `left`: they have no address any more. After them a line of its
+    own for each hard bounce that blocks an address. Last, and counted too, an OPTED_OUT for whatever an erasure's suppression
+    blocks, as effective as what is recorded there: captures alone would end it elsewhere.
     """
-    left.erased_suppressions += await _erased_suppressions(tenant)
+    left.erased_suppressions += await erased_suppressions(tenant)
     catalogue = await tenant.latest_catalogue()
     after = -1
     only = EntryFilter(types=[EventType.CONSENT_CAPTURED])
@@ -250,65 +236,32 @@ async def ndjson(tenant: Tenant, left: Left) -> AsyncIterator[str]:
             )
             yield one_line(json.dumps(line, ensure_ascii=False))
         after = page[-1].position
+    async for line in _bounced_lines(tenant):
+        yield one_line(json.dumps(line, ensure_ascii=False))
     async for line in _blocked_lines(tenant, left):
         yield one_line(json.dumps(line, ensure_ascii=False))
 
 
-# blocked: the contact points whose address a suppression names, or where a message bounced for good.
-_BLOCKED = """
-SELECT contact_point FROM (
-    SELECT s.contact_point FROM suppressions p
-    JOIN vault_subjects s ON s.tenant = p.tenant AND s.blind_index = p.blind_index WHERE p.tenant = $1
-    UNION
-    SELECT b.contact_point FROM bounces b WHERE b.tenant = $1 AND b.ended_at IS NULL
-) AS blocked
-WHERE contact_point > $2 ORDER BY contact_point LIMIT $3
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Blocked:
-    """A level that is suppressed at an address, and since when, as far as that is known."""
-
-    contact_point: UUID
-    channel: Channel
-    address: str = field(repr=False)
-    standing: Standing
-    level: Level
-    since: datetime
-
-
-async def _blocked(tenant: Tenant, catalogue: Catalogue) -> AsyncIterator[_Blocked]:
-    """Every level that is suppressed at an address that is there, whether or not anything is recorded of it."""
-    after = UUID(int=0)
-    while True:
-        async with tenant.ledger.connection() as connection:
-            ids = [row[0] for row in await connection.fetch(_BLOCKED, tenant.id, after, _PAGE)]
-            _, found = await current_consent.by_contact_point(connection, tenant.id, ids, list(catalogue.purposes))
-        if not ids:
-            return
-        points = await history.contact_points_by_id(tenant, ids)
-        addresses = await history.addresses(tenant, ids)
-        for one in found.values():
-            point = None if one.contact_point is None else points.get(one.contact_point)
-            if point is None or point.id not in addresses:
-                continue
-            standing = one.standing()
-            for level, since in _suppressed(catalogue, standing):
-                yield _Blocked(
-                    contact_point=point.id,
-                    channel=point.channel,
-                    address=addresses[point.id],
-                    standing=standing,
-                    level=level,
-                    since=since or point.created_at,
-                )
-        after = ids[-1]
+async def _bounced_lines(tenant: Tenant) -> AsyncIterator[dict[str, Any]]:
+    async for page in hard_bounces(tenant):
+        evidence = await history.evidence(tenant, [one.event for one in page])
+        for one in page:
+            data = one.event.entry.data
+            yield _given(
+                {
+                    "suppression": SuppressionKind.HARD_BOUNCE,
+                    "channel": data["channel"],
+                    "address": one.address,
+                    "since": format_instant(one.since),
+                    "status": data.get("status"),
+                    "evidence": _evidence_of(evidence.get(one.event.position, {})),
+                }
+            )
 
 
 async def _blocked_lines(tenant: Tenant, left: Left) -> AsyncIterator[dict[str, Any]]:
     catalogue = await tenant.latest_catalogue()
-    async for blocked in _blocked(tenant, catalogue):
+    async for blocked in blocked_levels(tenant, catalogue, bounces=False):
         purpose, topic = blocked.level
         held = [record.effective_at for record in blocked.standing.records.get(blocked.level, {}).values()]
         left.suppressed += 1
@@ -323,19 +276,6 @@ async def _blocked_lines(tenant: Tenant, left: Left) -> AsyncIterator[dict[str, 
             "source": ConsentSource.OPERATOR,
             "reasonDescription": "suppressed where it comes from",
         }
-
-
-# erased_suppressions: addresses that a suppression names and no contact point has any more.
-_ERASED_SUPPRESSIONS = """
-SELECT count(DISTINCT p.blind_index) FROM suppressions p WHERE p.tenant = $1
-AND NOT EXISTS (SELECT FROM vault_subjects s WHERE s.tenant = p.tenant AND s.blind_index = p.blind_index)
-"""
-
-
-async def _erased_suppressions(tenant: Tenant) -> int:
-    async with tenant.ledger.connection() as connection:
-        count: int = await connection.fetchval(_ERASED_SUPPRESSIONS, tenant.id)
-    return count
 
 
 _EVIDENCE_FIELDS = (
@@ -367,9 +307,13 @@ def _line(event: StoredEntry, address: str, opened: dict[str, Any]) -> dict[str,
         "jurisdiction": capture.jurisdiction,
         "actor": _given(actor),
         "messageId": opened.get("messageId"),
-        "evidence": _given({name: opened.get(name) for name in _EVIDENCE_FIELDS}) or None,
+        "evidence": _evidence_of(opened),
     }
     return _given(line)
+
+
+def _evidence_of(opened: Mapping[str, Any]) -> dict[str, Any] | None:
+    return _given({name: opened.get(name) for name in _EVIDENCE_FIELDS}) or None
 
 
 def _lacks_evidence(purpose: Purpose, line: Mapping[str, Any]) -> bool:

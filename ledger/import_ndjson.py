@@ -1,6 +1,8 @@
 """One JSON object a line, with the field names of RecordConsentInput; what `export --format ndjson` writes.
 
-`position`, `id`, `recordedAt` and `application` of an export are ignored: the events get new ones here.
+`position`, `id`, `recordedAt` and `application` of an export are ignored: the events get new ones here. A line with the member
+`suppression` is no capture: it says what blocks an address, since when, and what shows it (`channel`, `address`, `since`,
+`status`, `evidence`).
 """
 
 import json
@@ -13,10 +15,11 @@ from domain.consent import ActorKind, ConsentSource, ConsentValue
 from domain.json_members import each_once
 from domain.refusals import Refusal, RefusalCode
 from domain.time import parse_instant
+from ledger.bounces import is_status
 from ledger.file_encoding import Decoder
 from ledger.given_evidence import Evidence
 from ledger.import_contact_point_consents import row_key
-from ledger.import_rows import IMPORT_APPLICATION, FileUnusable, OptOutRefused, Row
+from ledger.import_rows import IMPORT_APPLICATION, FileUnusable, HardBounceRow, OptOutRefused, Row
 from ledger.record import SYSTEM, Actor, Capture
 
 FORMAT = "ndjson"
@@ -37,6 +40,13 @@ _FIELDS = frozenset(
 )  # fmt: skip
 
 Member = TypeVar("Member", bound=StrEnum)
+Beside = TypeVar("Beside")
+
+
+class SuppressionKind(StrEnum):
+    """What blocks an address, as a line names it."""
+
+    HARD_BOUNCE = "HARD_BOUNCE"
 
 
 class NdjsonRows:
@@ -77,7 +87,7 @@ class NdjsonRows:
             raise FileUnusable("the file is UTF-16: JSON lines are UTF-8")
 
 
-def _read(raw: bytes) -> Capture | Refusal:
+def _read(raw: bytes) -> Capture | HardBounceRow | Refusal:
     try:
         text, is_utf8 = raw.decode("utf-8-sig"), True
     except UnicodeDecodeError:
@@ -92,16 +102,18 @@ def _read(raw: bytes) -> Capture | Refusal:
     if not (is_utf8 or _says_no_readably(members)):
         return _refusal((), "the line is not UTF-8")
     try:
-        return _capture(members)
+        return _hard_bounce(members) if _SUPPRESSION in members else _capture(members)
     except Refusal as refusal:
-        return OptOutRefused.of(refusal) if members.get("value") == ConsentValue.OPTED_OUT else refusal
+        return OptOutRefused.of(refusal) if _says_no(members) else refusal
+
+
+def _says_no(item: Mapping[str, object]) -> bool:
+    return item.get("value") == ConsentValue.OPTED_OUT or _SUPPRESSION in item
 
 
 def _says_no_readably(item: Mapping[str, object]) -> bool:
-    """Whether a line with characters that could not be read is an opt-out that has none of them where it matters."""
-    return item.get("value") == ConsentValue.OPTED_OUT and not any(
-        "\N{REPLACEMENT CHARACTER}" in str(item.get(name)) for name in _DECIDING
-    )
+    """Whether a line with characters that could not be read says no, and has none of them where it matters."""
+    return _says_no(item) and not any("\N{REPLACEMENT CHARACTER}" in str(item.get(name)) for name in _DECIDING)
 
 
 def _heard(item: Mapping[str, object]) -> Mapping[str, object]:
@@ -117,6 +129,30 @@ def _heard(item: Mapping[str, object]) -> Mapping[str, object]:
         except Refusal:
             del kept[name]
     return kept
+
+
+def _hard_bounce(line: Mapping[str, object]) -> HardBounceRow:
+    """A suppression; it is not refused for what is beside it, as no opt-out is."""
+    if _member(SuppressionKind, line, _SUPPRESSION) is None:
+        raise _refusal((_SUPPRESSION,), f"{_SUPPRESSION} is one of {', '.join(SuppressionKind)}")
+    evidence = line.get("evidence")
+    given = _known("evidence", cast(Mapping[str, object], evidence)) if isinstance(evidence, dict) else None
+    since, status = line.get("since"), line.get("status")
+    return HardBounceRow(
+        channel=_member(Channel, line, "channel") or Channel.EMAIL,
+        address=_required(line, "address"),
+        since=_readable(lambda: parse_instant(since, field="since")) if isinstance(since, str) else None,
+        status=status if isinstance(status, str) and is_status(status) else None,
+        evidence=_evidence(given),
+        row_key=row_key(FORMAT, line),
+    )
+
+
+def _readable(read: Callable[[], Beside]) -> Beside | None:
+    try:
+        return read()
+    except Refusal:
+        return None
 
 
 def _known(name: str, members: Mapping[str, object]) -> Mapping[str, object]:
@@ -184,8 +220,9 @@ def _evidence(value: object) -> Evidence | None:
         raise refusal.under("evidence") from refusal
 
 
+_SUPPRESSION = "suppression"
 # What says who or what is meant, when, or that it was recorded before.
-_DECIDING = ("channel", "address", "purpose", "topic", "effectiveAt", "validUntil", "idempotencyKey")
+_DECIDING = (_SUPPRESSION, "channel", "address", "purpose", "topic", "effectiveAt", "validUntil", "idempotencyKey")
 _BESIDE: Mapping[str, Callable[[Mapping[str, object]], object]] = {
     "source": lambda item: _member(ConsentSource, item, "source"),
     "actor": lambda item: _actor(item.get("actor")),

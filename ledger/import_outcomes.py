@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from domain.consent import ConsentValue
 from domain.refusals import Refusal
 from ledger.existing_consent import ConsentKept
-from ledger.import_rows import OptOutRefused, Outcome, RowTold
+from ledger.import_rows import HardBounceRow, OptOutRefused, Outcome, RowTold
 from ledger.record import Capture, Recorded, Rehearsed
 
 Done = Recorded | Rehearsed | Refusal
@@ -14,18 +14,21 @@ Done = Recorded | Rehearsed | Refusal
 _KEPT = {
     ConsentKept.OPTED_OUT: "an opt-out is there, which a load or a list never turns",
     ConsentKept.SUPPRESSED: "the address is suppressed, which a load or a list does not end",
+    ConsentKept.BOUNCED: "a hard bounce stands there already",
+    ConsentKept.BOUNCE_ENDED: "the bounce is known here, or what they said since has ended it",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Rows that are settled together, and the captures that they lead to; `keys` says which row key is each row's.
+    """Rows that are settled together, and the captures (or the bounce) that they lead to; `keys` says which row key is each
+    row's.
 
     `unread` says by its line why not all of a row could be read.
     """
 
     lines: tuple[int, ...]
-    captures: tuple[Capture, ...]
+    captures: tuple[Capture | HardBounceRow, ...]
     keys: tuple[int, ...] = (0,)
     unread: Mapping[int, Refusal] = field(default_factory=dict[int, Refusal])
 
@@ -62,15 +65,16 @@ _Settled = Refusal | ConsentKept | bool
 """Of one row key in one capture: refused, kept from it, or whether it led to the event (else it was there before)."""
 
 
-def _settle(capture: Capture, done: Done, resumed: Resumed | None) -> tuple[Sequence[_Settled], int]:
-    count = max(len(capture.row_keys), 1)
+def _settle(capture: Capture | HardBounceRow, done: Done, resumed: Resumed | None) -> tuple[Sequence[_Settled], int]:
+    count = max(len(capture.row_keys), 1) if isinstance(capture, Capture) else 1
     if isinstance(done, Refusal):
-        return [OptOutRefused.of(done) if capture.value is ConsentValue.OPTED_OUT else done] * count, 0
+        says_no = isinstance(capture, HardBounceRow) or capture.value is ConsentValue.OPTED_OUT
+        return [OptOutRefused.of(done) if says_no else done] * count, 0
     events = done.events if isinstance(done, Rehearsed) else len(done.events)
     existing = done.existing
     if existing is None:
         position = done.position if isinstance(done, Recorded) else None
-        key = (capture.idempotency_key or "").encode()
+        key = (capture.idempotency_key or "" if isinstance(capture, Capture) else capture.row_key).encode()
         own = resumed is not None and resumed.own(key, position)
         led = own or not done.repeated
         return [led], events if led else 0

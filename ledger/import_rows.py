@@ -6,7 +6,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from domain.addresses import Channel
 from domain.refusals import Refusal
+from ledger.given_evidence import Evidence
 from ledger.record import Capture
 
 # Rows are the same by whatever way a file comes in, and whoever brings it.
@@ -34,8 +36,20 @@ class LoadedRow:
         return self.refused is None or (self.modified_on is not None and False in self.allows)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HardBounceRow:
+    """A message to an address bounced for good: since when, as far as that is known, and what shows it."""
+
+    channel: Channel
+    address: str = field(repr=False)
+    since: datetime | None
+    status: str | None
+    evidence: Evidence | None = field(repr=False)
+    row_key: str
+
+
 class OptOutRefused(Refusal):
-    """The refusal of a row that says that a person opted out: of all that can be lost, the worst."""
+    """The refusal of a row that says that nobody must be written to there: of all that can be lost, the worst."""
 
     @classmethod
     def of(cls, refusal: Refusal) -> "OptOutRefused":
@@ -48,7 +62,7 @@ class Row:
     """One row: the line on which it starts, counted from 1, and what it says, or why it says nothing."""
 
     line: int
-    content: Capture | LoadedRow | Refusal
+    content: Capture | LoadedRow | HardBounceRow | Refusal
 
 
 class RowReader(Protocol):

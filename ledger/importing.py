@@ -15,9 +15,10 @@ from domain.addresses import Channel
 from domain.refusals import Refusal
 from ledger.assembly import Caller, Tenant
 from ledger.erased_rows import record_rows
+from ledger.import_bounces import record_bounce_rows
 from ledger.import_formats import Reading, Target, reading
 from ledger.import_outcomes import Done, Resumed, Work, outcomes, refused
-from ledger.import_rows import IMPORT_APPLICATION, LoadedRow, Outcome, Report, Row, RowTold, Totals
+from ledger.import_rows import IMPORT_APPLICATION, HardBounceRow, LoadedRow, Outcome, Report, Row, RowTold, Totals
 from ledger.load_groups import LoadGroups
 from ledger.record import Capture
 from ledger.seen_keys import SeenKeys
@@ -146,7 +147,7 @@ class _Run:
                     loaded.append((self._tenant.blind_index(Channel.EMAIL, content.address), row.line, content))
                     if content.refused is not None and not content.counts:
                         await self.take(refused(row.line, content.refused))
-                case Capture():
+                case Capture() | HardBounceRow():
                     await self.take(Work((row.line,), (content,)))
         if groups is not None:
             await groups.add(loaded)
@@ -177,13 +178,24 @@ class _Run:
         await asyncio.sleep(0)
 
     async def _write(self, batch: list[Work | RowTold]) -> list[tuple[Work | RowTold, list[Done]]]:
-        captures = [capture for work in batch if isinstance(work, Work) for capture in work.captures]
+        asked = [one for work in batch if isinstance(work, Work) for one in work.captures]
+        captures = [one for one in asked if isinstance(one, Capture)]
         done: list[Done] = []
         for start in range(0, len(captures), _BATCH_CAPTURES):
             part = captures[start : start + _BATCH_CAPTURES]
             done += await record_rows(self._tenant, self._caller, part, self._rehearsed)
-        results = iter(done)
-        return [(work, [next(results) for _ in work.captures] if isinstance(work, Work) else []) for work in batch]
+        bounces = [one for one in asked if isinstance(one, HardBounceRow)]
+        bounced = iter(await record_bounce_rows(self._tenant, self._caller, bounces, self._rehearsed))
+        captured = iter(done)
+        return [
+            (
+                work,
+                [next(captured if isinstance(one, Capture) else bounced) for one in work.captures]
+                if isinstance(work, Work)
+                else [],
+            )
+            for work in batch
+        ]
 
     async def _count_next(self) -> None:
         for work, done in await self._in_flight.popleft():

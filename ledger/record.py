@@ -20,7 +20,7 @@ from eventstore.command import Appended, Command, Draft, IndexColumns, Rehearsal
 from eventstore.idempotency import IdempotencyConflict, IdempotencyKey
 from eventstore.read import StoredEntry
 from ledger.assembly import Caller, Tenant
-from ledger.existing_consent import ExistingConsent, StandingAtLevels
+from ledger.existing_consent import ExistingConsent, StandingAtLevels, StandingOfRows
 from ledger.given_evidence import Evidence, given_evidence, mended_evidence, under
 from ledger.idempotency import append, refusal_of, stored_key
 from ledger.opt_ins import OptInTerms, opt_in_valid_until
@@ -79,12 +79,12 @@ class Capture:
 class Recorded:
     """The events that a command led to; `repeated` where its idempotency key had recorded them before.
 
-    `existing` is, of a capture with row keys, what it met: rows recorded before, an opt-out that stays.
+    `existing` is, of a command with row keys, what it met: rows recorded before, an opt-out that stays.
     """
 
     events: tuple[StoredEntry, ...]
     repeated: bool
-    existing: ExistingConsent | None = None
+    existing: StandingOfRows | None = None
 
     @property
     def position(self) -> int | None:
@@ -100,7 +100,7 @@ class Rehearsed:
 
     events: int
     repeated: bool
-    existing: ExistingConsent | None = None
+    existing: StandingOfRows | None = None
     position: int | None = None
 
 
@@ -113,12 +113,11 @@ async def record_consents(tenant: Tenant, caller: Caller, captures: Sequence[Cap
     """Record many, each for itself, in this order. Raises LimitExceeded, StoreUnavailable."""
     if len(captures) > CONSENTS_MAX:
         raise LimitExceeded("consents", CONSENTS_MAX, len(captures))
-    asked: list[Command | Refusal] = []
-    for capture in captures:
-        try:
-            asked.append(capture_command(tenant, caller, capture))
-        except Refusal as refusal:
-            asked.append(refusal)
+    return await record_commands(tenant, [command_or_refusal(tenant, caller, capture) for capture in captures])
+
+
+async def record_commands(tenant: Tenant, asked: Sequence[Command | Refusal]) -> list[Recorded | Refusal]:
+    """What became of each command, in this order; what is refused already stays so. Raises StoreUnavailable."""
     answers = iter(await tenant.log.append_all([one for one in asked if isinstance(one, Command)]))
     return [
         one if isinstance(one, Refusal) else await _recorded_or_refused(tenant, one, next(answers)) for one in asked
@@ -198,15 +197,16 @@ async def rehearse_consents(
 
     Raises StoreUnavailable.
     """
-    answers: list[Command | Refusal] = []
-    for capture in captures:
-        try:
-            answers.append(capture_command(tenant, caller, capture))
-        except Refusal as refusal:
-            answers.append(refusal)
-    commands = [answer for answer in answers if isinstance(answer, Command)]
-    outcomes = iter(await tenant.log.rehearse(commands, seen))
-    return [answer if isinstance(answer, Refusal) else _rehearsed(answer, next(outcomes)) for answer in answers]
+    asked = [command_or_refusal(tenant, caller, capture) for capture in captures]
+    return await rehearse_commands(tenant, asked, seen)
+
+
+async def rehearse_commands(
+    tenant: Tenant, asked: Sequence[Command | Refusal], seen: SeenRecords
+) -> list[Rehearsed | Refusal]:
+    """The same for commands; what is refused already stays so. Raises StoreUnavailable."""
+    outcomes = iter(await tenant.log.rehearse([one for one in asked if isinstance(one, Command)], seen))
+    return [one if isinstance(one, Refusal) else _rehearsed(one, next(outcomes)) for one in asked]
 
 
 def _rehearsed(command: Command, outcome: Rehearsal | Exception) -> Rehearsed | Refusal:
@@ -223,8 +223,8 @@ def _rehearsed(command: Command, outcome: Rehearsal | Exception) -> Rehearsed | 
             raise outcome
 
 
-def _existing(command: Command) -> ExistingConsent | None:
-    return command.circumstances if isinstance(command.circumstances, ExistingConsent) else None
+def _existing(command: Command) -> StandingOfRows | None:
+    return command.circumstances if isinstance(command.circumstances, StandingOfRows) else None
 
 
 def _recorded(appended: Appended) -> Recorded:
@@ -253,6 +253,14 @@ def subject_of_address(tenant: Tenant, channel: Channel, address: str) -> Subjec
     """The contact point of an address, found or to be made. Raises Refusal INVALID_ADDRESS."""
     normalised = normalise(channel, address)
     return Subject(channel, normalised, tenant.blind_index(channel, normalised))
+
+
+def command_or_refusal(tenant: Tenant, caller: Caller, capture: Capture) -> Command | Refusal:
+    """The command that a capture is, or why it is none."""
+    try:
+        return capture_command(tenant, caller, capture)
+    except Refusal as refusal:
+        return refusal
 
 
 def capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Command:
@@ -360,13 +368,17 @@ def _heard_actor(actor: Actor) -> Actor:
     return replace(actor, id=mended_text(actor.id, chars_max=ACTOR_ID_CHARS_MAX))
 
 
+def row_parts(tenant: Tenant, application: str | None, row_keys: Sequence[str]) -> tuple[IdempotencyKey, ...]:
+    """The keys of a command's parts, each of which stands for a row of a file."""
+    keys = [stored_key(tenant, application, key, "importRow", {}) for key in row_keys]
+    return tuple(key for key in keys if key is not None)
+
+
 def _existing_consent(tenant: Tenant, caller: Caller, capture: Capture, subject: Subject) -> ExistingConsent | None:
     if not capture.row_keys:
         return None
-    application = capture.key_application or caller.application
-    keys = [stored_key(tenant, application, key, "importRow", {}) for key in capture.row_keys]
     return ExistingConsent(
-        parts=tuple(key for key in keys if key is not None),
+        parts=row_parts(tenant, capture.key_application or caller.application, capture.row_keys),
         blind_index=subject.blind_index,
         purpose=capture.purpose,
         topic=capture.topic,
