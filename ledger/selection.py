@@ -27,7 +27,8 @@ from ledger.pages import Page, cursor, no_cursor, page_size, place_of
 from projections import selection as bits
 from projections.checkpoints import followed_to
 from projections.contact_points import ContactPoint
-from projections.selection_masks import LevelAsked, Masks, Passing
+from projections.selection import chunk_of
+from projections.selection_masks import LevelAsked, Mask, Masks, Passing
 
 SELECTED = "contact-points"
 _ASIDE_MAX = 20_000
@@ -214,9 +215,18 @@ class _Asked:
         )
         return _contact_points(rows)
 
+    async def count(self, masks: Masks, mask: Mask) -> int:
+        """How many a mask holds whom the bits can tell of."""
+        number = (await self.tenant.ledger.selection_counts.of(self.connection, masks, mask)).total
+        return number - await masks.held(self.connection, mask, self.aside) if self.aside else number
+
     async def apart(self, masks: Masks, *, after: int = -1, until: int | None = None) -> AsyncIterator[list[int]]:
         """All whom the bits cannot tell of, in order, so many at once as are looked at in one statement."""
         aside = frozenset(self.aside)
+        # Where one kind of bits holds them all, its few chunks are found by themselves.
+        counted = None
+        if masks.unsure.within is None:
+            counted = await self.tenant.ledger.selection_counts.of(self.connection, masks, masks.unsure)
         while True:
             unsure = await masks.positions(
                 self.connection,
@@ -224,6 +234,7 @@ class _Asked:
                 after=after,
                 limit=_LOOKED_AT_ONCE,
                 without=aside,
+                among=None if counted is None else counted.holding(chunk_of(max(after, 0))),
             )
             moved = [position for position in self.aside if position > after]
             batch = sorted((*unsure, *moved))[:_LOOKED_AT_ONCE]
@@ -284,8 +295,8 @@ async def preview_enforcement(
         masks, present = asked.masks, held.enforcement[channel]
         before = masks.passing(asked.passing(present, sending=True))
         after = masks.passing(asked.passing(model, sending=True))
-        to_block = await masks.count(asked.connection, before.without(after), asked.aside)
-        to_send = await masks.count(asked.connection, after.without(before), asked.aside)
+        to_block = await asked.count(masks, before.without(after))
+        to_send = await asked.count(masks, after.without(before))
         async for positions in asked.apart(masks):
             sent = {point.id for point in await asked.look_at(positions, present, sending=True)}
             would = {point.id for point in await asked.look_at(positions, model, sending=True)}
@@ -360,7 +371,7 @@ async def _count(asked: _Asked) -> int:
     sending = _wants_sending(asked.subject, asked.selection.contactability)
     model = asked.subject.purpose.enforcement[asked.selection.channel]
     masks = asked.masks
-    number = await masks.count(asked.connection, masks.passing(asked.passing(model, sending=sending)), asked.aside)
+    number = await asked.count(masks, masks.passing(asked.passing(model, sending=sending)))
     async for positions in asked.apart(masks):
         number += len(await asked.look_at(positions, model, sending=sending))
     return number
