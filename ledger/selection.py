@@ -27,7 +27,7 @@ from ledger.pages import Page, cursor, no_cursor, page_size, place_of
 from projections import selection as bits
 from projections.checkpoints import followed_to
 from projections.contact_points import ContactPoint
-from projections.selection import chunk_of
+from projections.selection_counts import KeptCounts
 from projections.selection_masks import LevelAsked, Mask, Masks, Passing
 
 SELECTED = "contact-points"
@@ -171,6 +171,11 @@ class _Asked:
     aside: tuple[int, ...]
 
     @property
+    def counts(self) -> KeptCounts:
+        """What this process keeps of the bits."""
+        return self.tenant.ledger.selection_counts
+
+    @property
     def masks(self) -> Masks:
         """The bits that it is about."""
         purpose, topic = self.subject.purpose, self.subject.topic
@@ -217,24 +222,15 @@ class _Asked:
 
     async def count(self, masks: Masks, mask: Mask) -> int:
         """How many a mask holds whom the bits can tell of."""
-        number = (await self.tenant.ledger.selection_counts.of(self.connection, masks, mask)).total
+        number = (await self.counts.of(self.connection, masks, mask)).total
         return number - await masks.held(self.connection, mask, self.aside) if self.aside else number
 
     async def apart(self, masks: Masks, *, after: int = -1, until: int | None = None) -> AsyncIterator[list[int]]:
         """All whom the bits cannot tell of, in order, so many at once as are looked at in one statement."""
         aside = frozenset(self.aside)
-        # Where one kind of bits holds them all, its few chunks are found by themselves.
-        counted = None
-        if masks.unsure.within is None:
-            counted = await self.tenant.ledger.selection_counts.of(self.connection, masks, masks.unsure)
         while True:
-            unsure = await masks.positions(
-                self.connection,
-                masks.unsure,
-                after=after,
-                limit=_LOOKED_AT_ONCE,
-                without=aside,
-                among=None if counted is None else counted.holding(chunk_of(max(after, 0))),
+            unsure = await self.counts.positions(
+                self.connection, masks, masks.unsure, after=after, until=until, limit=_LOOKED_AT_ONCE, without=aside
             )
             moved = [position for position in self.aside if position > after]
             batch = sorted((*unsure, *moved))[:_LOOKED_AT_ONCE]
@@ -357,7 +353,9 @@ async def _page(asked: _Asked, *, after: int, limit: int) -> list[ContactPoint]:
     model = asked.subject.purpose.enforcement[asked.selection.channel]
     masks = asked.masks
     mask = masks.passing(asked.passing(model, sending=sending))
-    told = await masks.positions(asked.connection, mask, after=after, limit=limit, without=frozenset(asked.aside))
+    told = await asked.counts.positions(
+        asked.connection, masks, mask, after=after, limit=limit, without=frozenset(asked.aside)
+    )
     found = _contact_points(await asked.connection.fetch(_AT_POSITIONS, asked.tenant.id, told))
     apart: list[ContactPoint] = []
     async for positions in asked.apart(masks, after=after, until=told[-1] if len(told) == limit else None):

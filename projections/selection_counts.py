@@ -1,4 +1,5 @@
-"""Counts of selections that are kept: of each question, how many it holds in each chunk, so that only what changed is counted.
+"""Counts of selections that are kept: of each question, how many it holds in each chunk, so that only what changed is counted,
+and a page finds whom it lists, however few they are, without looking where nobody is.
 
 What a mask holds is told by its chunks' rows of `selection_bits` and nothing else: enforcement, units and whatever else of the
 catalogue a question rests on is in its statement and arguments, by which its counts are kept; whom the bits cannot tell of is
@@ -18,11 +19,16 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import islice
+from itertools import islice, takewhile
+
+from asyncpg import BitString
 
 from eventstore.personal.vault import Connected
+from projections.selection import chunk_of, positions_in
 from projections.selection_masks import Mask, Masks
 
+_CHUNKS_FIRST = 4
+_CHUNKS_MAX = 64
 KEPT_BYTES_MAX = 8 * 1024 * 1024
 _BYTES_A_COUNT = 2
 _BYTES_BESIDE = 400
@@ -97,6 +103,38 @@ class KeptCounts:
             counted = kept.with_chunks(version, found.items())
         self._keep(question, counted)
         return counted
+
+    async def positions(
+        self,
+        connection: Connected,
+        masks: Masks,
+        mask: Mask,
+        *,
+        after: int,
+        until: int | None = None,
+        limit: int,
+        without: frozenset[int] = frozenset(),
+    ) -> list[int]:
+        """The first `limit` positions greater than `after`, and not greater than `until`, that a mask holds, in order.
+
+        In the snapshot of a transaction, as `of`. Who is among many is in the next chunks; else the counts tell where.
+        """
+        found: list[int] = []
+
+        def take(rows: Sequence[tuple[int, BitString]]) -> None:
+            for chunk, bits in rows:
+                if len(found) < limit:
+                    found.extend(at for at in positions_in(chunk, bits) if at > after and at not in without)
+
+        rows = await masks.next_chunks(connection, mask, chunk=chunk_of(max(after, 0)), limit=_CHUNKS_FIRST)
+        take(rows)
+        last = None if until is None else chunk_of(until)
+        if len(rows) == _CHUNKS_FIRST and len(found) < limit and (last is None or rows[-1][0] < last):
+            holding = (await self.of(connection, masks, mask)).holding(rows[-1][0] + 1)
+            among = iter(holding if last is None else takewhile(lambda chunk: chunk <= last, holding))
+            while len(found) < limit and (chunks := list(islice(among, min(limit, _CHUNKS_MAX)))):
+                take(await masks.chunks(connection, mask, chunks))
+        return [at for at in found[:limit] if until is None or at <= until]
 
     def _keep(self, question: bytes, counted: Counted) -> None:
         """Keep these, unless others have kept later ones meanwhile."""

@@ -7,20 +7,17 @@ Where a mask holds nobody who is not in one kind of bits, only chunks that have 
 contact point of a million reads one chunk.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import asyncpg
 
 from domain.consent import ConsentValue
 from eventstore.personal.vault import Connected
-from projections.selection import CHUNK_BITS, LEVEL_KINDS, Kind, LevelKey, positions_in
+from projections.selection import CHUNK_BITS, LEVEL_KINDS, Kind, LevelKey
 
 _NONE = f"repeat('0', {CHUNK_BITS})::bit({CHUNK_BITS})"
-_CHUNKS_FIRST = 2
-_CHUNKS_MAX = 64
 _PRESENT = (
     "present.tenant = $1 AND present.channel = $2 AND present.purpose = '' AND present.topic = ''"
     f" AND present.unit = '' AND present.kind = '{Kind.PRESENT}'"
@@ -148,60 +145,23 @@ class Masks:
         chunks = sorted({position // CHUNK_BITS for position in positions})
         return int(await connection.fetchval(statement, *self._arguments, chunks, list(positions)))
 
-    async def positions(
-        self,
-        connection: Connected,
-        mask: Mask,
-        *,
-        after: int,
-        limit: int,
-        without: frozenset[int] = frozenset(),
-        among: Iterable[int] | None = None,
-    ) -> list[int]:
-        """The first `limit` positions greater than `after` that a mask holds, in order.
-
-        `among`: the chunks that hold any, in order, where that is known.
-        """
-        known = None if among is None else iter(among)
-        found: list[int] = []
-        chunk = max(after, 0) // CHUNK_BITS
-        # Most pages are in the first chunk or two; who looks for few among many asks for more at once each time.
-        chunks_max = _CHUNKS_FIRST
-        while len(found) < limit:
-            if known is None:
-                rows = await self._next_chunks(connection, mask, chunk, chunks_max)
-                more = len(rows) == chunks_max
-            else:
-                asked = list(islice(known, chunks_max))
-                rows = await self._chunks(connection, mask, asked)
-                more = len(asked) == chunks_max
-            for number, bits in rows:
-                found += [at for at in positions_in(number, bits) if at > after and at not in without]
-                chunk = number + 1
-                if len(found) >= limit:
-                    return found[:limit]
-            if not more:
-                break
-            chunks_max = min(2 * chunks_max, _CHUNKS_MAX)
-        return found
-
-    async def _next_chunks(
-        self, connection: Connected, mask: Mask, chunk: int, limit: int
+    async def next_chunks(
+        self, connection: Connected, mask: Mask, *, chunk: int, limit: int
     ) -> Sequence[tuple[int, asyncpg.BitString]]:
-        """From this chunk on, the first that hold anyone."""
+        """(chunk, bits) of the next chunks that are there, from this one on, in order; in some there may be nobody."""
         first = len(self._arguments) + 1
+        # In the order of the index that says which chunks there are: a sort would want all of them first.
+        chunks = f"{mask.within or 'present'}.chunk"
         statement = (
-            f"SELECT chunk, bits FROM (SELECT present.chunk, {mask.bits} AS bits {self.joined(mask)}"
-            f" AND present.chunk >= ${first} ORDER BY present.chunk OFFSET 0) AS masks"
-            f" WHERE bit_count(bits) > 0 LIMIT ${first + 1}"
+            f"SELECT {chunks}, {mask.bits} {self.joined(mask)} AND {chunks} >= ${first}"
+            f" ORDER BY {chunks} LIMIT ${first + 1}"
         )
         return [(row[0], row[1]) for row in await connection.fetch(statement, *self._arguments, chunk, limit)]
 
-    async def _chunks(
+    async def chunks(
         self, connection: Connected, mask: Mask, chunks: Sequence[int]
     ) -> Sequence[tuple[int, asyncpg.BitString]]:
-        if not chunks:
-            return []
+        """The same of these chunks."""
         statement = f"SELECT present.chunk, {mask.bits} {self._at_chunks()} ORDER BY present.chunk"
         return [(row[0], row[1]) for row in await connection.fetch(statement, *self._arguments, list(chunks))]
 

@@ -156,3 +156,25 @@ async def test_the_chunks_that_changed_are_found_by_their_number(
         [scan] = await scans_of(connection, "selection_chunks", CHANGED, tenant.id, 590)
         assert "(version > " in scan["Index Cond"], scan
         assert "Filter" not in scan
+
+
+@pytest.mark.parametrize("generic", [False, True])
+@pytest.mark.parametrize("analysed", [False, True])
+@pytest.mark.parametrize(
+    "passing",
+    [
+        Passing(sending=frozenset((ConsentValue.OPTED_IN, ConsentValue.NOT_SET)), negated=True),
+        Passing(sending=frozenset((ConsentValue.OPTED_IN,))),
+    ],
+    ids=["present", "within opt-ins"],
+)
+async def test_the_next_chunks_are_read_and_no_others(
+    tenant: Tenant, database: DatabaseAddress, passing: Passing, analysed: bool, generic: bool
+) -> None:
+    masks = Masks(tenant.id, "EMAIL", [LevelAsked(("commercial", ""), ["root"], other_units=False)])
+    recorded: Any = _Recorded()
+    await masks.next_chunks(recorded, masks.passing(passing), chunk=0, limit=4)
+    async with bits_of_300_chunks(tenant, database, analysed=analysed, generic=generic) as connection:
+        text = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {recorded.statement}", *recorded.arguments)
+        scans = [node for node in nodes(json.loads(text)[0]["Plan"]) if node.get("Relation Name") == "selection_bits"]
+        assert max(scan["Actual Rows"] * scan["Actual Loops"] for scan in scans) <= 4, scans
