@@ -25,9 +25,8 @@ from asyncpg import BitString
 
 from eventstore.personal.vault import Connected
 from projections.selection import chunk_of, positions_in
-from projections.selection_masks import Mask, Masks
+from projections.selection_masks import NEXT_CHUNKS, Mask, Masks
 
-_CHUNKS_FIRST = 4
 _CHUNKS_MAX = 64
 KEPT_BYTES_MAX = 8 * 1024 * 1024
 _BYTES_A_COUNT = 2
@@ -123,18 +122,18 @@ class KeptCounts:
 
         def take(rows: Sequence[tuple[int, BitString]]) -> None:
             for chunk, bits in rows:
-                if len(found) < limit:
-                    found.extend(at for at in positions_in(chunk, bits) if at > after and at not in without)
+                there = (at for at in positions_in(chunk, bits) if at > after and at not in without)
+                found.extend(islice(there, limit - len(found)))
 
-        rows = await masks.next_chunks(connection, mask, chunk=chunk_of(max(after, 0)), limit=_CHUNKS_FIRST)
+        rows = await masks.next_chunks(connection, mask, chunk=chunk_of(max(after, 0)))
         take(rows)
         last = None if until is None else chunk_of(until)
-        if len(rows) == _CHUNKS_FIRST and len(found) < limit and (last is None or rows[-1][0] < last):
+        if len(rows) == NEXT_CHUNKS and len(found) < limit and (last is None or rows[-1][0] < last):
             holding = (await self.of(connection, masks, mask)).holding(rows[-1][0] + 1)
             among = iter(holding if last is None else takewhile(lambda chunk: chunk <= last, holding))
             while len(found) < limit and (chunks := list(islice(among, min(limit, _CHUNKS_MAX)))):
                 take(await masks.chunks(connection, mask, chunks))
-        return [at for at in found[:limit] if until is None or at <= until]
+        return [at for at in found if until is None or at <= until]
 
     def _keep(self, question: bytes, counted: Counted) -> None:
         """Keep these, unless others have kept later ones meanwhile."""

@@ -18,6 +18,7 @@ from eventstore.personal.vault import Connected
 from projections.selection import CHUNK_BITS, LEVEL_KINDS, Kind, LevelKey
 
 _NONE = f"repeat('0', {CHUNK_BITS})::bit({CHUNK_BITS})"
+NEXT_CHUNKS = 4
 _PRESENT = (
     "present.tenant = $1 AND present.channel = $2 AND present.purpose = '' AND present.topic = ''"
     f" AND present.unit = '' AND present.kind = '{Kind.PRESENT}'"
@@ -146,17 +147,18 @@ class Masks:
         return int(await connection.fetchval(statement, *self._arguments, chunks, list(positions)))
 
     async def next_chunks(
-        self, connection: Connected, mask: Mask, *, chunk: int, limit: int
+        self, connection: Connected, mask: Mask, *, chunk: int
     ) -> Sequence[tuple[int, asyncpg.BitString]]:
-        """(chunk, bits) of the next chunks that are there, from this one on, in order; in some there may be nobody."""
+        """(chunk, bits) of the next NEXT_CHUNKS that are there, from this one on, in order; in some there may be nobody."""
         first = len(self._arguments) + 1
-        # In the order of the index that says which chunks there are: a sort would want all of them first.
+        # In the order of the index that says which chunks there are: a sort would want all of them first. The limit is no
+        # parameter: a plan for any limit looks dear beside one for a few, and so each would be planned anew.
         chunks = f"{mask.within or 'present'}.chunk"
         statement = (
             f"SELECT {chunks}, {mask.bits} {self.joined(mask)} AND {chunks} >= ${first}"
-            f" ORDER BY {chunks} LIMIT ${first + 1}"
+            f" ORDER BY {chunks} LIMIT {NEXT_CHUNKS}"
         )
-        return [(row[0], row[1]) for row in await connection.fetch(statement, *self._arguments, chunk, limit)]
+        return [(row[0], row[1]) for row in await connection.fetch(statement, *self._arguments, chunk)]
 
     async def chunks(
         self, connection: Connected, mask: Mask, chunks: Sequence[int]

@@ -173,7 +173,7 @@ async def test_the_next_chunks_are_read_and_no_others(
 ) -> None:
     masks = Masks(tenant.id, "EMAIL", [LevelAsked(("commercial", ""), ["root"], other_units=False)])
     recorded: Any = _Recorded()
-    await masks.next_chunks(recorded, masks.passing(passing), chunk=0, limit=4)
+    await masks.next_chunks(recorded, masks.passing(passing), chunk=0)
     async with bits_of_300_chunks(tenant, database, analysed=analysed, generic=generic) as connection:
         text = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {recorded.statement}", *recorded.arguments)
         scans = [node for node in nodes(json.loads(text)[0]["Plan"]) if node.get("Relation Name") == "selection_bits"]
