@@ -35,6 +35,7 @@ from ledger.look_up import LookUp, Seen, look_up
 from ledger.outgoing_addresses import Network
 from projections.catalogue import HeldCatalogue
 from projections.inline import InlineCurrentConsent
+from projections.selection_counts import KeptCounts
 
 if TYPE_CHECKING:
     from ledger.api_keys import Identity
@@ -212,6 +213,7 @@ class Ledger:
         # Where webhooks may be sent besides public addresses; a server is told.
         self.webhook_networks: tuple[Network, ...] = ()
         self.proven_keys: KeyCache[Identity] = KeyCache()
+        self.selection_counts = KeptCounts()
         self.wakeup = Wakeup(address.service, keys_changed=self.proven_keys.forget)
         self.tails = LogTails(pool, self.wakeup)
         # Feeds that catch up read from the store two at a time: whoever records and checks has the other connections.

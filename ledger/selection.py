@@ -27,7 +27,8 @@ from ledger.pages import Page, cursor, no_cursor, page_size, place_of
 from projections import selection as bits
 from projections.checkpoints import followed_to
 from projections.contact_points import ContactPoint
-from projections.selection_masks import LevelAsked, Masks, Passing
+from projections.selection_counts import KeptCounts
+from projections.selection_masks import LevelAsked, Mask, Masks, Passing
 
 SELECTED = "contact-points"
 _ASIDE_MAX = 20_000
@@ -170,6 +171,11 @@ class _Asked:
     aside: tuple[int, ...]
 
     @property
+    def counts(self) -> KeptCounts:
+        """What this process keeps of the bits."""
+        return self.tenant.ledger.selection_counts
+
+    @property
     def masks(self) -> Masks:
         """The bits that it is about."""
         purpose, topic = self.subject.purpose, self.subject.topic
@@ -214,16 +220,17 @@ class _Asked:
         )
         return _contact_points(rows)
 
+    async def count(self, masks: Masks, mask: Mask) -> int:
+        """How many a mask holds whom the bits can tell of."""
+        number = (await self.counts.of(self.connection, masks, mask)).total
+        return number - await masks.held(self.connection, mask, self.aside) if self.aside else number
+
     async def apart(self, masks: Masks, *, after: int = -1, until: int | None = None) -> AsyncIterator[list[int]]:
         """All whom the bits cannot tell of, in order, so many at once as are looked at in one statement."""
         aside = frozenset(self.aside)
         while True:
-            unsure = await masks.positions(
-                self.connection,
-                masks.unsure,
-                after=after,
-                limit=_LOOKED_AT_ONCE,
-                without=aside,
+            unsure = await self.counts.positions(
+                self.connection, masks, masks.unsure, after=after, until=until, limit=_LOOKED_AT_ONCE, without=aside
             )
             moved = [position for position in self.aside if position > after]
             batch = sorted((*unsure, *moved))[:_LOOKED_AT_ONCE]
@@ -284,8 +291,8 @@ async def preview_enforcement(
         masks, present = asked.masks, held.enforcement[channel]
         before = masks.passing(asked.passing(present, sending=True))
         after = masks.passing(asked.passing(model, sending=True))
-        to_block = await masks.count(asked.connection, before.without(after), asked.aside)
-        to_send = await masks.count(asked.connection, after.without(before), asked.aside)
+        to_block = await asked.count(masks, before.without(after))
+        to_send = await asked.count(masks, after.without(before))
         async for positions in asked.apart(masks):
             sent = {point.id for point in await asked.look_at(positions, present, sending=True)}
             would = {point.id for point in await asked.look_at(positions, model, sending=True)}
@@ -346,7 +353,9 @@ async def _page(asked: _Asked, *, after: int, limit: int) -> list[ContactPoint]:
     model = asked.subject.purpose.enforcement[asked.selection.channel]
     masks = asked.masks
     mask = masks.passing(asked.passing(model, sending=sending))
-    told = await masks.positions(asked.connection, mask, after=after, limit=limit, without=frozenset(asked.aside))
+    told = await asked.counts.positions(
+        asked.connection, masks, mask, after=after, limit=limit, without=frozenset(asked.aside)
+    )
     found = _contact_points(await asked.connection.fetch(_AT_POSITIONS, asked.tenant.id, told))
     apart: list[ContactPoint] = []
     async for positions in asked.apart(masks, after=after, until=told[-1] if len(told) == limit else None):
@@ -360,7 +369,7 @@ async def _count(asked: _Asked) -> int:
     sending = _wants_sending(asked.subject, asked.selection.contactability)
     model = asked.subject.purpose.enforcement[asked.selection.channel]
     masks = asked.masks
-    number = await masks.count(asked.connection, masks.passing(asked.passing(model, sending=sending)), asked.aside)
+    number = await asked.count(masks, masks.passing(asked.passing(model, sending=sending)))
     async for positions in asked.apart(masks):
         number += len(await asked.look_at(positions, model, sending=sending))
     return number

@@ -16,7 +16,7 @@ number of times, in any state of these at least as late as the entry. A reader c
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -97,15 +97,13 @@ def mask_of(position: int) -> int:
     return 1 << (CHUNK_BITS - 1 - position % CHUNK_BITS)
 
 
-def positions_in(chunk: int, bits: asyncpg.BitString) -> list[int]:
+def positions_in(chunk: int, bits: asyncpg.BitString) -> Iterator[int]:
     """The positions whose bits are set, in order."""
-    number = int.from_bytes(bits.bytes, "big")
-    found: list[int] = []
-    while number:
-        highest = number.bit_length() - 1
-        found.append(chunk * CHUNK_BITS + CHUNK_BITS - 1 - highest)
-        number ^= 1 << highest
-    return found
+    digits = f"{int.from_bytes(bits.bytes, 'big'):0{CHUNK_BITS}b}"
+    at = digits.find("1")
+    while at >= 0:
+        yield chunk * CHUNK_BITS + at
+        at = digits.find("1", at + 1)
 
 
 class SelectionBits:

@@ -11,12 +11,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import asyncpg
+
 from domain.consent import ConsentValue
 from eventstore.personal.vault import Connected
-from projections.selection import CHUNK_BITS, LEVEL_KINDS, Kind, LevelKey, positions_in
+from projections.selection import CHUNK_BITS, LEVEL_KINDS, Kind, LevelKey
 
 _NONE = f"repeat('0', {CHUNK_BITS})::bit({CHUNK_BITS})"
-_CHUNKS_MAX = 64
+NEXT_CHUNKS = 4
+_PRESENT = (
+    "present.tenant = $1 AND present.channel = $2 AND present.purpose = '' AND present.topic = ''"
+    f" AND present.unit = '' AND present.kind = '{Kind.PRESENT}'"
+)
 _OPT_IN_ONLY = frozenset((ConsentValue.OPTED_IN,))
 
 
@@ -67,6 +73,7 @@ class Masks:
     ) -> None:
         """`seen`: only contact points with a record at one of these (purpose, topic, unit); None is everyone."""
         self._arguments: list[Any] = [tenant, channel]
+        self.tenant = tenant
         # By alias, in the order of joining: how it is joined, and, for one kind of bits, which rows it is.
         self._joins: dict[str, str] = {}
         self._conditions: dict[str, str] = {}
@@ -111,58 +118,72 @@ class Masks:
                 parts.append(f"~({opted_out})")
         return " & ".join(parts)
 
-    async def count(self, connection: Connected, mask: Mask, without: Sequence[int]) -> int:
-        """How many contact points a mask holds, those at the positions `without` left aside."""
-        if not without:
-            statement = f"SELECT coalesce(sum(bit_count({mask.bits})), 0) {self._from(mask)}"
-            return int(await connection.fetchval(statement, *self._arguments))
-        number = len(self._arguments) + 1
-        statement = (
-            f"WITH masks AS MATERIALIZED (SELECT present.chunk, {mask.bits} AS bits {self._from(mask)})"
-            " SELECT (SELECT coalesce(sum(bit_count(bits)), 0) FROM masks)"
-            f" - (SELECT count(*) FROM unnest(${number}::bigint[]) AS aside (position)"
-            f" JOIN masks ON masks.chunk = position / {CHUNK_BITS}"
-            f" WHERE get_bit(masks.bits, (position % {CHUNK_BITS})::int) = 1)"
-        )
-        return int(await connection.fetchval(statement, *self._arguments, list(without)))
+    @property
+    def arguments(self) -> Sequence[object]:
+        """What the statements are given."""
+        return tuple(self._arguments)
 
-    async def positions(
-        self, connection: Connected, mask: Mask, *, after: int, limit: int, without: frozenset[int] = frozenset()
-    ) -> list[int]:
-        """The first `limit` positions greater than `after` that a mask holds, in order."""
+    async def counts(
+        self, connection: Connected, mask: Mask, *, chunks: Sequence[int] | None = None
+    ) -> Sequence[tuple[int, int]]:
+        """(chunk, how many contact points a mask holds there), of these chunks, or of all; none of a chunk that is not there."""
+        counted = f"SELECT present.chunk, bit_count({mask.bits})"
+        if chunks is None:
+            rows = await connection.fetch(f"{counted} {self.joined(mask)}", *self._arguments)
+        else:
+            rows = await connection.fetch(f"{counted} {self._at_chunks()}", *self._arguments, list(chunks))
+        return [(row[0], row[1]) for row in rows]
+
+    async def held(self, connection: Connected, mask: Mask, positions: Sequence[int]) -> int:
+        """How many of these positions a mask holds."""
+        number = len(self._arguments) + 2
+        statement = (
+            f"WITH masks AS MATERIALIZED (SELECT present.chunk, {mask.bits} AS bits {self._at_chunks()})"
+            f" SELECT count(*) FROM unnest(${number}::bigint[]) AS asked (position)"
+            f" JOIN masks ON masks.chunk = asked.position / {CHUNK_BITS}"
+            f" WHERE get_bit(masks.bits, (asked.position % {CHUNK_BITS})::int) = 1"
+        )
+        chunks = sorted({position // CHUNK_BITS for position in positions})
+        return int(await connection.fetchval(statement, *self._arguments, chunks, list(positions)))
+
+    async def next_chunks(
+        self, connection: Connected, mask: Mask, *, chunk: int
+    ) -> Sequence[tuple[int, asyncpg.BitString]]:
+        """(chunk, bits) of the next NEXT_CHUNKS that are there, from this one on, in order; in some there may be nobody."""
         first = len(self._arguments) + 1
+        # In the order of the index that says which chunks there are: a sort would want all of them first. The limit is no
+        # parameter: a plan for any limit looks dear beside one for a few, and so each would be planned anew.
+        chunks = f"{mask.within or 'present'}.chunk"
         statement = (
-            f"SELECT chunk, bits FROM (SELECT present.chunk, {mask.bits} AS bits {self._from(mask)}"
-            f" AND present.chunk >= ${first} ORDER BY present.chunk OFFSET 0) AS masks"
-            f" WHERE bit_count(bits) > 0 LIMIT ${first + 1}"
+            f"SELECT {chunks}, {mask.bits} {self.joined(mask)} AND {chunks} >= ${first}"
+            f" ORDER BY {chunks} LIMIT {NEXT_CHUNKS}"
         )
-        found: list[int] = []
-        chunk = max(after, 0) // CHUNK_BITS
-        while len(found) < limit:
-            # A chunk that is there holds one at least, so this is seldom asked twice.
-            chunks_max = min(limit - len(found) + 1, _CHUNKS_MAX)
-            rows = await connection.fetch(statement, *self._arguments, chunk, chunks_max)
-            for number, bits in rows:
-                found += [at for at in positions_in(number, bits) if at > after and at not in without]
-                chunk = number + 1
-                if len(found) >= limit:
-                    return found[:limit]
-            if len(rows) < chunks_max:
-                break
-        return found
+        return [(row[0], row[1]) for row in await connection.fetch(statement, *self._arguments, chunk)]
 
-    def _from(self, mask: Mask) -> str:
-        present = (
-            "present.tenant = $1 AND present.channel = $2 AND present.purpose = '' AND present.topic = ''"
-            f" AND present.unit = '' AND present.kind = '{Kind.PRESENT}'"
-        )
+    async def chunks(
+        self, connection: Connected, mask: Mask, chunks: Sequence[int]
+    ) -> Sequence[tuple[int, asyncpg.BitString]]:
+        """The same of these chunks."""
+        statement = f"SELECT present.chunk, {mask.bits} {self._at_chunks()} ORDER BY present.chunk"
+        return [(row[0], row[1]) for row in await connection.fetch(statement, *self._arguments, list(chunks))]
+
+    def joined(self, mask: Mask) -> str:
+        """The tables that a mask is about, joined by chunk."""
         if mask.within is None:
-            return f"FROM selection_bits AS present{''.join(self._joins.values())} WHERE {present}"
+            return f"FROM selection_bits AS present{''.join(self._joins.values())} WHERE {_PRESENT}"
         others = "".join(join for alias, join in self._joins.items() if alias != mask.within)
         condition = self._conditions[mask.within]
         return (
             f"FROM selection_bits AS {mask.within} CROSS JOIN LATERAL (SELECT present.* FROM selection_bits AS present"
-            f" WHERE {present} AND present.chunk = {mask.within}.chunk LIMIT 1) AS present{others} WHERE {condition}"
+            f" WHERE {_PRESENT} AND present.chunk = {mask.within}.chunk LIMIT 1) AS present{others} WHERE {condition}"
+        )
+
+    def _at_chunks(self) -> str:
+        """The same at the chunks that the argument after all others names."""
+        return (
+            f"FROM unnest(${len(self._arguments) + 1}::bigint[]) AS named (chunk)"
+            f" CROSS JOIN LATERAL (SELECT present.* FROM selection_bits AS present WHERE {_PRESENT}"
+            f" AND present.chunk = named.chunk LIMIT 1) AS present{''.join(self._joins.values())}"
         )
 
     def _alias_of(self, expression: str) -> str | None:

@@ -94,6 +94,8 @@ async def test_the_services_role_can_do_no_more_than_it_must(database: DatabaseA
             "consent_trend",
             "selection_bits",
             "selection_expiry",
+            "selection_versions",
+            "selection_chunks",
         )
     }
     more |= {f"{table} DELETE" for table in ("vault_subjects", "vault_items")}
