@@ -124,7 +124,7 @@ async def test_a_worker_that_stands_still_in_its_transaction_is_cut_off_by_the_d
     await transaction.start()
     await lease.prove(connection)
     await free_again(pool, tenant)
-    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)):
         await transaction.commit()
     await connection.close()
 
