@@ -151,8 +151,7 @@ class Masks:
     ) -> Sequence[tuple[int, asyncpg.BitString]]:
         """(chunk, bits) of the next NEXT_CHUNKS that are there, from this one on, in order; in some there may be nobody."""
         first = len(self._arguments) + 1
-        # In the order of the index that says which chunks there are: a sort would want all of them first. The limit is no
-        # parameter: a plan for any limit looks dear beside one for a few, and so each would be planned anew.
+        # In the order of the index that says which chunks there are: a sort would want all of them first.
         chunks = f"{mask.within or 'present'}.chunk"
         statement = (
             f"SELECT {chunks}, {mask.bits} {self.joined(mask)} AND {chunks} >= ${first}"
