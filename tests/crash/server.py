@@ -68,15 +68,18 @@ class Server:
         return await asyncio.wait_for(self._process.wait(), 20)
 
 
-async def restart_database(folder: Path, number: signal.Signals = signal.SIGINT) -> None:
-    """End the embedded one (SIGINT is its fast stop), whoever watches over it starts it; another's: cut everybody off."""
-    pids = list(folder.rglob("postmaster.pid"))
-    if pids:
-        os.kill(int(pids[0].read_text().split()[0]), number)
+async def restart_database(options: list[str], number: signal.Signals = signal.SIGINT) -> None:
+    """Of the database that these options name, end the embedded one (SIGINT is its fast stop), whoever watches over it starts
+    it; on a server that others use, too, cut off everybody in this database.
+    """
+    if "--database-url" not in options:
+        [postmaster] = Path(options[options.index("--data-dir") + 1]).rglob("postmaster.pid")
+        os.kill(int(postmaster.read_text().split()[0]), number)
         return
-    connection = await asyncpg.connect(os.environ["CONSENTRY_TEST_DATABASE_URL"])
+    connection = await asyncpg.connect(options[options.index("--database-url") + 1])
     await connection.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'consentry'"
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name = 'consentry'"
     )
     await connection.close()
 

@@ -12,7 +12,6 @@ import random
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -193,7 +192,7 @@ async def assert_each_saw_what_passes(followers: list[Follower], config: LedgerC
 
 
 async def test_every_follower_sees_each_position_that_its_filter_passes_once_and_in_order(
-    where: tuple[list[str], LedgerConfig], tmp_path: Path
+    where: tuple[list[str], LedgerConfig],
 ) -> None:
     options, config = where
     secret = await key_of_a_new_tenant(options)
@@ -209,7 +208,7 @@ async def test_every_follower_sees_each_position_that_its_filter_passes_once_and
     await progress(followers, 200)
     await servers[0].start()
     await progress(followers, 200)
-    await restart_database(tmp_path)
+    await restart_database(options)
     await progress(followers, 200)
 
     await asyncio.gather(*writing)

@@ -115,7 +115,7 @@ async def test_deliveries_the_relay_and_a_reader_of_the_log_go_on_and_miss_nothi
             await heard.next_msg(60)
             await reading.some.wait()
             await half.wait()
-        await restart_database(tmp_path, end)
+        await restart_database(options, end)
         restarted.set()
         reading.go_on.set()
         async with asyncio.timeout(120):

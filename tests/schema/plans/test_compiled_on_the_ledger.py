@@ -1,5 +1,6 @@
 """Compiled or on graphql-core, the same of every question of the schema: random documents about a ledger with some history."""
 
+import json
 import os
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -96,6 +97,19 @@ async def _with_history(ask: Asker) -> dict[str, list[Any]]:
     }
 
 
+def _agree(compiled: str, core: str) -> bool:
+    """Whether two answers are the same. Of one that an error has ended as a whole, the specification lets it open which of the
+    others are told: those that had come by then. So there the errors of one are among those of the other.
+    """
+    if compiled == core:
+        return True
+    one, other = json.loads(compiled), json.loads(core)
+    if one.get("data", ...) is not None or other.get("data", ...) is not None:
+        return False
+    fewer, more = sorted((one["errors"], other["errors"]), key=len)
+    return bool(fewer) and all(error in more for error in fewer)
+
+
 # What an error overtakes may end without ever being awaited, on either side.
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @settings(max_examples=DOCUMENTS, deadline=None, database=None, suppress_health_check=list(HealthCheck))
@@ -119,6 +133,6 @@ async def test_random_questions_have_the_same_answers(world: World, random: Rand
     elif outcome.compiled is None:
         _met["left to graphql-core"] += 1
     else:
-        assert outcome.compiled == outcome.core, asked
+        assert _agree(outcome.compiled, outcome.core), asked
         _met["the same"] += 1
         _met["with data"] += '"data": {' in outcome.core
