@@ -18,6 +18,7 @@ from ledger.import_rows import FileUnusable, Outcome, Totals
 from ledger.importing import import_consents
 from ledger.record import Capture, record_consent
 from ledger.tenants import create_tenant
+from ledger.verifying import verify_database
 
 COMMERCIAL = "10000000-0000-4000-8000-000000000003"
 NEWS = "10000000-0000-4000-8000-000000000065"
@@ -179,6 +180,14 @@ async def test_a_contact_that_forbids_is_not_opted_in_by_the_flags_of_a_row_that
     rows = ['ld@example.org,"Bob,1,1,1,2025-01-01T00:00:00Z', ',Al",0,0,0,2025-06-01T00:00:00Z']
     totals, _ = await run(prepared, "\n".join([header, *rows]), "contacts")
     assert (totals.recorded, totals.refused) == (0, 2)
+
+
+async def test_what_a_load_stores_of_two_rows_of_one_address_is_what_the_log_leads_to(prepared: Tenant) -> None:
+    header = "emailaddress1,donotemail,donotbulkemail,msgdpr_donottrack,modifiedon"
+    rows = ["a@b.example,0,0,0,2025-01-01T00:00:00Z", "a@b.example,0,1,0,2024-01-01T00:00:00Z"]
+    totals, _ = await run(prepared, "\n".join([header, *rows]), "contacts")
+    assert (totals.recorded, totals.refused) == (2, 0)
+    await verify_database(prepared)
 
 
 async def test_a_record_that_may_be_two_rows_still_says_no_in_either_reading(prepared: Tenant) -> None:
