@@ -16,7 +16,7 @@ What ends it (NATS gone, database gone, this process killed) loses nothing, for 
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -45,6 +45,7 @@ ACKNOWLEDGED_WITHIN_S = 10.0
 STAND_BY_S = 1.0
 TRY_AGAIN_S = 1.0
 TENANTS_EVERY_S = 5.0
+CANCELLED_AGAIN_AFTER_S = 0.5
 # So many tenants' streams are looked up at once when the relay begins.
 BEGINNING_MAX = 4
 MESSAGE_BYTES_MAX = ENTRY_BYTES_MAX + 4_096
@@ -157,9 +158,7 @@ class Relay:
                 if self._only is not None and self.refused:
                     raise RelayRefused(self.refused[self._only.key])
         finally:
-            for task in (*ends, *at_work.values()):
-                task.cancel()
-            await asyncio.gather(*ends, *at_work.values(), return_exceptions=True)
+            await _end([*ends, *at_work.values()])
 
     async def _tenants(self) -> list[str]:
         if self._only is not None:
@@ -324,11 +323,22 @@ async def _publish(
         for task in done:
             task.result()
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _end(tasks)
         with contextlib.suppress(NatsError, OSError):
             await subscription.unsubscribe()
+
+
+async def _end(tasks: Sequence["asyncio.Task[Any]"]) -> None:
+    """Cancel them until each is over, whatever it raises.
+
+    Once is not enough: the client library waits with `asyncio.wait_for`, which before Python 3.12 loses a cancellation that
+    comes together with the answer, and a relay that lives on would publish beside the next.
+    """
+    while going_on := [task for task in tasks if not task.done()]:
+        for task in going_on:
+            task.cancel()
+        await asyncio.wait(going_on, timeout=CANCELLED_AGAIN_AFTER_S)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class _UnderWay:

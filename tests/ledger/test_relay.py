@@ -166,6 +166,30 @@ async def test_few_streams_are_looked_up_at_once_so_that_others_get_a_connection
     assert most == relaying.BEGINNING_MAX
 
 
+async def test_a_task_that_loses_its_cancellation_is_over_when_the_relay_is(
+    nats: NatsProcess, ledger: Ledger, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, entered, over = relaying._claim, asyncio.Event(), asyncio.Event()
+
+    async def deaf_once(*given: Any) -> Any:
+        entered.set()
+        try:
+            # As `asyncio.wait_for` does before Python 3.12, where the answer and the cancellation come together.
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            await asyncio.Event().wait()
+        finally:
+            over.set()
+        return await claim(*given)
+
+    monkeypatch.setattr(relaying, "_claim", deaf_once)
+    monkeypatch.setattr(relaying, "CANCELLED_AGAIN_AFTER_S", 0.01)
+    relay = Running(ledger, nats.url, tenant)
+    await entered.wait()
+    await relay.end()
+    assert over.is_set()
+
+
 async def test_two_relays_at_once_and_one_more_later_neither_reorder_nor_repeat(
     nats: NatsProcess, ledger: Ledger, tenant: Tenant, caller: Caller
 ) -> None:
