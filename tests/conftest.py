@@ -58,6 +58,23 @@ async def own_database(url: str) -> AsyncIterator[str]:
         await connection.close()
 
 
+@contextlib.asynccontextmanager
+async def database_beside(address: DatabaseAddress) -> AsyncIterator[DatabaseAddress]:
+    """A database with the schema and nothing in it, on the same server, dropped at the end."""
+    name = f"consentry_test_{secrets.token_hex(4)}"
+    connection = await asyncpg.connect(**address.owner)
+    try:
+        await connection.execute(f"CREATE DATABASE {name}")
+        beside = DatabaseAddress(
+            owner={**address.owner, "database": name}, service={**address.service, "database": name}
+        )
+        await migrate(beside)
+        yield beside
+        await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        await connection.close()
+
+
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("data")

@@ -13,14 +13,26 @@ from nats.js.api import DiscardPolicy, StreamConfig
 from domain.addresses import Channel
 from domain.consent import ConsentValue
 from eventstore import read
+from eventstore.database import DatabaseAddress
 from ledger import relay as relaying
-from ledger.assembly import Caller, Ledger, Tenant
+from ledger.assembly import Caller, Ledger, Tenant, ledger_on
 from ledger.nats_connection import NatsServer
 from ledger.record import Capture, record_consents
 from ledger.relay import Relay, RelayRefused, RelayTarget
 from ledger.signing import verifier_keys
+from tests.conftest import database_beside
 from tests.nats_server import NatsProcess, messages, nats_server
 from tlog.hashing import leaf_hash
+
+
+@pytest.fixture(scope="module")
+async def ledger(database: DatabaseAddress, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ledger]:
+    """Of these tests alone: a relay of all tenants makes a stream for each, and other tests leave a thousand behind."""
+    async with (
+        database_beside(database) as beside,
+        ledger_on(beside, tmp_path_factory.mktemp("relay") / "master.key") as ledger,
+    ):
+        yield ledger
 
 
 @pytest.fixture(scope="module")
