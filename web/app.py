@@ -22,6 +22,7 @@ from web.health import healthz, readyz
 from web.importing import IMPORT_BYTES_MAX, import_routes
 from web.importing import PATH as IMPORT_PATH
 from web.inbound import inbound_routes
+from web.lingering_close import LingeringClose
 from web.live.live import Live
 from web.live.sessions import LiveLimits
 from web.live.sse_endpoint import EventStreams
@@ -66,7 +67,8 @@ class _Application(Starlette):
                 await routed(scope, receive, send)
 
         return RequestObserver(
-            SecurityHeaders(BodyLimit(past_the_routing, streamed=(IMPORT_PATH,))), observers=self._observers
+            SecurityHeaders(LingeringClose(BodyLimit(past_the_routing, streamed=(IMPORT_PATH,)))),
+            observers=self._observers,
         )
 
 
