@@ -21,6 +21,7 @@ from benchmarks import (
     selecting,
     short,
     webhooks,
+    writers,
 )
 from benchmarks.figures import Figures
 from benchmarks.machine import describe
@@ -46,6 +47,7 @@ def main() -> None:
         reading_far.run(data_dir, "bench", key, figures)
         over_http.run(data_dir, key, list(dict.fromkeys(addresses)), figures)
         asyncio.run(appends.run(data_dir, figures))
+        asyncio.run(writers.run(data_dir, figures))
         asyncio.run(webhooks.run(data_dir, figures))
         following.run(data_dir, figures)
         asyncio.run(selecting.run(data_dir, figures))
