@@ -143,7 +143,8 @@ class Relay:
         ends = [asyncio.create_task(event.wait()) for event in (lost, stop)]
         at_work: dict[str, asyncio.Task[None]] = {}
         try:
-            while not any(end.done() for end in ends):
+            # Asked, too: a connection has been seen closed that never said so.
+            while not client.is_closed and not any(end.done() for end in ends):
                 for key in await self._tenants():
                     if key not in at_work and key not in self.refused:
                         at_work[key] = asyncio.create_task(self._keep_publishing(client, key), name=f"relay-{key}")
@@ -170,6 +171,7 @@ class Relay:
             return []
 
     async def _keep_publishing(self, client: Client, key: str) -> None:
+        """Until its stream is refused, or the connection has closed."""
         while True:
             try:
                 async with self._beginning:
@@ -187,6 +189,8 @@ class Relay:
                 self._tell(f"{key}: {error}; trying again")
                 await asyncio.sleep(TRY_AGAIN_S)
             except (NatsError, OSError) as error:
+                if client.is_closed:
+                    return
                 self._tell(f"{key}: NATS does not answer ({type(error).__name__}); trying again")
                 await asyncio.sleep(TRY_AGAIN_S)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from nats.aio.client import Client
 from nats.js.api import DiscardPolicy, StreamConfig
 
 from domain.addresses import Channel
@@ -380,6 +381,29 @@ async def test_nats_that_is_killed_and_comes_back_is_waited_for(
             await nats.start()
         size = len(await log_of(tenant))
         await relay.until(lambda: relay.at.get(tenant.key) == size - 1)
+        await relay.end()
+        await assert_stream_is_the_log(nats, tenant)
+
+
+async def test_a_connection_that_closes_and_does_not_say_so_is_lost(
+    ledger: Ledger, tenant: Tenant, caller: Caller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connected = relaying.connected
+
+    @contextlib.asynccontextmanager
+    async def that_never_says(server: NatsServer) -> AsyncIterator[tuple[Client, asyncio.Event]]:
+        async with connected(server) as (client, _):
+            yield client, asyncio.Event()
+
+    monkeypatch.setattr(relaying, "connected", that_never_says)
+    async with nats_server(tmp_path) as nats, running(ledger, nats.url, tenant) as relay:
+        await relay.until(lambda: tenant.key in relay.at)
+        await nats.kill()
+        await record(tenant, caller, 20)
+        await relay.until(lambda: any("cannot be reached" in said for said in relay.said))
+        await nats.start()
+        size = len(await log_of(tenant))
+        await relay.until(lambda: relay.at[tenant.key] == size - 1)
         await relay.end()
         await assert_stream_is_the_log(nats, tenant)
 
