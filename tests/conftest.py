@@ -14,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+from hypothesis import settings
 
 from eventstore.database import DatabaseAddress, address_of_url, open_database
 from eventstore.migrate import migrate
@@ -22,6 +23,10 @@ from ledger.tenants import create_tenant
 from schema.plans.plans import Plans
 from tests import both_ways
 from web.settings import read_settings
+
+# No test is timed: what a machine is busy with is no fault of an example.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 _numbers = itertools.count(1)
 APPLICATION = Caller("tests", frozenset(("check", "read", "read:personal", "write", "admin", "audit", "erase")))

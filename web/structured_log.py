@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+import orjson
+
 from domain.time import format_instant
 from web.request_observer import RequestRecord
 
@@ -99,7 +101,25 @@ def log_request(record: RequestRecord) -> None:
     _access_log.handle(line)
 
 
-_encoded = json.JSONEncoder(separators=(",", ":"), default=lambda value: type(value).__name__).encode
+# What is no JSON is told by its type: what it holds may be personal.
+_NO_MEMBERS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
+
+
+def _encoded(line: object) -> str:
+    """In ASCII, whatever is in it: standard error may take nothing else."""
+    try:
+        # The same, several times faster, where there is nothing to escape.
+        text = orjson.dumps(line, default=_named, option=_NO_MEMBERS)
+    except TypeError:
+        return _escaped(line)
+    return text.decode() if text.isascii() else _escaped(line)
+
+
+def _named(value: object) -> str:
+    return type(value).__name__
+
+
+_escaped = json.JSONEncoder(separators=(",", ":"), default=_named).encode
 
 
 def _is_suspect(text: str) -> bool:

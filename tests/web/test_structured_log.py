@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+from dataclasses import dataclass
 
 import pytest
 from httpx import AsyncClient
@@ -58,6 +59,31 @@ def test_a_line_is_left_as_it_is_only_where_there_is_nothing_to_find(fields: dic
     record.fields = fields
     line = json.loads(JsonLines().format(record))
     assert {name: line[name] for name in fields} == {name: redact(text) for name, text in fields.items()}
+
+
+@dataclass(frozen=True)
+class _Person:
+    name: str
+
+
+@pytest.mark.parametrize(
+    ("field", "told"),
+    [
+        ("Zoë", "Zoë"),
+        ("\ud800 alone", "\ud800 alone"),
+        (2**70, 2**70),
+        ({1: ["a", None]}, {"1": ["a", None]}),
+        (_Person("Zoe"), "_Person"),
+        ({"who": [_Person("Zoe")]}, {"who": ["_Person"]}),
+    ],
+)
+def test_a_line_is_ascii_and_tells_what_is_no_json_by_its_type(
+    lines: tuple[logging.Logger, io.StringIO], field: object, told: object
+) -> None:
+    logger, stream = lines
+    logger.info("said", extra={"fields": {"field": field}})
+    assert stream.getvalue().isascii()
+    assert json.loads(stream.getvalue())["field"] == told
 
 
 def test_a_long_field_is_cut(lines: tuple[logging.Logger, io.StringIO]) -> None:
