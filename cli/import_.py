@@ -1,4 +1,4 @@
-"""`consentry import`: a catalogue, or consents; refused rows are no failure of the command."""
+"""`consentry import`: a catalogue, or consents; refused rows are no failure of the command, unless it is asked for."""
 
 import argparse
 import contextlib
@@ -23,6 +23,7 @@ from ledger.importing import IMPORTER, import_consents
 _CATALOGUE = "catalogue"
 _CATALOGUE_BYTES_MAX = 20_000_000
 _REASONS_MAX = 1_000
+_REFUSED = 3
 
 
 def add(commands: Subparsers) -> None:
@@ -36,6 +37,11 @@ def add(commands: Subparsers) -> None:
         metavar="FILE",
         type=Path,
         help="a CSV file with each row that was not recorded, or not all of it, and why",
+    )
+    command.add_argument(
+        "--fail-on-refused",
+        action="store_true",
+        help=f"exit code {_REFUSED} if a row was refused, or a part of it; what is not refused is recorded all the same",
     )
     command.add_argument("--profile", metavar="KEY", help="whose purposes a load sets or a list goes into (default)")
     command.add_argument(
@@ -101,7 +107,7 @@ async def _import_consents(tenant: Tenant, options: argparse.Namespace) -> int:
     print(json.dumps(totals.to_json()))
     if totals.refused:
         _say(totals, reasons, reported=options.report is not None)
-    return 0
+    return _REFUSED if options.fail_on_refused and totals.refused else 0
 
 
 class _Reasons:
@@ -131,7 +137,7 @@ def _say(totals: Totals, reasons: _Reasons, *, reported: bool) -> None:
     if code == RefusalCode.NOT_FOUND:
         print("purposes and topics come first, with --format catalogue", file=sys.stderr)
     if totals.refused_opt_outs:
-        print(f"{totals.refused_opt_outs} of the refused rows say Opted Out: mend these first", file=sys.stderr)
+        print(f"{totals.refused_opt_outs} of the refused rows say Opted Out, or may: mend these first", file=sys.stderr)
     if not reported:
         print("--report FILE names each row, and why", file=sys.stderr)
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from domain.consent import ConsentValue
 from domain.refusals import Refusal, RefusalCode
-from ledger.import_rows import LoadedRow, Row
+from ledger.import_rows import LoadedRow, OptOutRefused, Row, refused_as
 from ledger.record import Capture
 
 Content = Capture | LoadedRow | Refusal
@@ -48,22 +48,31 @@ def every_cell_quoted(text: str, delimiter: str) -> bool:
 
 
 class QuotedLines:
-    """Reads records of several lines, and lines that are no CSV. `content` is what the cells of a row say.
+    """Reads records of several lines, and lines that are no CSV. `content` is what the cells of a row say, and `may_say_no`
+    whether they may be of an opt-out.
 
     `quoted` says that every cell of the file's header is quoted.
     """
 
     def __init__(
-        self, delimiter: str, columns: int, *, quoted: bool, content: Callable[[Sequence[str]], Content]
+        self,
+        delimiter: str,
+        columns: int,
+        *,
+        quoted: bool,
+        content: Callable[[Sequence[str]], Content],
+        may_say_no: Callable[[Sequence[str]], bool],
     ) -> None:
         self._delimiter = delimiter
         self._columns = columns
         self._quoted = quoted
         self._content = content
+        self._may_say_no = may_say_no
 
     def broken_line(self, line: int, text: str, why: str) -> Row:
         """A line that is no CSV: for a quote in a text nobody's no is refused, where the columns can be told."""
-        return Row(line, self._no(self._cells(text)) or _refusal(why))
+        cells = self._cells(text)
+        return Row(line, self._no(cells) or _refusal(why, opt_out=self._may_say_no(cells)))
 
     def rows(self, line: int, lines: Sequence[str], cells: Sequence[str] | None) -> Iterator[Row]:
         """The rows of a record that begins on `line` and has several lines; `cells` if it is CSV."""
@@ -85,15 +94,22 @@ class QuotedLines:
         """What a record says of which every cell is quoted; a yes only where no line is a row that somebody did not quote."""
         if isinstance(whole, Refusal) or says_no(whole):
             return whole
-        if any(len(self._cells(text)) == self._columns for text in lines[1:]):
-            return _refusal("a line within a cell is a row by itself: of such a row only a no to messages is taken")
+        within = [cells for cells in map(self._cells, lines[1:]) if len(cells) == self._columns]
+        if within:
+            return _refusal(
+                "a line within a cell is a row by itself: of such a row only a no to messages is taken",
+                opt_out=any(map(self._may_say_no, within)),
+            )
         return whole
 
     def _each(self, line: int, lines: Sequence[str], whole: Content | None) -> Iterator[Row]:
         last = line + len(lines) - 1
         for number, text in enumerate(lines, line):
-            found = self._no(self._cells(text))
+            cells = self._cells(text)
+            found = self._no(cells)
+            opt_out = self._may_say_no(cells)
             if number == line:
+                opt_out = opt_out or isinstance(whole, OptOutRefused)
                 found = found or (None if whole is None or isinstance(whole, Refusal) or not says_no(whole) else whole)
                 said = f"a quote that opens here is not closed in this row; lines to {last} are in it"
             else:
@@ -101,7 +117,7 @@ class QuotedLines:
             if found is not None:
                 yield Row(number, found)
             elif number == line or text.strip():
-                yield Row(number, _refusal(said))
+                yield Row(number, _refusal(said, opt_out=opt_out))
 
     def _cells(self, line: str) -> Sequence[str]:
         """The cells of a line by itself, wherever quotes are in it."""
@@ -123,5 +139,5 @@ def says_no(content: Capture | LoadedRow) -> bool:
     return content.value is ConsentValue.OPTED_OUT if isinstance(content, Capture) else not all(content.allows)
 
 
-def _refusal(message: str) -> Refusal:
-    return Refusal(RefusalCode.INVALID, message)
+def _refusal(message: str, *, opt_out: bool) -> Refusal:
+    return refused_as(Refusal(RefusalCode.INVALID, message), opt_out=opt_out)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from domain.refusals import Refusal, RefusalCode
 from ledger.csv_quotes import QuotedLines, every_cell_quoted, says_no
 from ledger.file_encoding import HEAD_BYTES, Decoder
-from ledger.import_rows import FileUnusable, LoadedRow, Row
+from ledger.import_rows import FileUnusable, LoadedRow, OptOutRefused, Row, refused_as
 from ledger.record import Capture
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
@@ -27,6 +27,8 @@ _SEPARATOR_LINE = re.compile(r"sep=(.)\s*")
 csv.field_size_limit(_RECORD_CHARS_MAX)
 
 ReadRow = Callable[[Mapping[str, str]], Capture | LoadedRow]
+MaySayNo = Callable[[Mapping[str, str] | None], bool]
+"""Whether a row says an opt-out, or may: None is one whose columns cannot be told."""
 
 
 class _MoreNeeded(Exception):
@@ -70,11 +72,15 @@ class _Lines:
 
 
 class CsvRows:
-    """Rows of one file. `read` makes what a row says of its cells, by column; it raises Refusal."""
+    """Rows of one file. `read` makes what a row says of its cells, by column; it raises Refusal.
 
-    def __init__(self, required: Sequence[str], read: ReadRow) -> None:
+    A row that is refused, by whatever, is an OptOutRefused if `may_say_no`: what nobody can tell may be an opt-out.
+    """
+
+    def __init__(self, required: Sequence[str], read: ReadRow, *, may_say_no: MaySayNo) -> None:
         self._required = required
         self._read = read
+        self._row_may_say_no = may_say_no
         self._head = bytearray()
         self._decoder: Decoder | None = None
         # The line that is not complete yet, in pieces, and how long it is.
@@ -88,7 +94,7 @@ class CsvRows:
         self._line = 0
         self._header: list[str] = []
         self._records = csv.reader(self._lines)
-        self._quotes = QuotedLines(",", 0, quoted=False, content=self._content)
+        self._quotes = QuotedLines(",", 0, quoted=False, content=self._content, may_say_no=self._may_say_no)
 
     def feed(self, data: bytes) -> Iterator[Row]:
         """See RowReader."""
@@ -214,10 +220,27 @@ class CsvRows:
         self._header = header
         self._records = csv.reader(self._lines, delimiter=delimiter, strict=True)
         self._quotes = QuotedLines(
-            delimiter, len(header), quoted=every_cell_quoted(first, delimiter), content=self._content
+            delimiter,
+            len(header),
+            quoted=every_cell_quoted(first, delimiter),
+            content=self._content,
+            may_say_no=self._may_say_no,
         )
 
+    def _may_say_no(self, cells: Sequence[str]) -> bool:
+        """Whether a row of these cells says an opt-out, or may; none at all are of a line that cannot be read."""
+        if cells and not any(cell.strip() for cell in cells):
+            return False
+        whole = len(cells) == len(self._header)
+        return self._row_may_say_no(dict(zip(self._header, cells, strict=True)) if whole else None)
+
     def _content(self, cells: Sequence[str]) -> Capture | LoadedRow | Refusal:
+        content = self._said(cells)
+        if isinstance(content, Refusal) and not isinstance(content, OptOutRefused):
+            return refused_as(content, opt_out=self._may_say_no(cells))
+        return content
+
+    def _said(self, cells: Sequence[str]) -> Capture | LoadedRow | Refusal:
         header = self._header
         if len(cells) != len(header):
             return _refusal((), f"the row has {len(cells)} columns, the header {len(header)}")

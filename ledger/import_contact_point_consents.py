@@ -15,7 +15,7 @@ from domain.consent import ActorKind, ConsentSource, ConsentValue
 from domain.refusals import Refusal, RefusalCode
 from domain.time import format_instant, parse_instant
 from ledger.csv_rows import CsvRows
-from ledger.import_rows import IMPORT_APPLICATION, OptOutRefused
+from ledger.import_rows import IMPORT_APPLICATION
 from ledger.record import SYSTEM, Actor, Capture
 
 FORMAT = "contact-point-consents"
@@ -35,21 +35,14 @@ _GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 
 def rows() -> CsvRows:
     """A reader of such a file."""
-    return CsvRows(REQUIRED, _read)
+    return CsvRows(REQUIRED, _capture, may_say_no=_may_say_no)
 
 
-def _read(row: Mapping[str, str]) -> Capture:
+def _may_say_no(row: Mapping[str, str] | None) -> bool:
     try:
-        return _capture(row)
-    except Refusal as refusal:
-        raise (OptOutRefused.of(refusal) if _says_opted_out(row) else refusal) from refusal
-
-
-def _says_opted_out(row: Mapping[str, str]) -> bool:
-    try:
-        return codes.VALUES.read(row["msdynmkt_value"])[1] is ConsentValue.OPTED_OUT
+        return row is None or codes.VALUES.read(row["msdynmkt_value"])[1] is ConsentValue.OPTED_OUT
     except Refusal:
-        return False
+        return True
 
 
 def _capture(row: Mapping[str, str]) -> Capture:

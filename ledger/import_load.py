@@ -15,7 +15,7 @@ from domain.refusals import Refusal, RefusalCode
 from domain.time import parse_instant
 from ledger.csv_rows import CsvRows
 from ledger.import_contact_point_consents import spelled
-from ledger.import_rows import IMPORT_APPLICATION, LoadedRow
+from ledger.import_rows import IMPORT_APPLICATION, LoadedRow, refused_as
 from ledger.load_groups import AddressGroup
 from ledger.record import Capture
 
@@ -58,7 +58,13 @@ class Load:
 
     def reader(self) -> CsvRows:
         """A reader of such a file; only the columns that the purposes look at need be there."""
-        return CsvRows((ADDRESS, *self.columns, MODIFIED), self._read)
+        return CsvRows((ADDRESS, *self.columns, MODIFIED), self._read, may_say_no=self._may_say_no)
+
+    def _allows(self, row: Mapping[str, str]) -> tuple[bool | None, ...]:
+        return tuple(_ALLOWS.get(row[name].strip().casefold()) for name in self.columns)
+
+    def _may_say_no(self, row: Mapping[str, str] | None) -> bool:
+        return row is None or not all(self._allows(row))
 
     def captures(self, group: AddressGroup) -> list[Capture]:
         """One capture for each purpose that they speak of, from the rows of one address."""
@@ -97,7 +103,7 @@ class Load:
             address = normalise(Channel.EMAIL, row[ADDRESS])
         except Refusal as refusal:
             raise Refusal(refusal.code, refusal.message, (ADDRESS,)) from refusal
-        allows = tuple(_ALLOWS.get(row[name].strip().casefold()) for name in self.columns)
+        allows = self._allows(row)
         refused = _unreadable(self.columns[allows.index(None)]) if None in allows else None
         modified_on: datetime | None = None
         try:
@@ -105,6 +111,8 @@ class Load:
         except Refusal as refusal:
             refused = Refusal(refusal.code, refusal.message, (MODIFIED,))
         digest = hashlib.sha256(spelled(row)).digest()
+        if refused is not None:
+            refused = refused_as(refused, opt_out=not all(allows))
         return LoadedRow(address, allows, modified_on, digest, refused)
 
 

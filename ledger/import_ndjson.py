@@ -19,7 +19,7 @@ from ledger.bounces import is_status
 from ledger.file_encoding import Decoder
 from ledger.given_evidence import Evidence
 from ledger.import_contact_point_consents import row_key
-from ledger.import_rows import IMPORT_APPLICATION, FileUnusable, HardBounceRow, OptOutRefused, Row
+from ledger.import_rows import IMPORT_APPLICATION, FileUnusable, HardBounceRow, Row, refused_as
 from ledger.record import SYSTEM, Actor, Capture
 
 FORMAT = "ndjson"
@@ -76,7 +76,7 @@ class NdjsonRows:
             self._check_encoding(raw)
         if self._too_long or len(raw) > _LINE_BYTES_MAX:
             self._too_long = False
-            yield Row(self._line, _refusal((), f"the line is longer than {_LINE_BYTES_MAX} bytes"))
+            yield Row(self._line, _untold(f"the line is longer than {_LINE_BYTES_MAX} bytes"))
         elif raw.strip():
             yield Row(self._line, _read(raw))
 
@@ -95,16 +95,26 @@ def _read(raw: bytes) -> Capture | HardBounceRow | Refusal:
     try:
         item: object = json.loads(text, object_pairs_hook=each_once)
     except (ValueError, RecursionError):
-        return _refusal((), "the line is not JSON, each member once" if is_utf8 else "the line is not UTF-8")
+        return _untold("the line is not JSON, each member once" if is_utf8 else "the line is not UTF-8")
     if not isinstance(item, dict):
-        return _refusal((), "the line is not a JSON object")
+        return _untold("the line is not a JSON object")
     members = cast(Mapping[str, object], item)
     if not (is_utf8 or _says_no_readably(members)):
-        return _refusal((), "the line is not UTF-8")
+        return refused_as(_refusal((), "the line is not UTF-8"), opt_out=_may_say_no(members))
     try:
         return _hard_bounce(members) if _SUPPRESSION in members else _capture(members)
     except Refusal as refusal:
-        return OptOutRefused.of(refusal) if _says_no(members) else refusal
+        return refused_as(refusal, opt_out=_may_say_no(members))
+
+
+def _untold(message: str) -> Refusal:
+    """The refusal of a line of which nobody can tell what it says: that may be an opt-out."""
+    return refused_as(_refusal((), message), opt_out=True)
+
+
+def _may_say_no(item: Mapping[str, object]) -> bool:
+    """Whether a line says no, or what it says cannot be told."""
+    return _SUPPRESSION in item or item.get("value") not in (ConsentValue.OPTED_IN, ConsentValue.NOT_SET)
 
 
 def _says_no(item: Mapping[str, object]) -> bool:

@@ -49,12 +49,17 @@ class HardBounceRow:
 
 
 class OptOutRefused(Refusal):
-    """The refusal of a row that says that nobody must be written to there: of all that can be lost, the worst."""
+    """The refusal of a row that says that nobody must be written to there, or may say so: of all that can be lost, the worst."""
 
     @classmethod
     def of(cls, refusal: Refusal) -> "OptOutRefused":
         """The same refusal, of such a row."""
         return cls(refusal.code, refusal.message, refusal.path)
+
+
+def refused_as(refusal: Refusal, *, opt_out: bool) -> Refusal:
+    """The refusal of a row that says or may say an opt-out, or does not."""
+    return OptOutRefused.of(refusal) if opt_out else refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,7 @@ class RowTold:
     path: tuple[str, ...] = ()
     message: str = ""
     opt_out: bool = False
-    """Of a refused row: whether it says that a person opted out."""
+    """Of what was refused: whether it says that a person opted out, or may say so."""
 
 
 @dataclass(slots=True)
@@ -111,10 +116,10 @@ class Totals:
     refused: int = 0
     events: int = 0
     refused_opt_outs: int = 0
-    """How many of the refused rows say that a person opted out, as far as that can be read."""
+    """How many of the refused rows say that a person opted out, or may say so, since it cannot be read whether they do."""
 
     def to_json(self) -> dict[str, int]:
-        """The totals as they are told; opt-outs that were refused only where there are any."""
+        """The totals as they are told; what is to be mended first only where there is any."""
         said = {
             "rows": self.rows,
             "recorded": self.recorded,

@@ -11,7 +11,7 @@ from domain.consent import ConsentSource, ConsentValue
 from domain.refusals import Refusal, RefusalCode
 from ledger.csv_rows import CsvRows
 from ledger.import_contact_point_consents import row_key
-from ledger.import_rows import IMPORT_APPLICATION, OptOutRefused
+from ledger.import_rows import IMPORT_APPLICATION
 from ledger.record import Capture
 
 FORMAT = "subscription-list"
@@ -52,16 +52,15 @@ class SubscriptionList:
 
     def reader(self) -> CsvRows:
         """A reader of such a file."""
-        return CsvRows((self.column,), self._read)
+        return CsvRows((self.column,), self._read, may_say_no=lambda _: self._value is ConsentValue.OPTED_OUT)
 
     def _read(self, row: Mapping[str, str]) -> Capture:
-        refused = OptOutRefused if self._value is ConsentValue.OPTED_OUT else Refusal
         if not row[self.column].strip():
-            raise refused(RefusalCode.INVALID_ADDRESS, "the row has no address", (self.column,))
+            raise Refusal(RefusalCode.INVALID_ADDRESS, "the row has no address", (self.column,))
         try:
             address = normalise(self._channel, row[self.column])
         except Refusal as refusal:
-            raise refused(refusal.code, refusal.message, (self.column,)) from refusal
+            raise Refusal(refusal.code, refusal.message, (self.column,)) from refusal
         place = f"{FORMAT}:{self._purpose}:{self._topic or ''}"
         return Capture(
             channel=self._channel,

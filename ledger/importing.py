@@ -48,8 +48,7 @@ async def import_consents(
     """
 
     def told(row: RowTold) -> None:
-        path = ".".join(row.path)
-        report(row.line, row.outcome, row.code, f"{path}: {row.message}" if path else row.message)
+        report(row.line, row.outcome, row.code, _in_words(row))
 
     return await run_import(
         tenant,
@@ -60,6 +59,13 @@ async def import_consents(
         progress=progress,
         dry_run=dry_run,
     )
+
+
+def _in_words(row: RowTold) -> str:
+    """The message of a row in a report: what it is about, once, and what is wrong with it."""
+    path = ".".join(row.path)
+    message = f"{path}: {row.message.removeprefix(f'{path} ')}" if path else row.message
+    return f"{message}; it is an opt-out, or may be one" if row.opt_out else message
 
 
 async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:

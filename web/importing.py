@@ -4,7 +4,7 @@
                                                                                           or not all of it
     {"progress": {"rows": 512, ...}}                                                               now and then
     {"rows": 5000, "recorded": 4948, "unchanged": 0, "refused": 52, "events": 9546}               the last line; with
-                                                            "refusedOptOuts": how many of the refused said no, if any
+                                                            "refusedOptOuts": how many of the refused say no or may
     {"error": {"code": "UNAVAILABLE", "message": "..."}}                                        the last line, if it failed
 
 Where neither of the last two came, the answer was cut off: what is recorded is recorded, and the same request goes on.
@@ -171,7 +171,8 @@ class ImportAnswer(Response):
 
 def _told(row: RowTold) -> dict[str, object]:
     said = {"row": row.line, "outcome": row.outcome, "code": row.code, "path": row.path, "message": row.message}
-    return {name: value for name, value in said.items() if value not in ("", ())}
+    told: dict[str, object] = {name: value for name, value in said.items() if value not in ("", ())}
+    return {**told, "optOut": True} if row.opt_out else told
 
 
 async def _catalogue(

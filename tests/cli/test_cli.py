@@ -158,6 +158,21 @@ async def test_refused_rows_are_no_failure_of_the_command(data: Path, tmp_path: 
         ("3", "refused", "INVALID_ADDRESS"),
     ]
     assert all(line["message"].startswith("msdynmkt_contactpointvalue: ") for line in told)
+    assert all(line["message"].endswith("; it is an opt-out, or may be one") for line in told)
+
+
+@pytest.mark.parametrize("dry_run", [(), ("--dry-run",)])
+async def test_refused_rows_are_a_failure_of_a_command_that_is_told_so(
+    data: Path, tmp_path: Path, dry_run: tuple[str, ...]
+) -> None:
+    file = tmp_path / "consents.ndjson"
+    command = ("import", str(file), "--format", "ndjson", "--fail-on-refused", "--tenant", "demo", *dry_run)
+    good = '{"address": "refusing@example.org", "purpose": "commercial", "value": "OPTED_OUT"}\n'
+    file.write_text(good + "{\n")
+    said = await consentry(*command, "--data-dir", str(data), code=3)
+    assert json.loads(said)["refusedOptOuts"] == 1
+    file.write_text(good)
+    await consentry(*command, "--data-dir", str(data))
 
 
 async def test_it_is_said_why_most_rows_were_refused_and_what_to_mend_first(
@@ -172,8 +187,8 @@ async def test_it_is_said_why_most_rows_were_refused_and_what_to_mend_first(
     file.write_text(wrong + wrong + unknown)
     assert await asyncio.to_thread(main, command) == 0
     said = capfd.readouterr().err
-    assert "refused 3 of 3 rows; most often, 2 times: effectiveAt: effectiveAt has no offset from UTC" in said
-    assert "2 of the refused rows say Opted Out: mend these first" in said
+    assert "refused 3 of 3 rows; most often, 2 times: effectiveAt: has no offset from UTC" in said
+    assert "2 of the refused rows say Opted Out, or may: mend these first" in said
     assert "--format catalogue" not in said
     file.write_text(unknown)
     assert await asyncio.to_thread(main, command) == 0

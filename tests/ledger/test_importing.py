@@ -296,9 +296,8 @@ async def test_a_row_that_is_not_utf8_is_refused_alone(prepared: Tenant) -> None
     content = b"\xef\xbb\xbf" + b"\n".join([HEADER.encode(), bad, GOOD.encode()])
     totals, reported = await run(prepared, content)
     assert (totals.recorded, totals.refused) == (1, 1)
-    assert reported == [
-        (2, "refused", "INVALID", "msdynmkt_contactpointvalue: msdynmkt_contactpointvalue is not UTF-8")
-    ]
+    message = "msdynmkt_contactpointvalue: is not UTF-8; it is an opt-out, or may be one"
+    assert reported == [(2, "refused", "INVALID", message)]
 
 
 async def test_a_half_written_file_keeps_what_was_whole(prepared: Tenant) -> None:
@@ -417,7 +416,7 @@ async def test_a_line_that_says_no_is_not_refused_for_what_decides_nothing(
 async def test_a_line_with_a_byte_that_is_no_text_where_it_matters_is_refused(prepared: Tenant, field: str) -> None:
     raw = json.dumps({**NDJSON, field: "x\udce9@example.org"}, ensure_ascii=False).encode("utf-8", "surrogateescape")
     totals, reported = await run(prepared, raw, "ndjson")
-    assert (totals.refused, reported[0][3]) == (1, "the line is not UTF-8")
+    assert (totals.refused, reported[0][3]) == (1, "the line is not UTF-8; it is an opt-out, or may be one")
 
 
 async def test_of_what_stands_beside_an_opt_out_what_can_be_read_is_kept(prepared: Tenant) -> None:

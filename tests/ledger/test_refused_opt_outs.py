@@ -8,7 +8,8 @@ import pytest
 from domain.consent import ConsentValue
 from ledger.assembly import Tenant
 from ledger.import_formats import Target
-from ledger.importing import import_consents
+from ledger.import_rows import Totals
+from ledger.importing import NO_TARGET, import_consents
 
 HEADER = (
     "msdynmkt_contactpointvalue,msdynmkt_contactpointtype,msdynmkt_contactpointconsenttype,msdynmkt_purposeid,"
@@ -28,13 +29,33 @@ def objects(value: str) -> str:
     return "\n".join(json.dumps({**good, **one}) for one in wrong)
 
 
+async def run(
+    tenant: Tenant, format: str, content: str | bytes, target: Target = NO_TARGET, *, dry_run: bool = False
+) -> tuple[Totals, dict[int, str]]:
+    """The totals, and by its line what the report says of a row."""
+    told: dict[int, str] = {}
+    totals = await import_consents(
+        tenant,
+        io.BytesIO(content if isinstance(content, bytes) else content.encode()),
+        format=format,
+        report=lambda line, outcome, code, message: told.update({line: f"{outcome}: {message}"}),
+        progress=lambda _: None,
+        target=target,
+        dry_run=dry_run,
+    )
+    return totals, told
+
+
 @pytest.mark.parametrize(
     ("format", "content", "target", "refused"),
     [
-        ("contact-point-consents", HEADER + RECORDS.format(value="Opted Out"), Target(), (4, 3)),
-        ("contact-point-consents", HEADER + RECORDS.format(value="Opted In"), Target(), (4, 0)),
-        ("ndjson", objects("OPTED_OUT"), Target(), (4, 3)),
-        ("ndjson", objects("OPTED_IN"), Target(), (4, 0)),
+        # What no table knows may be an opt-out: the last line of each.
+        ("contact-point-consents", HEADER + RECORDS.format(value="Opted Out"), Target(), (4, 4)),
+        ("contact-point-consents", HEADER + RECORDS.format(value="Opted In"), Target(), (4, 1)),
+        ("contact-point-consents", HEADER + RECORDS.format(value="Not Set"), Target(), (4, 1)),
+        ("ndjson", objects("OPTED_OUT"), Target(), (4, 4)),
+        ("ndjson", objects("OPTED_IN"), Target(), (4, 1)),
+        ("ndjson", objects("NOT_SET"), Target(), (4, 1)),
         (
             "subscription-list",
             "emailaddress1\nnone\n",
@@ -53,14 +74,122 @@ def objects(value: str) -> str:
 async def test_they_are_counted(
     tenant: Tenant, format: str, content: str, target: Target, refused: tuple[int, int], *, dry_run: bool
 ) -> None:
-    totals = await import_consents(
-        tenant,
-        io.BytesIO(content.encode()),
-        format=format,
-        report=lambda *_: None,
-        progress=lambda _: None,
-        target=target,
-        dry_run=dry_run,
-    )
+    totals, _ = await run(tenant, format, content, target, dry_run=dry_run)
     assert (totals.refused, totals.refused_opt_outs) == refused
     assert totals.to_json().get("refusedOptOuts", 0) == refused[1]
+
+
+CONTACTS = "emailaddress1,donotemail,donotbulkemail,msgdpr_donottrack,modifiedon\n"
+LIST = "emailaddress1,fullname\n"
+OUT, IN, NOT_SET = (
+    Target(purpose="commercial", value=value)
+    for value in (ConsentValue.OPTED_OUT, ConsentValue.OPTED_IN, ConsentValue.NOT_SET)
+)
+DATE = "2025-01-01T00:00:00Z"
+RECORD = f"Email,Purpose,commercial,{{}},{DATE}"
+
+
+@pytest.mark.parametrize(
+    ("row", "counts"),
+    [
+        # Whose date, or whose address, is none.
+        ("ada@example.org,1,0,0,yesterday", True),
+        ("ada@example.org,0,0,1,yesterday", True),
+        ("ada@example.org,0,0,0,yesterday", False),
+        ("ada@example.org,1,0,0,2999-01-01T00:00:00Z", True),
+        (f",0,1,0,{DATE}", True),
+        (f"none,Do Not Allow,Allow,Allow,{DATE}", True),
+        (f"none,Allow,Allow,Allow,{DATE}", False),
+        # Of which it cannot be read what they allow.
+        (f"ada@example.org,0,perhaps,0,{DATE}", True),
+        (f"none,0,,0,{DATE}", True),
+        # Of which nobody can tell which cell is which.
+        ("ada@example.org,0,0,0", True),
+        (f"ada@example.org,0,0,0,{DATE},more", True),
+        (f'"ada@example.org,0,0,0,{DATE}', True),
+        (f'"ada" @example.org,0,0,0,{DATE}', False),
+        ("a\udcff@example.org,1,0,0,2025-01-01T00:00:00Z", True),
+        ("a\udcff@example.org,0,0,0,2025-01-01T00:00:00Z", False),
+        # In which there is nothing.
+        (",,,,", False),
+        (",,", False),
+    ],
+)
+async def test_a_contact_that_forbids_anything_or_may_is_one(tenant: Tenant, row: str, *, counts: bool) -> None:
+    content = (CONTACTS + "Zoë@example.org,0,0,0,2025-01-01T00:00:00Z\n" + row + "\n").encode(
+        "utf-8", "surrogateescape"
+    )
+    totals, told = await run(tenant, "contacts", content)
+    assert (totals.refused, totals.refused_opt_outs) == (1, int(counts))
+    assert told[3].startswith("refused: ")
+    assert told[3].endswith("; it is an opt-out, or may be one") == counts
+
+
+@pytest.mark.parametrize(
+    ("format", "content", "target", "counts"),
+    [
+        (
+            "contact-point-consents",
+            HEADER + "ada@example.org," + RECORD.format("Opted In") + ",more\n",
+            NO_TARGET,
+            True,
+        ),
+        ("contact-point-consents", HEADER + "ada@example.org,Email,Purpose,commercial\n", NO_TARGET, True),
+        ("contact-point-consents", HEADER + '"ada@example.org,' + RECORD.format("Opted In") + "\n", NO_TARGET, True),
+        ("contact-point-consents", HEADER + "a\0@example.org," + RECORD.format("Opted Out") + "\n", NO_TARGET, True),
+        ("contact-point-consents", HEADER + "a\0@example.org," + RECORD.format("Opted O\0t") + "\n", NO_TARGET, True),
+        ("contact-point-consents", HEADER + "a\0@example.org," + RECORD.format("Opted In") + "\n", NO_TARGET, False),
+        ("contact-point-consents", HEADER + "a\0@example.org," + RECORD.format("Not Set") + "\n", NO_TARGET, False),
+        ("subscription-list", LIST + "ada@example.org\n", OUT, True),
+        ("subscription-list", LIST + "ada@example.org\n", IN, False),
+        ("subscription-list", LIST + "ada@example.org\n", NOT_SET, False),
+        ("subscription-list", LIST + "a\0@example.org,Ada\n", OUT, True),
+        ("subscription-list", LIST + "a\0@example.org,Ada\n", IN, False),
+        ("subscription-list", LIST + ",Ada\n", OUT, True),
+        ("subscription-list", LIST + ",\n", OUT, False),
+        ("ndjson", "{", NO_TARGET, True),
+        ("ndjson", "[]", NO_TARGET, True),
+        ("ndjson", '{"value": "OPTED_IN", "value": "OPTED_OUT"}', NO_TARGET, True),
+        ("ndjson", '{"address": "ada@example.org", "purpose": "commercial"}', NO_TARGET, True),
+        ("ndjson", '{"address": "ada@example.org", "purpose": "commercial", "value": "opted_out"}', NO_TARGET, True),
+        ("ndjson", '{"address": "ada@example.org", "purpose": "commercial", "value": 0}', NO_TARGET, True),
+        ("ndjson", '{"address": "' + "a" * 1_000_000 + '", "value": "OPTED_OUT"}', NO_TARGET, True),
+        ("ndjson", b'{"address": "a\xff@example.org", "purpose": "commercial", "value": "OPTED_OUT"}', NO_TARGET, True),
+        (
+            "ndjson",
+            b'{"address": "a\xff@example.org", "purpose": "commercial", "value": "OPTED_\xff"}',
+            NO_TARGET,
+            True,
+        ),
+        ("ndjson", b'{"address": "a\xff@example.org", "purpose": "commercial", "value": "OPTED_IN"}', NO_TARGET, False),
+        ("ndjson", b'{"address": "a\xff@example.org", "value": "OPTED_OUT"', NO_TARGET, True),
+    ],
+)
+async def test_what_nobody_can_tell_may_be_one(
+    tenant: Tenant, format: str, content: str | bytes, target: Target, *, counts: bool
+) -> None:
+    totals, told = await run(tenant, format, content, target)
+    assert (totals.refused, totals.refused_opt_outs) == (1, int(counts))
+    [message] = told.values()
+    assert message.endswith("; it is an opt-out, or may be one") == counts
+
+
+async def test_each_line_that_a_quote_swallows_is_told_by_itself(tenant: Tenant) -> None:
+    rows = [f'"ada@example.org,{RECORD.format("Opted Out")}', f"bob@example.org,{RECORD.format('Opted In')}", "cut,off"]
+    totals, told = await run(tenant, "contact-point-consents", HEADER + "\n".join(rows))
+    assert (totals.refused, totals.refused_opt_outs) == (3, 2)
+    assert [line for line, message in sorted(told.items()) if message.endswith("may be one")] == [2, 4]
+
+
+async def test_a_quoted_row_with_a_row_in_it_may_say_what_that_says(tenant: Tenant) -> None:
+    header = ",".join(f'"{name}"' for name in (*HEADER.strip().split(","), "msdynmkt_reason"))
+    yes = '"ada@example.org",' + ",".join(f'"{cell}"' for cell in RECORD.format("Opted In").split(","))
+    for value, counted in (("Opted Out", 1), ("Opted In", 0)):
+        row = f'{yes},"x\nbob@example.org,{RECORD.format(value)},y\nz"'
+        totals, _ = await run(tenant, "contact-point-consents", f"{header}\n{row}\n")
+        assert (totals.refused, totals.refused_opt_outs) == (1, counted)
+
+
+async def test_a_column_is_named_once(tenant: Tenant) -> None:
+    _, told = await run(tenant, "contacts", CONTACTS + "ada@example.org,0,0,0,2025-01-01 00:00:00\n")
+    assert told[2].startswith("refused: modifiedon: has no offset from UTC;")

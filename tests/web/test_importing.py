@@ -90,6 +90,13 @@ async def test_a_file_is_imported_and_its_last_line_has_the_totals(caller: Calle
     assert [line["outcome"] for line in lines[:10]] == ["unchanged"] * 10
 
 
+async def test_a_refused_row_says_whether_it_may_be_an_opt_out(caller: Caller) -> None:
+    no, yes = (f'{{"address": "none", "purpose": "commercial", "value": "OPTED_{value}"}}\n' for value in ("OUT", "IN"))
+    _, [*told, totals] = await caller.send("/import/ndjson", f"{no}{yes}{{\n".encode())
+    assert {line["row"]: line.get("optOut") for line in told if "row" in line} == {1: True, 2: None, 3: True}
+    assert (totals["refused"], totals["refusedOptOuts"]) == (3, 2)
+
+
 async def test_lines_come_while_the_file_is_still_being_sent(caller: Caller) -> None:
     """One connection, read and written at once: the rest of the file is sent once a line of the answer has come."""
     host, port = caller.client.base_url.host, caller.client.base_url.port
