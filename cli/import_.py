@@ -105,9 +105,10 @@ async def _import_consents(tenant: Tenant, options: argparse.Namespace) -> int:
             dry_run=options.dry_run,
         )
     print(json.dumps(totals.to_json()))
-    if totals.refused:
-        _say(totals, reasons, reported=options.report is not None)
-    return _REFUSED if options.fail_on_refused and totals.refused else 0
+    if not (totals.refused or totals.partly_refused):
+        return 0
+    _say(totals, reasons, reported=options.report is not None)
+    return _REFUSED if options.fail_on_refused else 0
 
 
 class _Reasons:
@@ -131,13 +132,16 @@ class _Reasons:
 
 
 def _say(totals: Totals, reasons: _Reasons, *, reported: bool) -> None:
-    """What is to be done about the refused rows."""
-    code, message, count = reasons.first()
-    print(f"refused {totals.refused} of {totals.rows} rows; most often, {count} times: {message}", file=sys.stderr)
-    if code == RefusalCode.NOT_FOUND:
-        print("purposes and topics come first, with --format catalogue", file=sys.stderr)
+    """What is to be done about what was refused."""
+    if totals.refused:
+        code, message, count = reasons.first()
+        print(f"refused {totals.refused} of {totals.rows} rows; most often, {count} times: {message}", file=sys.stderr)
+        if code == RefusalCode.NOT_FOUND:
+            print("purposes and topics come first, with --format catalogue", file=sys.stderr)
+    if totals.partly_refused:
+        print(f"of {totals.partly_refused} rows a part was refused, and the rest was not", file=sys.stderr)
     if totals.refused_opt_outs:
-        print(f"{totals.refused_opt_outs} of the refused rows say Opted Out, or may: mend these first", file=sys.stderr)
+        print(f"{totals.refused_opt_outs} of these rows say Opted Out, or may: mend these first", file=sys.stderr)
     if not reported:
         print("--report FILE names each row, and why", file=sys.stderr)
 

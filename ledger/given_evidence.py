@@ -60,7 +60,7 @@ def mended_evidence(evidence: Evidence | None) -> Evidence | None:
     attributes = evidence.attributes
     if attributes is not None:
         try:
-            _check_attributes(attributes)
+            check_attributes(attributes)
         except Refusal:
             attributes = None
     texts = {
@@ -94,12 +94,13 @@ def _cleaned(evidence: Evidence, personal: dict[str, Any]) -> str | None:
     for field, (name, chars_max) in _TEXTS.items():
         personal[name] = clean_text(getattr(evidence, field), field=name, chars_max=chars_max)
     if evidence.attributes is not None:
-        _check_attributes(evidence.attributes)
+        check_attributes(evidence.attributes)
         personal["attributes"] = evidence.attributes
     return clean_text(evidence.notice_text, field="noticeText", chars_max=NOTICE_CHARS_MAX, multiline=True)
 
 
-def _check_attributes(attributes: object) -> None:
+def check_attributes(attributes: object) -> None:
+    """Raise Refusal where attributes are none that can be kept."""
     try:
         if not isinstance(attributes, dict):
             raise TypeError("not an object")

@@ -15,7 +15,7 @@ from domain.refusals import Refusal, RefusalCode
 from domain.time import parse_instant
 from ledger.csv_rows import CsvRows
 from ledger.import_contact_point_consents import spelled
-from ledger.import_rows import IMPORT_APPLICATION, LoadedRow, refused_as
+from ledger.import_rows import IMPORT_APPLICATION, LoadedRow, OptOutRefused, refused_as
 from ledger.load_groups import AddressGroup
 from ledger.record import Capture
 
@@ -93,8 +93,20 @@ class Load:
         return found
 
     def unread(self, group: AddressGroup) -> dict[int, Refusal]:
-        """By its line, why not all of a row could be read."""
-        return {line: _unreadable(self.columns[column]) for line, column in group.unread.items()}
+        """By its line, why not all of a row could be read, and for which purposes nothing is recorded for that."""
+        if not group.unread:
+            return {}
+        recorded = {capture.purpose for capture in self.captures(group)}
+        lacking = [one for one in self.purposes if one.key not in recorded]
+        return {line: self._unread(columns, lacking) for line, columns in group.unread.items()}
+
+    def _unread(self, numbers: Sequence[int], lacking: Sequence[Purpose]) -> Refusal:
+        columns = [self.columns[number] for number in numbers]
+        purposes = [one.key for one in lacking if any(name in columns for name in _LOOKED_AT[one.type])]
+        refusal = _unreadable(columns[0])
+        others = "".join(f"; so does {name}" for name in columns[1:])
+        nothing = f"; nothing is recorded for {', '.join(purposes)}" if purposes else ""
+        return OptOutRefused(refusal.code, f"{refusal.message}{others}{nothing}", refusal.path)
 
     def _read(self, row: Mapping[str, str]) -> LoadedRow:
         if not row[ADDRESS].strip():

@@ -7,6 +7,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any, TypeVar, cast
 
@@ -17,7 +18,7 @@ from domain.refusals import Refusal, RefusalCode
 from domain.time import parse_instant
 from ledger.bounces import is_status
 from ledger.file_encoding import Decoder
-from ledger.given_evidence import Evidence
+from ledger.given_evidence import ATTRIBUTES_CHARS_MAX, Evidence, check_attributes
 from ledger.import_contact_point_consents import row_key
 from ledger.import_rows import IMPORT_APPLICATION, FileUnusable, HardBounceRow, Row, refused_as
 from ledger.record import SYSTEM, Actor, Capture
@@ -78,7 +79,7 @@ class NdjsonRows:
             self._too_long = False
             yield Row(self._line, _untold(f"the line is longer than {_LINE_BYTES_MAX} bytes"))
         elif raw.strip():
-            yield Row(self._line, _read(raw))
+            yield _read(self._line, raw)
 
     @staticmethod
     def _check_encoding(raw: bytes) -> None:
@@ -87,7 +88,54 @@ class NdjsonRows:
             raise FileUnusable("the file is UTF-16: JSON lines are UTF-8")
 
 
-def _read(raw: bytes) -> Capture | HardBounceRow | Refusal:
+def _read(line: int, raw: bytes) -> Row:
+    members = _members(raw)
+    if isinstance(members, Refusal):
+        return Row(line, members)
+    try:
+        content = _hard_bounce(members) if _SUPPRESSION in members else _capture(members)
+    except Refusal as refusal:
+        return Row(line, refused_as(refusal, opt_out=_may_say_no(members)))
+    if not _says_no(members):
+        return Row(line, content)
+    attributes, left_out = _attributes(members.get("evidence"))
+    if left_out is not None and content.evidence is not None:
+        content = replace(content, evidence=replace(content.evidence, attributes=attributes))
+    return Row(line, content, left_out)
+
+
+def _attributes(evidence: object) -> tuple[Mapping[str, object] | None, Refusal | None]:
+    """Those attributes of an opt-out that can be kept; and, if not all can, what is left out and why."""
+    given = cast(Mapping[str, object], evidence).get("attributes") if isinstance(evidence, dict) else None
+    if given is None:
+        return None, None
+    path = ("evidence", "attributes")
+    if not isinstance(given, dict):
+        return None, _refusal(path, "left out, since they are no object")
+    attributes = cast(Mapping[str, object], given)
+    kept = {name: value for name, value in attributes.items() if _can_be_kept({name: value})}
+    if not _can_be_kept(kept):
+        kept = {}
+    if len(kept) == len(attributes):
+        return attributes, None
+    lost = len(attributes) - len(kept)
+    return kept or None, _refusal(
+        path,
+        f"left out {lost} of {len(attributes)}: they must be valid text and finite numbers, all together of at most"
+        f" {ATTRIBUTES_CHARS_MAX} characters of JSON",
+    )
+
+
+def _can_be_kept(attributes: Mapping[str, object]) -> bool:
+    try:
+        check_attributes(attributes)
+    except Refusal:
+        return False
+    return True
+
+
+def _members(raw: bytes) -> Mapping[str, object] | Refusal:
+    """The members of a line's object, or why they cannot be read."""
     try:
         text, is_utf8 = raw.decode("utf-8-sig"), True
     except UnicodeDecodeError:
@@ -101,10 +149,7 @@ def _read(raw: bytes) -> Capture | HardBounceRow | Refusal:
     members = cast(Mapping[str, object], item)
     if not (is_utf8 or _says_no_readably(members)):
         return refused_as(_refusal((), "the line is not UTF-8"), opt_out=_may_say_no(members))
-    try:
-        return _hard_bounce(members) if _SUPPRESSION in members else _capture(members)
-    except Refusal as refusal:
-        return refused_as(refusal, opt_out=_may_say_no(members))
+    return members
 
 
 def _untold(message: str) -> Refusal:

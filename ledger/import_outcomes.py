@@ -55,7 +55,7 @@ def outcomes(work: Work, done: Sequence[Done], resumed: Resumed | None) -> tuple
         row = _before(line) if key in met else _together(line, [of_key[key] for of_key, _ in settled])
         unread = work.unread.get(line)
         if unread is not None and row.outcome is not Outcome.REFUSED:
-            row = RowTold(line, row.outcome, unread.code, unread.path, unread.message)
+            row = _in_part(line, row.outcome, unread)
         told.append(row)
         met.add(key)
     return told, sum(events for _, events in settled)
@@ -92,11 +92,12 @@ def _settle(capture: Capture | HardBounceRow, done: Done, resumed: Resumed | Non
 
 
 def _together(line: int, settled: Sequence[_Settled]) -> RowTold:
-    if any(one is True for one in settled):
-        return RowTold(line, Outcome.RECORDED)
     refusals = [one for one in settled if isinstance(one, Refusal)]
-    if refusals:
-        return refused(line, next((one for one in refusals if isinstance(one, OptOutRefused)), refusals[0]))
+    refusal = next((one for one in refusals if isinstance(one, OptOutRefused)), refusals[0] if refusals else None)
+    if any(one is True for one in settled):
+        return RowTold(line, Outcome.RECORDED) if refusal is None else _in_part(line, Outcome.RECORDED, refusal)
+    if refusal is not None:
+        return refused(line, refusal)
     for one in settled:
         if isinstance(one, ConsentKept):
             return RowTold(line, Outcome.UNCHANGED, one, (), _KEPT[one])
@@ -107,6 +108,12 @@ def refused(line: int, refusal: Refusal) -> RowTold:
     """A row that is refused."""
     opt_out = isinstance(refusal, OptOutRefused)
     return RowTold(line, Outcome.REFUSED, refusal.code, refusal.path, refusal.message, opt_out)
+
+
+def _in_part(line: int, outcome: Outcome, refusal: Refusal) -> RowTold:
+    """A row of which a part is refused, and the rest is not."""
+    opt_out = isinstance(refusal, OptOutRefused)
+    return RowTold(line, outcome, refusal.code, refusal.path, refusal.message, opt_out, partly=True)
 
 
 def _before(line: int) -> RowTold:

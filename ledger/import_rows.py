@@ -64,10 +64,13 @@ def refused_as(refusal: Refusal, *, opt_out: bool) -> Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: the line on which it starts, counted from 1, and what it says, or why it says nothing."""
+    """One row: the line on which it starts, counted from 1, and what it says, or why it says nothing; and what of it is
+    `left_out`, if anything, and why.
+    """
 
     line: int
     content: Capture | LoadedRow | HardBounceRow | Refusal
+    left_out: Refusal | None = None
 
 
 class RowReader(Protocol):
@@ -104,6 +107,8 @@ class RowTold:
     message: str = ""
     opt_out: bool = False
     """Of what was refused: whether it says that a person opted out, or may say so."""
+    partly: bool = False
+    """Whether only a part of the row was refused."""
 
 
 @dataclass(slots=True)
@@ -116,7 +121,9 @@ class Totals:
     refused: int = 0
     events: int = 0
     refused_opt_outs: int = 0
-    """How many of the refused rows say that a person opted out, or may say so, since it cannot be read whether they do."""
+    """Of how many rows what was refused says that a person opted out, or may say so: it cannot be read whether it does."""
+    partly_refused: int = 0
+    """How many of the other rows have a part that was refused, or left out."""
 
     def to_json(self) -> dict[str, int]:
         """The totals as they are told; what is to be mended first only where there is any."""
@@ -127,7 +134,8 @@ class Totals:
             "refused": self.refused,
             "events": self.events,
         }
-        return {**said, "refusedOptOuts": self.refused_opt_outs} if self.refused_opt_outs else said
+        first = {"partlyRefused": self.partly_refused, "refusedOptOuts": self.refused_opt_outs}
+        return {**said, **{name: count for name, count in first.items() if count}}
 
 
 def of_catalogue(items: int, changed: int, events: int) -> Totals:

@@ -154,7 +154,8 @@ class _Run:
                     if content.refused is not None and not content.counts:
                         await self.take(refused(row.line, content.refused))
                 case Capture() | HardBounceRow():
-                    await self.take(Work((row.line,), (content,)))
+                    left_out = {} if row.left_out is None else {row.line: row.left_out}
+                    await self.take(Work((row.line,), (content,), unread=left_out))
         if groups is not None:
             await groups.add(loaded)
 
@@ -225,5 +226,6 @@ class _Run:
                 self.totals.unchanged += 1
             case Outcome.REFUSED:
                 self.totals.refused += 1
-                self.totals.refused_opt_outs += row.opt_out
+        self.totals.partly_refused += row.partly
+        self.totals.refused_opt_outs += row.opt_out
         self._told(replace(row, path=tuple(self._columns.get(name, name) for name in row.path)))

@@ -49,7 +49,7 @@ class AddressGroup:
     """What the rows of one address say together, and some or all of those rows: the line of each, and which of the digests.
 
     Of each column whether all rows allow it; None where none forbids it, but not all can be read. `whole` is whether there is
-    a row of which all can be read. `unread` has, by its line, the column of a row that cannot.
+    a row of which all can be read. `unread` has, by its line, the columns of a row that cannot.
     """
 
     address: str = field(repr=False)
@@ -59,7 +59,7 @@ class AddressGroup:
     lines: tuple[int, ...]
     keys: tuple[int, ...]
     digests: tuple[bytes, ...]
-    unread: Mapping[int, int]
+    unread: Mapping[int, tuple[int, ...]]
 
 
 class LoadGroups:
@@ -95,10 +95,11 @@ class LoadGroups:
         modified = None if row.modified_on is None else (row.modified_on - EPOCH) // _MICROSECOND
         if not row.counts:
             return key, line, *allows, modified, 0, None, None
-        unread = row.allows.index(None) if None in row.allows else None
+        # A bit for each column.
+        unread = sum(1 << column for column, allowed in enumerate(row.allows) if allowed is None)
         nonce = os.urandom(_NONCE_BYTES)
         sealed = nonce + self._cipher.encrypt(nonce, row.digest + row.address.encode(), key)
-        return key, line, *allows, modified, unread is None, unread, sealed
+        return key, line, *allows, modified, not unread, unread, sealed
 
     async def groups(self) -> AsyncIterator[AddressGroup]:
         """Each address with a row that counts, at least once; an address of many rows in parts."""
@@ -131,7 +132,11 @@ class LoadGroups:
             lines=tuple(line for _, line, _, _ in rows),
             keys=keys,
             digests=tuple(places),
-            unread={line: unread for _, line, _, unread in rows if unread is not None},
+            unread={
+                line: tuple(column for column in range(self._columns) if unread >> column & 1)
+                for _, line, _, unread in rows
+                if unread
+            },
         )
 
 

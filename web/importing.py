@@ -4,7 +4,8 @@
                                                                                           or not all of it
     {"progress": {"rows": 512, ...}}                                                               now and then
     {"rows": 5000, "recorded": 4948, "unchanged": 0, "refused": 52, "events": 9546}               the last line; with
-                                                            "refusedOptOuts": how many of the refused say no or may
+                                                            "partlyRefused": rows of which a part was refused;
+                                                            "refusedOptOuts": rows whose refused part says no or may
     {"error": {"code": "UNAVAILABLE", "message": "..."}}                                        the last line, if it failed
 
 Where neither of the last two came, the answer was cut off: what is recorded is recorded, and the same request goes on.

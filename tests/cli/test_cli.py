@@ -173,6 +173,9 @@ async def test_refused_rows_are_a_failure_of_a_command_that_is_told_so(
     assert json.loads(said)["refusedOptOuts"] == 1
     file.write_text(good)
     await consentry(*command, "--data-dir", str(data))
+    file.write_text(good.replace("}", ', "evidence": {"attributes": {"a": 1e400}}}'))
+    said = await consentry(*command, "--data-dir", str(data), code=3)
+    assert (json.loads(said)["refused"], json.loads(said)["partlyRefused"]) == (0, 1)
 
 
 async def test_it_is_said_why_most_rows_were_refused_and_what_to_mend_first(
@@ -188,7 +191,7 @@ async def test_it_is_said_why_most_rows_were_refused_and_what_to_mend_first(
     assert await asyncio.to_thread(main, command) == 0
     said = capfd.readouterr().err
     assert "refused 3 of 3 rows; most often, 2 times: effectiveAt: has no offset from UTC" in said
-    assert "2 of the refused rows say Opted Out, or may: mend these first" in said
+    assert "2 of these rows say Opted Out, or may: mend these first" in said
     assert "--format catalogue" not in said
     file.write_text(unknown)
     assert await asyncio.to_thread(main, command) == 0

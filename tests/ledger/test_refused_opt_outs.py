@@ -5,11 +5,16 @@ import json
 
 import pytest
 
+from domain.addresses import Channel
 from domain.consent import ConsentValue
+from domain.refusals import Refusal, RefusalCode
+from ledger import exporting
 from ledger.assembly import Tenant
 from ledger.import_formats import Target
-from ledger.import_rows import Totals
+from ledger.import_outcomes import Work, outcomes
+from ledger.import_rows import Outcome, Totals
 from ledger.importing import NO_TARGET, import_consents
+from ledger.record import Capture, Rehearsed
 
 HEADER = (
     "msdynmkt_contactpointvalue,msdynmkt_contactpointtype,msdynmkt_contactpointconsenttype,msdynmkt_purposeid,"
@@ -193,3 +198,84 @@ async def test_a_quoted_row_with_a_row_in_it_may_say_what_that_says(tenant: Tena
 async def test_a_column_is_named_once(tenant: Tenant) -> None:
     _, told = await run(tenant, "contacts", CONTACTS + "ada@example.org,0,0,0,2025-01-01 00:00:00\n")
     assert told[2].startswith("refused: modifiedon: has no offset from UTC;")
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            ["ada@example.org,,,1"],
+            "donotemail: {}; so does donotbulkemail; nothing is recorded for commercial, transactional",
+        ),
+        (
+            ["ada@example.org,perhaps,1,"],
+            "donotemail: {}; so does msgdpr_donottrack; nothing is recorded for transactional, tracking",
+        ),
+        (["ada@example.org,0,1,maybe"], "msgdpr_donottrack: {}; nothing is recorded for tracking"),
+        # Another row of the address speaks of it: with this one it is an opt-out.
+        (["ada@example.org,1,1,", "ada@example.org,0,0,0"], "msgdpr_donottrack: {}"),
+    ],
+)
+async def test_what_of_a_contact_was_refused_is_told_in_full_and_counted(
+    tenant: Tenant, rows: list[str], message: str
+) -> None:
+    content = CONTACTS + "".join(f"{row},{DATE}\n" for row in rows)
+    expected = message.format(
+        "it must say Allow or Do Not Allow, 0 or 1, false or true, No or Yes; "
+        "what it says counts as not allowed for this address"
+    )
+    for dry_run, outcome in ((True, "recorded"), (False, "recorded"), (False, "unchanged")):
+        totals, told = await run(tenant, "contacts", content, dry_run=dry_run)
+        assert told[2] == f"{outcome}: {expected}; it is an opt-out, or may be one"
+        assert (totals.refused, totals.partly_refused) == (0, 1)
+        assert totals.to_json()["partlyRefused"] == 1
+        assert totals.to_json()["refusedOptOuts"] == 1
+
+
+@pytest.mark.parametrize("value", ["1e400", "-1e400", "NaN", '{"b": [Infinity]}', '"\\u0000"', '"\\ud800"'])
+@pytest.mark.parametrize("dry_run", [True, False])
+async def test_an_opt_out_is_recorded_without_an_attribute_that_is_none_and_that_is_said(
+    tenant: Tenant, value: str, *, dry_run: bool
+) -> None:
+    line = (
+        '{"address": "ada@example.org", "purpose": "commercial", "value": "OPTED_OUT",'
+        f' "evidence": {{"method": "form", "attributes": {{"good": 1, "bad": {value}}}}}}}'
+    )
+    totals, told = await run(tenant, "ndjson", line, dry_run=dry_run)
+    assert (totals.recorded, totals.partly_refused, totals.refused_opt_outs) == (1, 1, 0)
+    assert told == {
+        1: "recorded: evidence.attributes: left out 1 of 2: they must be valid text and finite numbers, all together of at"
+        " most 8000 characters of JSON"
+    }
+    if not dry_run:
+        [found] = [json.loads(line) async for line in exporting.ndjson(tenant, exporting.Left())]
+        assert found["evidence"] == {"method": "form", "attributes": {"good": 1}}
+
+
+async def test_an_opt_out_whose_attributes_are_none_or_too_long_is_recorded_and_that_is_said(tenant: Tenant) -> None:
+    for attributes in ("1e400", "[1]", json.dumps({"a": "x" * 9_000})):
+        line = (
+            '{"address": "ada@example.org", "purpose": "commercial", "value": "OPTED_OUT",'
+            f' "evidence": {{"attributes": {attributes}}}}}'
+        )
+        totals, told = await run(tenant, "ndjson", line)
+        assert (totals.recorded, totals.partly_refused) == (1, 1)
+        assert told[1].startswith("recorded: evidence.attributes: ")
+
+
+def test_a_purpose_that_was_refused_is_told_though_another_is_recorded() -> None:
+    captures = tuple(
+        Capture(
+            channel=Channel.EMAIL,
+            address="ada@example.org",
+            purpose=purpose,
+            value=ConsentValue.OPTED_OUT,
+            row_keys=(purpose,),
+        )
+        for purpose in ("commercial", "gone")
+    )
+    done = [Rehearsed(1, repeated=False), Refusal(RefusalCode.NOT_FOUND, "there is no such purpose", ("purpose",))]
+    [row], events = outcomes(Work((2,), captures), done, None)
+    assert (row.outcome, row.message, row.opt_out, row.partly, events) == (
+        Outcome.RECORDED, "there is no such purpose", True, True, 1,
+    )  # fmt: skip
