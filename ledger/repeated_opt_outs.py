@@ -1,15 +1,19 @@
-"""An opt-out that came before, by the id of its message, while the person is not opted out any more.
+"""An opt-out that came before, by its idempotency key, while the person is not opted out any more.
 
-Two messages can share one id, and say the same. Whether the second is the first once more or a new one nobody can tell; but if
-the person opted in in between, the latest word of theirs that came in is this opt-out. So it is recorded again.
+Two messages can share one id, and say the same; an agent may give one key to all that a person tells it. Whether the second
+is the first once more or a new one nobody can tell; but if the person opted in in between, the latest word of theirs that came
+in is this opt-out. So it is recorded again.
 """
 
 from collections.abc import Sequence
 
+from domain.addresses import Channel
+from domain.catalogue import Purpose
 from domain.consent import ConsentValue
 from domain.double_opt_in import is_awaited
 from domain.refusals import Refusal, RefusalCode
 from domain.standing import Standing
+from domain.suppression import Level, is_suppressed
 from ledger.assembly import Tenant
 from ledger.look_up import LookUp, look_up
 from ledger.record import Capture, Recorded, subject_of_address
@@ -34,17 +38,25 @@ async def lost_opt_outs(
         return lost
     of = captures[repeated[0]]
     levels = [(captures[number].purpose, captures[number].topic) for number in repeated]
+    for number, counts in zip(repeated, await opt_outs_count(tenant, of.channel, of.address, levels), strict=True):
+        lost[number] = not counts
+    return lost
+
+
+async def opt_outs_count(tenant: Tenant, channel: Channel, address: str, levels: Sequence[Level]) -> list[bool]:
+    """Of each of these levels, by their keys, whether the address is out of it, so that an opt-out would say nothing new.
+
+    Raises Refusal INVALID_ADDRESS, StoreUnavailable.
+    """
     asked = LookUp(
-        [subject_of_address(tenant, of.channel, of.address).blind_index],
+        [subject_of_address(tenant, channel, address).blind_index],
         tuple({purpose for purpose, _ in levels}),
         tuple({topic or "" for _, topic in levels}),
     )
     async with tenant.ledger.connection() as connection:
         [seen] = await look_up(connection, tenant.id, [asked])
     [(_, standing)] = seen.found
-    for number in repeated:
-        lost[number] = not _is_out(tenant, captures[number], standing)
-    return lost
+    return [_is_out(tenant, tenant.catalogue.purposes[purpose], topic, standing) for purpose, topic in levels]
 
 
 def _opts_out(capture: Capture) -> bool:
@@ -55,12 +67,17 @@ def _conflicts(outcome: Recorded | Refusal) -> bool:
     return isinstance(outcome, Refusal) and outcome.code is RefusalCode.IDEMPOTENCY_CONFLICT
 
 
-def _is_out(tenant: Tenant, capture: Capture, standing: Standing) -> bool:
-    """Whether an OPTED_OUT counts that nothing awaited can overrule, in the unit where this one would be recorded."""
+def _is_out(tenant: Tenant, purpose: Purpose, topic: str | None, standing: Standing) -> bool:
+    """Whether an OPTED_OUT counts that nothing awaited can overrule, in the unit where this one would be recorded.
+
+    Of who was erased, and has said nothing since, it is the suppression: they are not written down again for a repeat.
+    """
     if standing.erased:
         return False
-    level = capture.purpose, capture.topic
-    record = standing.records.get(level, {}).get(tenant.catalogue.purposes[capture.purpose].unit)
-    if record is None or record.value is not ConsentValue.OPTED_OUT:
-        return False
-    return not is_awaited(standing.requests.get(level), record, tenant.ledger.clock())
+    record = standing.records.get((purpose.key, topic), {}).get(purpose.unit)
+    out = (
+        is_suppressed(standing.suppressions, standing.opt_ins, purpose, topic)
+        if record is None
+        else record.value is ConsentValue.OPTED_OUT
+    )
+    return out and not is_awaited(standing.requests.get((purpose.key, topic)), record, tenant.ledger.clock())

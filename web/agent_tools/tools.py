@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from domain.addresses import Channel, normalise
 from domain.consent import ConsentRecord
+from domain.decision import Reason as DecisionReason
 from domain.time import format_instant
 from domain.upcasting import upcast
 from ledger import history
@@ -21,6 +22,7 @@ from ledger.check import Answer, Question, check_for_message
 from ledger.history import EventFilter, StoredEntry
 from ledger.links import unsubscribe_links
 from ledger.receipts import Answered, receipts
+from ledger.still_sent import still_sent_to
 from schema.node_ids import NodeKind, ref
 from schema.refusals import Forbidden
 from web.agent_tools.answers import (
@@ -92,7 +94,7 @@ async def get_unsubscribe_link(tenant: Tenant, caller: Caller, asked: GetUnsubsc
 
 
 async def record_no(tenant: Tenant, caller: Caller, told: RecordOptOut) -> OptOutAnswer:
-    """The opt-out, recorded durably."""
+    """The opt-out, recorded durably, and whether a check will heed it."""
     recorded = await record_opt_out(
         tenant,
         caller,
@@ -107,16 +109,26 @@ async def record_no(tenant: Tenant, caller: Caller, told: RecordOptOut) -> OptOu
             idempotency_key=told.idempotency_key,
         ),
     )
+    levels = [(event.entry.data["purpose"], event.entry.data.get("topic")) for event in recorded.events]
+    reasons: list[DecisionReason | None] = []
+    if recorded.events:
+        channel = Channel(recorded.events[0].entry.data["channel"])
+        reasons = await still_sent_to(tenant, channel, told.address, levels)
     return OptOutAnswer(
-        decision="DO NOT SEND",
+        decision="RECORDED, NOT ENFORCED" if reasons and None not in reasons else "DO NOT SEND",
         recorded=bool(recorded.events),
         repeated=recorded.repeated,
         position=recorded.position,
         opted_out=[
             RecordedOptOut(
-                position=event.position, purpose=event.entry.data["purpose"], topic=event.entry.data.get("topic")
+                position=event.position,
+                purpose=purpose,
+                topic=topic,
+                allowed=reason is not None,
+                reason=None if reason is None else reason.code,
+                message=None if reason is None else reason.message,
             )
-            for event in recorded.events
+            for event, (purpose, topic), reason in zip(recorded.events, levels, reasons, strict=True)
         ],
     )
 
