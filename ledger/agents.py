@@ -22,7 +22,7 @@ from ledger.catalogue import Changed, change, given_fields
 from ledger.check import Answer, Question, check
 from ledger.idempotency import KEY_CHARS_MAX
 from ledger.record import Actor, Capture, Recorded, opt_out_of_all, record_consent
-from ledger.repeated_opt_outs import opt_outs_count
+from ledger.repeated_opt_outs import are_out
 
 
 async def create_agent(
@@ -233,7 +233,8 @@ async def _is_lost(tenant: Tenant, no: _No, address: str) -> bool:
     else:
         topic = None if no.topic is None else catalogue.topic(no.topic).key
         levels = [(catalogue.purpose(no.purpose).key, topic)]
-    return not all(await opt_outs_count(tenant, no.channel, address, levels))
+    async with tenant.ledger.connection() as connection:
+        return not all(await are_out(connection, tenant, [(no.channel, address, level) for level in levels]))
 
 
 def _is_its_own(catalogue: Catalogue, message: AgentMessage, told: ToldToStop) -> bool:

@@ -110,4 +110,4 @@ def refused(line: int, refusal: Refusal) -> RowTold:
 
 
 def _before(line: int) -> RowTold:
-    return RowTold(line, Outcome.UNCHANGED, "", (), "imported before, all columns the same")
+    return RowTold(line, Outcome.UNCHANGED, "", (), "imported before")

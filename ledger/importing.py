@@ -14,13 +14,13 @@ from typing import BinaryIO
 from domain.addresses import Channel
 from domain.refusals import Refusal
 from ledger.assembly import Caller, Tenant
-from ledger.erased_rows import record_rows
 from ledger.import_bounces import record_bounce_rows
 from ledger.import_formats import Reading, Target, reading
 from ledger.import_outcomes import Done, Resumed, Work, outcomes, refused
 from ledger.import_rows import IMPORT_APPLICATION, HardBounceRow, LoadedRow, Outcome, Report, Row, RowTold, Totals
 from ledger.load_groups import LoadGroups
 from ledger.record import Capture
+from ledger.recording_rows import record_rows
 from ledger.seen_keys import SeenKeys
 
 IMPORTER = Caller(IMPORT_APPLICATION, frozenset())
@@ -126,6 +126,7 @@ class _Run:
         self._progress = progress
         self._rehearsed = rehearsed
         self._resumed = resumed
+        self._recorded_since = None if resumed is None else resumed.since
         self._batch: list[Work | RowTold] = []
         self._captures = 0
         # What is rehearsed next must know what was rehearsed before.
@@ -183,7 +184,9 @@ class _Run:
         done: list[Done] = []
         for start in range(0, len(captures), _BATCH_CAPTURES):
             part = captures[start : start + _BATCH_CAPTURES]
-            done += await record_rows(self._tenant, self._caller, part, self._rehearsed)
+            done += await record_rows(
+                self._tenant, self._caller, part, self._rehearsed, recorded_since=self._recorded_since
+            )
         bounces = [one for one in asked if isinstance(one, HardBounceRow)]
         bounced = iter(await record_bounce_rows(self._tenant, self._caller, bounces, self._rehearsed))
         captured = iter(done)

@@ -14,6 +14,7 @@ from domain.double_opt_in import is_awaited
 from domain.refusals import Refusal, RefusalCode
 from domain.standing import Standing
 from domain.suppression import Level, is_suppressed
+from eventstore.personal.vault import Connected
 from ledger.assembly import Tenant
 from ledger.look_up import LookUp, look_up
 from ledger.record import Capture, Recorded, subject_of_address
@@ -32,31 +33,38 @@ async def lost_opt_outs(
     repeated = [
         number
         for number, (capture, outcome) in enumerate(zip(captures, outcomes, strict=True))
-        if isinstance(outcome, Recorded) and outcome.repeated and _opts_out(capture) and capture.effective_at is None
+        if isinstance(outcome, Recorded) and outcome.repeated and opts_out_as_of_now(capture)
     ]
     if not repeated:
         return lost
-    of = captures[repeated[0]]
-    levels = [(captures[number].purpose, captures[number].topic) for number in repeated]
-    for number, counts in zip(repeated, await opt_outs_count(tenant, of.channel, of.address, levels), strict=True):
+    places = [(of.channel, of.address, (of.purpose, of.topic)) for of in (captures[number] for number in repeated)]
+    async with tenant.ledger.connection() as connection:
+        out = await are_out(connection, tenant, places)
+    for number, counts in zip(repeated, out, strict=True):
         lost[number] = not counts
     return lost
 
 
-async def opt_outs_count(tenant: Tenant, channel: Channel, address: str, levels: Sequence[Level]) -> list[bool]:
-    """Of each of these levels, by their keys, whether the address is out of it, so that an opt-out would say nothing new.
+def opts_out_as_of_now(capture: Capture) -> bool:
+    """Whether it is an opt-out that is effective when it comes in."""
+    return _opts_out(capture) and capture.effective_at is None
+
+
+async def are_out(connection: Connected, tenant: Tenant, places: Sequence[tuple[Channel, str, Level]]) -> list[bool]:
+    """Of each address and level, by its keys, whether the address is out of it, so that an opt-out would say nothing new.
 
     Raises Refusal INVALID_ADDRESS, StoreUnavailable.
     """
     asked = LookUp(
-        [subject_of_address(tenant, channel, address).blind_index],
-        tuple({purpose for purpose, _ in levels}),
-        tuple({topic or "" for _, topic in levels}),
+        [subject_of_address(tenant, channel, address).blind_index for channel, address, _ in places],
+        tuple({purpose for _, _, (purpose, _) in places}),
+        tuple({topic or "" for _, _, (_, topic) in places}),
     )
-    async with tenant.ledger.connection() as connection:
-        [seen] = await look_up(connection, tenant.id, [asked])
-    [(_, standing)] = seen.found
-    return [_is_out(tenant, tenant.catalogue.purposes[purpose], topic, standing) for purpose, topic in levels]
+    [seen] = await look_up(connection, tenant.id, [asked])
+    return [
+        _is_out(tenant, tenant.catalogue.purposes[purpose], topic, standing)
+        for (_, _, (purpose, topic)), (_, standing) in zip(places, seen.found, strict=True)
+    ]
 
 
 def _opts_out(capture: Capture) -> bool:
