@@ -604,8 +604,9 @@ async def test_a_key_of_a_unit_uses_the_tools_within_it(url: str, sales: Tenant,
         assert "there is no agent" in await agent.refused("check_consent", address=ADA, agent="sca")
         assert "there is no purpose" in await agent.refused("record_opt_out", address=ADA, purpose="other-commercial")
         assert (await agent.call("consent_history", address=ADA))["known"] is False
-        told = await agent.call("record_opt_out", address=ADA)
+        told = await agent.call("record_opt_out", address=ADA, idempotency_key="k")
         assert {one["purpose"] for one in told["opted_out"]} == {"commercial", "closing", "own-commercial"}
+        assert (await agent.call("record_opt_out", address=ADA, idempotency_key="k"))["repeated"] is True
         past = await agent.call("consent_history", address=ADA)
         assert [event["purpose"] for event in past["events"]] == ["own-commercial"]
         asked = await agent.call("check_consent", address=ADA, purpose="own-commercial", profile="own")
