@@ -52,7 +52,10 @@ class Load:
     ) -> None:
         """Raises Refusal for the profile and the purpose."""
         self.purposes = _purposes(catalogue, format, profile, purpose)
-        self.columns = tuple(dict.fromkeys(name for one in self.purposes for name in _LOOKED_AT[one.type]))
+        # No file needs a column for the sake of what is inactive alone, unless that is all there is.
+        decisive = [one for one in self.purposes if one.active] or self.purposes
+        self._opt_in = {one.key for one in decisive}
+        self.columns = tuple(dict.fromkeys(name for one in decisive for name in _LOOKED_AT[one.type]))
         self._format = format
         self._clock = clock
 
@@ -69,8 +72,9 @@ class Load:
                 for name, allowed in zip(self.columns, group.allows, strict=True)
                 if name in _LOOKED_AT[one.type]
             ]
-            if not group.whole and False not in allows:
-                # A row of which not all can be read opts nobody in, and what it does not say readably is not recorded.
+            if not (group.whole and one.key in self._opt_in) and False not in allows:
+                # A row of which not all can be read opts nobody in, and what it does not say readably is not recorded. Nor
+                # does any row opt in to what is inactive, beside what is not.
                 continue
             found.append(
                 Capture(
@@ -118,17 +122,20 @@ def _unreadable(column: str) -> Refusal:
 
 
 def _purposes(catalogue: Catalogue, format: str, profile_ref: str, purpose_ref: str | None) -> Sequence[Purpose]:
-    """The purposes that a load sets: all active ones of the profile that it has columns for, or the one that is named."""
+    """The purposes that a load sets: all of the profile that it has columns for, or the one that is named.
+
+    What is inactive is opted out of, too: a message that was sent with it can still be unsubscribed from.
+    """
     profile = catalogue.profile(profile_ref)
     if not profile.active:
         raise Refusal(RefusalCode.INACTIVE, f"profile {profile.key} is inactive", ("profile",))
     if purpose_ref is not None:
-        purpose = catalogue.message(profile.key, purpose_ref, None).purpose
+        purpose, _ = catalogue.capture_subject_of(profile, purpose_ref, None, value=ConsentValue.OPTED_OUT)
         if purpose.type not in _TYPES[format]:
             raise Refusal(RefusalCode.INVALID, f"{format} have no column for {purpose.type}", ("purpose",))
         return [purpose]
     purposes = [catalogue.purposes[key] for key in profile.purposes]
-    found = [one for one in purposes if one.active and one.type in _TYPES[format]]
+    found = [one for one in purposes if one.type in _TYPES[format]]
     if not found:
-        raise Refusal(RefusalCode.INACTIVE, f"profile {profile.key} has no active purpose", ("profile",))
+        raise Refusal(RefusalCode.INVALID, f"profile {profile.key} has no purpose that {format} speak of", ("profile",))
     return found
