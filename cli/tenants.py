@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cli.options import Subparsers, add_settings, add_tenant, with_ledger, with_tenant
 from cli.output import output_file
-from cli.refusals import CommandFailed
+from domain.refusals import Refusal, RefusalCode
 from ledger.assembly import Ledger, Tenant
 from ledger.tenants import create_tenant, list_tenants
 
@@ -62,7 +62,8 @@ def _read_key(path: Path) -> bytes:
     try:
         return bytes.fromhex(path.read_text(encoding="ascii").strip())
     except ValueError as error:
-        raise CommandFailed(f"{path} does not hold the hexadecimal digits of a blind index key") from error
+        message = "the file does not hold the hexadecimal digits that tenants blind-index-key writes"
+        raise Refusal(RefusalCode.INVALID, message, ("blind_index_key",)) from error
 
 
 def _blind_index_key(options: argparse.Namespace) -> int:
