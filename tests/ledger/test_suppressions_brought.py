@@ -1,5 +1,6 @@
 """What erasures suppressed goes out as what it is, and blocks the same in a tenant with the same blind indexes."""
 
+import asyncio
 import io
 import itertools
 import json
@@ -300,6 +301,23 @@ async def test_one_that_is_being_erased_there_is_erased_first(tenant: Tenant, ca
     assert (await bring_in(other, (await exported(tenant))[0])).recorded == 1
     assert await reason(other) == "SUPPRESSED"
     assert await complete_pending(other.ledger) == 0
+    await verify_database(other)
+
+
+async def test_whoever_comes_up_meanwhile_is_blocked_too(tenant: Tenant, caller: Caller) -> None:
+    for number in range(20):
+        await erased(tenant, caller, f"a{number}@example.org")
+    content, _ = await exported(tenant)
+    other = await copy_of(tenant, caller)
+
+    async def come_up() -> None:
+        for number in range(20):
+            await record_consent(other, caller, capture(f"a{number}@example.org", ConsentValue.OPTED_IN))
+
+    await asyncio.gather(bring_in(other, content), come_up(), bring_in(other, content), come_up())
+    assert len(await suppressed_events(other)) == 20
+    assert await will_send(other) == set()
+    assert {await reason(other, address=f"a{number}@example.org") for number in range(20)} == {"SUPPRESSED"}
     await verify_database(other)
 
 
