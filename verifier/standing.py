@@ -67,7 +67,7 @@ def brought_of(entries: Sequence[Entry]) -> tuple[Suppression, ...]:
         )
     except BROKEN_DATA:
         raise NotProven("events: a suppression in the log lacks what it takes") from None
-    keys = [key for one in found for level in one.levels for key in level if key is not None]
+    keys: list[object] = [key for one in found for level in one.levels for key in level if key is not None]
     if not all(isinstance(key, str) for key in keys) or any(one.since.utcoffset() is None for one in found):
         raise NotProven(
             "events: a suppression in the log has a purpose or topic that is not text, or no offset from UTC"
