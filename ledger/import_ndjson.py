@@ -2,10 +2,13 @@
 
 `position`, `id`, `recordedAt` and `application` of an export are ignored: the events get new ones here. A line with the member
 `suppression` is no capture: it says what blocks an address, since when, and what shows it (`channel`, `address`, `since`,
-`status`, `evidence`).
+`status`, `evidence`), or what of it an erasure's covers (`covers`); an address that is not known any more is named by
+`blindIndex` and `blindIndexKey`, in base64.
 """
 
+import binascii
 import json
+from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any, TypeVar, cast
@@ -15,11 +18,12 @@ from domain.consent import ActorKind, ConsentSource, ConsentValue
 from domain.json_members import each_once
 from domain.refusals import Refusal, RefusalCode
 from domain.time import parse_instant
+from eventstore.personal.blind_index import BLIND_INDEX_BYTES
 from ledger.bounces import is_status
 from ledger.file_encoding import Decoder
 from ledger.given_evidence import Evidence
 from ledger.import_contact_point_consents import row_key
-from ledger.import_rows import IMPORT_APPLICATION, FileUnusable, HardBounceRow, OptOutRefused, Row
+from ledger.import_rows import IMPORT_APPLICATION, FileUnusable, HardBounceRow, OptOutRefused, Row, SuppressionRow
 from ledger.record import SYSTEM, Actor, Capture
 
 FORMAT = "ndjson"
@@ -47,6 +51,7 @@ class SuppressionKind(StrEnum):
     """What blocks an address, as a line names it."""
 
     HARD_BOUNCE = "HARD_BOUNCE"
+    ERASURE = "ERASURE"
 
 
 class NdjsonRows:
@@ -87,7 +92,7 @@ class NdjsonRows:
             raise FileUnusable("the file is UTF-16: JSON lines are UTF-8")
 
 
-def _read(raw: bytes) -> Capture | HardBounceRow | Refusal:
+def _read(raw: bytes) -> Capture | HardBounceRow | SuppressionRow | Refusal:
     try:
         text, is_utf8 = raw.decode("utf-8-sig"), True
     except UnicodeDecodeError:
@@ -102,7 +107,7 @@ def _read(raw: bytes) -> Capture | HardBounceRow | Refusal:
     if not (is_utf8 or _says_no_readably(members)):
         return _refusal((), "the line is not UTF-8")
     try:
-        return _hard_bounce(members) if _SUPPRESSION in members else _capture(members)
+        return _suppression(members) if _SUPPRESSION in members else _capture(members)
     except Refusal as refusal:
         return OptOutRefused.of(refusal) if _says_no(members) else refusal
 
@@ -131,10 +136,41 @@ def _heard(item: Mapping[str, object]) -> Mapping[str, object]:
     return kept
 
 
+def _suppression(line: Mapping[str, object]) -> HardBounceRow | SuppressionRow:
+    """What blocks an address; it is not refused for what is beside that, as no opt-out is."""
+    match _member(SuppressionKind, line, _SUPPRESSION):
+        case SuppressionKind.HARD_BOUNCE:
+            return _hard_bounce(line)
+        case SuppressionKind.ERASURE:
+            return _of_erasure(line)
+        case None:
+            raise _refusal((_SUPPRESSION,), f"{_SUPPRESSION} is one of {', '.join(SuppressionKind)}")
+
+
+def _of_erasure(line: Mapping[str, object]) -> SuppressionRow:
+    since, address = line.get("since"), _text(line, "address")
+    return SuppressionRow(
+        channel=_member(Channel, line, "channel") or Channel.EMAIL,
+        address=address,
+        blind_index=_bytes(line, "blindIndex") if address is None else None,
+        blind_index_key=_bytes(line, "blindIndexKey") if address is None else None,
+        since=_readable(lambda: parse_instant(since, field="since")) if isinstance(since, str) else None,
+        covers=line.get("covers"),
+        row_key=row_key(FORMAT, line),
+    )
+
+
+def _bytes(line: Mapping[str, object], name: str) -> bytes:
+    try:
+        decoded = b64decode(_required(line, name), validate=True)
+    except (binascii.Error, ValueError):
+        decoded = b""
+    if len(decoded) != BLIND_INDEX_BYTES:
+        raise _refusal((name,), f"{name} must be {BLIND_INDEX_BYTES} bytes in base64")
+    return decoded
+
+
 def _hard_bounce(line: Mapping[str, object]) -> HardBounceRow:
-    """A suppression; it is not refused for what is beside it, as no opt-out is."""
-    if _member(SuppressionKind, line, _SUPPRESSION) is None:
-        raise _refusal((_SUPPRESSION,), f"{_SUPPRESSION} is one of {', '.join(SuppressionKind)}")
     evidence = line.get("evidence")
     given = _known("evidence", cast(Mapping[str, object], evidence)) if isinstance(evidence, dict) else None
     since, status = line.get("since"), line.get("status")
@@ -222,7 +258,18 @@ def _evidence(value: object) -> Evidence | None:
 
 _SUPPRESSION = "suppression"
 # What says who or what is meant, when, or that it was recorded before.
-_DECIDING = (_SUPPRESSION, "channel", "address", "purpose", "topic", "effectiveAt", "validUntil", "idempotencyKey")
+_DECIDING = (
+    _SUPPRESSION,
+    "channel",
+    "address",
+    "blindIndex",
+    "blindIndexKey",
+    "purpose",
+    "topic",
+    "effectiveAt",
+    "validUntil",
+    "idempotencyKey",
+)
 _BESIDE: Mapping[str, Callable[[Mapping[str, object]], object]] = {
     "source": lambda item: _member(ConsentSource, item, "source"),
     "actor": lambda item: _actor(item.get("actor")),

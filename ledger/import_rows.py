@@ -48,6 +48,22 @@ class HardBounceRow:
     row_key: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuppressionRow:
+    """An address that an erasure left suppressed: since when, as far as that can be read, and what is covered there.
+
+    It is named by the address, where that came up again, or else by a blind index, made with the key of this id.
+    """
+
+    channel: Channel
+    address: str | None = field(repr=False)
+    blind_index: bytes | None
+    blind_index_key: bytes | None
+    since: datetime | None
+    covers: object
+    row_key: str
+
+
 class OptOutRefused(Refusal):
     """The refusal of a row that says that nobody must be written to there: of all that can be lost, the worst."""
 
@@ -62,7 +78,7 @@ class Row:
     """One row: the line on which it starts, counted from 1, and what it says, or why it says nothing."""
 
     line: int
-    content: Capture | LoadedRow | HardBounceRow | Refusal
+    content: Capture | LoadedRow | HardBounceRow | SuppressionRow | Refusal
 
 
 class RowReader(Protocol):

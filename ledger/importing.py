@@ -17,7 +17,18 @@ from ledger.assembly import Caller, Tenant
 from ledger.import_bounces import record_bounce_rows
 from ledger.import_formats import Reading, Target, reading
 from ledger.import_outcomes import Done, Resumed, Work, outcomes, refused
-from ledger.import_rows import IMPORT_APPLICATION, HardBounceRow, LoadedRow, Outcome, Report, Row, RowTold, Totals
+from ledger.import_rows import (
+    IMPORT_APPLICATION,
+    HardBounceRow,
+    LoadedRow,
+    Outcome,
+    Report,
+    Row,
+    RowTold,
+    SuppressionRow,
+    Totals,
+)
+from ledger.import_suppressions import record_suppression_rows
 from ledger.load_groups import LoadGroups
 from ledger.record import Capture
 from ledger.recording_rows import record_rows
@@ -148,7 +159,7 @@ class _Run:
                     loaded.append((self._tenant.blind_index(Channel.EMAIL, content.address), row.line, content))
                     if content.refused is not None and not content.counts:
                         await self.take(refused(row.line, content.refused))
-                case Capture() | HardBounceRow():
+                case Capture() | HardBounceRow() | SuppressionRow():
                     await self.take(Work((row.line,), (content,)))
         if groups is not None:
             await groups.add(loaded)
@@ -189,13 +200,13 @@ class _Run:
             )
         bounces = [one for one in asked if isinstance(one, HardBounceRow)]
         bounced = iter(await record_bounce_rows(self._tenant, self._caller, bounces, self._rehearsed))
-        captured = iter(done)
+        suppressions = [one for one in asked if isinstance(one, SuppressionRow)]
+        suppressed = iter(await record_suppression_rows(self._tenant, self._caller, suppressions, self._rehearsed))
+        settled = {Capture: iter(done), HardBounceRow: bounced, SuppressionRow: suppressed}
         return [
             (
                 work,
-                [next(captured if isinstance(one, Capture) else bounced) for one in work.captures]
-                if isinstance(work, Work)
-                else [],
+                [next(settled[type(one)]) for one in work.captures] if isinstance(work, Work) else [],
             )
             for work in batch
         ]
