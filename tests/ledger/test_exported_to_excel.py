@@ -62,9 +62,8 @@ async def value_of(
 ) -> tuple[str, datetime | None]:
     question = Question(channel=Channel.EMAIL, addresses=[ADA], profile=profile, purpose=purpose, topic=topic)
     [answer] = await check(tenant, question)
-    found = answer.decision.topic if topic else answer.decision.purpose
-    assert found is not None
-    return str(found.value), found.effective_at
+    [found] = [reason for reason in answer.decision.reasons if (reason.purpose, reason.topic) == (purpose, topic)]
+    return str(found.value), None if found.record is None else found.record.effective_at
 
 
 async def test_a_file_with_display_names_and_local_times_comes_in_once(prepared: Tenant) -> None:
@@ -113,7 +112,7 @@ async def test_contacts_of_the_hour_that_a_clock_shows_twice_opt_out_as_late_and
     header = "(Do Not Modify) Contact,Email,Do not allow Emails,Do not allow Bulk Emails,Do Not Track,(Do Not Modify) Modified On"
     one = f"x,{ADA},Allow,Do Not Allow,Allow,10/26/2025 2:30 AM"
     totals, said = await run(prepared, one, header=header, format="contacts")
-    assert (totals.recorded, totals.events, said) == (1, 3, [])
+    assert (totals.recorded, totals.events, said) == (1, 4, [])
     assert await value_of(prepared) == ("OPTED_OUT", datetime(2025, 10, 26, 1, 30, tzinfo=UTC))
     assert await value_of(prepared, "transactional") == ("OPTED_IN", datetime(2025, 10, 26, 0, 30, tzinfo=UTC))
     again, _ = await run(prepared, one, header=header, format="contacts")
