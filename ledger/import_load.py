@@ -11,9 +11,11 @@ from datetime import datetime
 from domain.addresses import Channel, normalise
 from domain.catalogue import Catalogue, Purpose, PurposeType
 from domain.consent import ConsentSource, ConsentValue, effective_instant
+from domain.local_time import LocalTimes
 from domain.refusals import Refusal, RefusalCode
-from domain.time import parse_instant
+from domain.time import format_instant
 from ledger.csv_rows import CsvRows
+from ledger.dynamics_columns import PERSON_COLUMNS, ColumnNames
 from ledger.import_contact_point_consents import spelled
 from ledger.import_rows import IMPORT_APPLICATION, LoadedRow
 from ledger.load_groups import AddressGroup
@@ -21,6 +23,7 @@ from ledger.record import Capture
 
 CONTACTS, LEADS = "contacts", "leads"
 ADDRESS, MODIFIED = "emailaddress1", "modifiedon"
+_NAMES = ColumnNames(PERSON_COLUMNS)
 # The columns that a purpose looks at, by its type; each says whether something is NOT allowed.
 _LOOKED_AT: Mapping[PurposeType, tuple[str, ...]] = {
     PurposeType.COMMERCIAL: ("donotemail", "donotbulkemail"),
@@ -48,7 +51,14 @@ class Load:
     """One load: the purposes of a profile that it sets, and what it makes of rows."""
 
     def __init__(
-        self, catalogue: Catalogue, *, format: str, profile: str, purpose: str | None, clock: Callable[[], datetime]
+        self,
+        catalogue: Catalogue,
+        *,
+        format: str,
+        profile: str,
+        purpose: str | None,
+        times: LocalTimes,
+        clock: Callable[[], datetime],
     ) -> None:
         """Raises Refusal for the profile and the purpose."""
         self.purposes = _purposes(catalogue, format, profile, purpose)
@@ -57,11 +67,12 @@ class Load:
         self._opt_in = {one.key for one in decisive}
         self.columns = tuple(dict.fromkeys(name for one in decisive for name in _LOOKED_AT[one.type]))
         self._format = format
+        self._times = times
         self._clock = clock
 
     def reader(self) -> CsvRows:
         """A reader of such a file; only the columns that the purposes look at need be there."""
-        return CsvRows((ADDRESS, *self.columns, MODIFIED), self._read)
+        return CsvRows((ADDRESS, *self.columns, MODIFIED), self._read, _NAMES)
 
     def captures(self, group: AddressGroup) -> list[Capture]:
         """One capture for each purpose that they speak of, from the rows of one address."""
@@ -82,7 +93,7 @@ class Load:
                     address=group.address,
                     purpose=one.key,
                     value=ConsentValue.OPTED_IN if all(allows) else ConsentValue.OPTED_OUT,
-                    effective_at=group.modified_on,
+                    effective_at=group.modified_on if all(allows) else group.modified_latest,
                     source=ConsentSource.LOAD_CONSENT,
                     key_application=IMPORT_APPLICATION,
                     row_keys=tuple(f"{self._format}:{one.key}:{digest.hex()}" for digest in group.digests),
@@ -103,13 +114,18 @@ class Load:
             raise Refusal(refusal.code, refusal.message, (ADDRESS,)) from refusal
         allows = tuple(_ALLOWS.get(row[name].strip().casefold()) for name in self.columns)
         refused = _unreadable(self.columns[allows.index(None)]) if None in allows else None
-        modified_on: datetime | None = None
+        modified_on = modified_latest = None
         try:
-            modified_on = effective_instant(parse_instant(row[MODIFIED].strip(), field=MODIFIED), self._clock())
+            now = self._clock()
+            modified = self._times.read(row[MODIFIED].strip(), field=MODIFIED)
+            modified_on = modified_latest = effective_instant(modified.earliest, now)
+            if modified.local:
+                modified_latest = effective_instant(modified.counts(ConsentValue.OPTED_OUT, now), now)
+                row = {**row, MODIFIED: format_instant(modified.earliest)}
         except Refusal as refusal:
             refused = Refusal(refusal.code, refusal.message, (MODIFIED,))
         digest = hashlib.sha256(spelled(row)).digest()
-        return LoadedRow(address, allows, modified_on, digest, refused)
+        return LoadedRow(address, allows, modified_on, digest, refused, modified_latest)
 
 
 def _unreadable(column: str) -> Refusal:

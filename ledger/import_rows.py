@@ -29,6 +29,8 @@ class LoadedRow:
     modified_on: datetime | None
     digest: bytes
     refused: Refusal | None = None
+    modified_latest: datetime | None = None
+    """What its date means at the latest, if not what `modified_on` says: an opt-out counts from then."""
 
     @property
     def counts(self) -> bool:
