@@ -9,10 +9,11 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count
 from typing import NamedTuple
 from uuid import UUID
 
-from domain.addresses import Channel, normalise
+from domain.addresses import Channel, normalise_all
 from domain.catalogue import Catalogue, MessageSubject, PurposeType
 from domain.decision import Decision, ReasonCode, refuse_address
 from domain.refusals import LimitExceeded, Refusal, RefusalCode
@@ -122,19 +123,15 @@ class _Part(NamedTuple):
 
 
 async def _part(tenant: Tenant, channel: Channel, addresses: Sequence[str]) -> _Part:
-    blind_index = tenant.blind_index
     blind_indexes: list[bytes] = []
     places: list[int | None] = []
-    for address in addresses:
-        try:
-            normalised = normalise(channel, address)
-        except Refusal:
-            places.append(None)
-        else:
-            places.append(len(blind_indexes))
-            blind_indexes.append(blind_index(channel, normalised))
-        if not len(places) % _ADDRESSES_PER_TURN:
+    place = count()
+    for start in range(0, len(addresses), _ADDRESSES_PER_TURN):
+        if start:
             await _others_first()
+        normalised = normalise_all(channel, addresses[start : start + _ADDRESSES_PER_TURN])
+        places += [None if one is None else next(place) for one in normalised]
+        blind_indexes += tenant.blind_index.each(channel, [one for one in normalised if one is not None])
     return _Part(addresses, blind_indexes, places)
 
 
