@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from domain.addresses import Channel
 from domain.decision import Reason
 from domain.time import format_instant
+from ledger.answers import Answer
 from ledger.assembly import Tenant
-from ledger.check import Answer
 from ledger.checkpoints import attested_root
 from ledger.signing import sign_statement, signing_key
 from tlog import canonical_json
@@ -68,6 +68,7 @@ async def receipts(tenant: Tenant, answered: Sequence[Answered]) -> list[str]:
 def _stated(tenant: Tenant, answered: Answered, root: bytes) -> dict[str, Any]:
     answer = answered.answer
     subject = answer.subject
+    decision = answer.decision
     question: dict[str, Any] = {
         "channel": str(answered.channel),
         "profile": subject.profile.key,
@@ -84,9 +85,9 @@ def _stated(tenant: Tenant, answered: Answered, root: bytes) -> dict[str, Any]:
     question["digest"] = encode_base64(hmac.digest(tenant.keys.receipts, asked, hashlib.sha256))
     return {
         "question": question,
-        "allowed": answer.decision.allowed,
-        "trackingAllowed": answer.tracking.allowed,
-        "reasons": [_reason(reason) for reason in answer.decision.reasons],
+        "allowed": decision.allowed,
+        "trackingAllowed": answer.tracking_allowed,
+        "reasons": [_reason(reason) for reason in decision.reasons],
         "position": answer.position,
         "root": encode_base64(root),
         "catalogueVersion": answer.catalogue_position,

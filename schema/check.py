@@ -10,7 +10,8 @@ from domain.addresses import normalise
 from domain.decision import Reason
 from domain.refusals import Refusal, RefusalCode
 from ledger import check
-from ledger.check import Answer, Question
+from ledger.answers import Answer
+from ledger.check import Question
 from ledger.links import unsubscribe_links
 from ledger.receipts import Answered
 from schema.catalogue import CatalogueView, Purpose, Topic
@@ -126,11 +127,11 @@ class ConsentDecision:
 
     @strawberry.field
     def allowed(self) -> bool:
-        return self.answer.decision.allowed
+        return self.answer.allowed
 
     @strawberry.field(description="By the profile's tracking purpose.")
     def tracking_allowed(self) -> bool:
-        return self.answer.tracking.allowed
+        return self.answer.tracking_allowed
 
     @strawberry.field(description="The log position at which it was taken.")
     def position(self) -> Long:
