@@ -1,16 +1,18 @@
 """May this message go to this address? The hot path: one question, one call of the ledger, plain values out."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar, cast
 
 import strawberry
+from strawberry.types.nodes import SelectedField, Selection
 
 from domain.addresses import normalise
 from domain.decision import Reason
 from domain.refusals import Refusal, RefusalCode
 from ledger import check
-from ledger.answers import Answer
+from ledger.answers import Answer, explain
 from ledger.check import Question
 from ledger.links import unsubscribe_links
 from ledger.receipts import Answered
@@ -193,7 +195,15 @@ class CheckQuery:
         context = info.context
         context.require_in_unit("check")
         answers = await check.check(context.tenant, _question(context, input, input.addresses))
+        if _selects(info.selected_fields, "reasons"):
+            await explain(answers)
         return decisions(context, input.channel, given(input.known_at), answers)
+
+
+def _selects(selections: Iterable[Selection], name: str) -> bool:
+    return any(
+        (isinstance(one, SelectedField) and one.name == name) or _selects(one.selections, name) for one in selections
+    )
 
 
 Asked = TypeVar("Asked", CheckConsentInput, CheckConsentsInput)
