@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from domain.addresses import Channel
 from domain.decision import Reason
 from domain.time import format_instant
-from ledger.answers import Answer
+from ledger.answers import Answer, explain
 from ledger.assembly import Tenant
 from ledger.checkpoints import attested_root
 from ledger.signing import sign_statement, signing_key
@@ -35,6 +35,7 @@ class Answered(NamedTuple):
 
 async def receipts(tenant: Tenant, answered: Sequence[Answered]) -> list[str]:
     """The receipt of each answer; the same statements for any number of them. Raises what signing raises."""
+    await explain([one.answer for one in answered])
     positions = {one.answer.position for one in answered}
     asked = [(one.answer.contact_point, one.answer.position) for one in answered]
     known = [(stream, position) for stream, position in dict.fromkeys(asked) if stream is not None]

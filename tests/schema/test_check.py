@@ -8,6 +8,7 @@ import pytest
 
 from domain.addresses import Channel
 from domain.refusals import RefusalCode
+from ledger import receipts
 from ledger.answers import Answer, explain
 from ledger.assembly import Tenant
 from ledger.check import Question
@@ -212,3 +213,21 @@ async def test_others_go_on_while_reasons_are_made(tenant: Tenant, ask: Asker) -
     assert turns
     made = [answer.decision for answer in answers]
     assert all(answer.decision is one for answer, one in zip(answers, made, strict=True))
+
+
+async def test_others_go_on_while_the_decisions_of_receipts_are_made(
+    tenant: Tenant, ask: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explained: list[int] = []
+
+    async def noted(answers: Sequence[Answer]) -> None:
+        explained.append(len(answers))
+        await explain(answers)
+
+    monkeypatch.setattr(receipts, "explain", noted)
+    addresses = ["a@example.org", "b@example.org", "none"]
+    for address in addresses[:2]:
+        await ask.record(address, "OPTED_OUT")
+    document = "query($input: CheckConsentsInput!) { checkConsents(input: $input) { receipt } }"
+    await ask.data(document, input={"addresses": addresses, "purpose": "commercial"})
+    assert explained == [3]
