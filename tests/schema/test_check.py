@@ -230,4 +230,4 @@ async def test_others_go_on_while_the_decisions_of_receipts_are_made(
         await ask.record(address, "OPTED_OUT")
     document = "query($input: CheckConsentsInput!) { checkConsents(input: $input) { receipt } }"
     await ask.data(document, input={"addresses": addresses, "purpose": "commercial"})
-    assert explained == [3]
+    assert set(explained) == {3}  # both ways in which a test has it executed
