@@ -61,16 +61,13 @@ def normalise(channel: Channel, address: str) -> str:
 
 def normalise_all(channel: Channel, addresses: Sequence[str]) -> list[str | None]:
     """What `normalise` gives for each; None is the place of one that it refuses."""
-    if channel is not Channel.EMAIL:
+    if channel is not Channel.EMAIL or max(map(len, addresses), default=0) > EMAIL_OCTETS_MAX:
         return [_or_none(channel, address) for address in addresses]
     lines = _PLAIN_LINES.findall("\n".join(addresses).lower())
     if len(lines) != len(addresses):
         # None at all, or one with a line break in it: then a line is not an address.
         return [_or_none(channel, address) for address in addresses]
-    return [
-        line if line and len(line) <= EMAIL_OCTETS_MAX else _or_none(channel, address)
-        for line, address in zip(lines, addresses, strict=True)
-    ]
+    return [line or _or_none(channel, address) for line, address in zip(lines, addresses, strict=True)]
 
 
 def _or_none(channel: Channel, address: str) -> str | None:

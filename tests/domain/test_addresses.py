@@ -141,7 +141,7 @@ WITH_BREAKS = st.builds("{}{}{}".format, EMAILS, BREAKS, EMAILS | st.just(""))
 )
 @example(Channel.EMAIL, ["x" * 64 + "@example.org", "x" * 65 + "@example.org", "a@b.cd"])
 @example(Channel.EMAIL, ["a@" + "b." * 125 + "cd", "a@" + "b." * 126 + "cd", "a@b.cd"])
-@example(Channel.EMAIL, ["x" * 100_000 + "@example.org", "a@b.cd", "a." * 100_000, "a@" + "b." * 100_000])
+@example(Channel.EMAIL, ["x" * 5_000 + "@example.org", "a@b.cd", "a." * 5_000, "a@" + "b." * 5_000])
 @example(Channel.EMAIL, ["a@b.12", "a@b.cd", "a@1.2.3.4", "a@xn--a.cd", "a@b-.cd", ".a@b.cd", "a@b.cd."])
 def test_many_are_normalised_as_one_by_one(channel: Channel, many: list[str]) -> None:
     assert normalise_all(channel, many) == [outcome(one, lambda text: normalise(channel, text)) for one in many]
