@@ -17,9 +17,10 @@ from domain.catalogue import Catalogue, PurposeType
 from domain.consent import ActorKind, ConsentSource, ConsentValue
 from domain.refusals import Refusal, RefusalCode
 from domain.text import clean_text
+from ledger.answers import Answer
 from ledger.assembly import Caller, Tenant
 from ledger.catalogue import Changed, change, given_fields
-from ledger.check import Answer, Question, check
+from ledger.check import Question, check
 from ledger.idempotency import KEY_CHARS_MAX
 from ledger.record import Actor, Capture, Recorded, opt_out_of_all, record_consent
 from ledger.repeated_opt_outs import are_out

@@ -17,8 +17,9 @@ from domain.time import format_instant
 from domain.upcasting import upcast
 from ledger import history
 from ledger.agents import OptOutScope, ToldToStop, check_agent, record_opt_out
+from ledger.answers import Answer
 from ledger.assembly import Caller, Tenant
-from ledger.check import Answer, Question, check_for_message
+from ledger.check import Question, check_for_message
 from ledger.history import EventFilter, StoredEntry
 from ledger.links import unsubscribe_links
 from ledger.receipts import Answered, receipts
@@ -60,7 +61,7 @@ async def check_consent(tenant: Tenant, caller: Caller, asked: CheckConsent) -> 
         address=answer.address,
         agent=agent,
         **_subject(answer, channel),
-        tracking_allowed=answer.tracking.allowed,
+        tracking_allowed=answer.tracking_allowed,
         reasons=[
             Reason(
                 code=reason.code,
@@ -84,8 +85,8 @@ async def get_unsubscribe_link(tenant: Tenant, caller: Caller, asked: GetUnsubsc
     """The links of a message to this address, whether or not it may go."""
     agent, channel, answer = await _answer(tenant, asked)
     return LinkAnswer(
-        decision="YOU MAY SEND" if answer.decision.allowed else "DO NOT SEND",
-        allowed=answer.decision.allowed,
+        decision="YOU MAY SEND" if answer.allowed else "DO NOT SEND",
+        allowed=answer.allowed,
         address=answer.address,
         agent=agent,
         **_subject(answer, channel),
