@@ -5,8 +5,9 @@ import argparse
 from cli.options import Subparsers, add_settings, add_tenant, with_tenant
 from domain.addresses import Channel
 from domain.time import format_instant, parse_instant
+from ledger.answers import Answer
 from ledger.assembly import Tenant
-from ledger.check import Answer, Question
+from ledger.check import Question
 from ledger.check import check as ask
 
 NOT_ALLOWED = 3
@@ -46,20 +47,20 @@ def run(options: argparse.Namespace) -> int:
     async def work(tenant: Tenant) -> int:
         [answer] = await ask(tenant, question)
         print(_words(answer))
-        return 0 if answer.decision.allowed else NOT_ALLOWED
+        return 0 if answer.allowed else NOT_ALLOWED
 
     return with_tenant(options, work)
 
 
 def _words(answer: Answer) -> str:
-    lines = ["ALLOWED" if answer.decision.allowed else "NOT ALLOWED"]
+    lines = ["ALLOWED" if answer.allowed else "NOT ALLOWED"]
     for reason in answer.decision.reasons:
         level = reason.purpose if reason.topic is None else f"{reason.purpose} / {reason.topic}"
         recorded = "" if reason.record is None else f", event {reason.record.position}"
         lines.append(
             f"  {reason.code}: {reason.message} ({level}: {reason.value}, enforcement {reason.enforcement}{recorded})"
         )
-    lines.append(f"  tracking: {'allowed' if answer.tracking.allowed else 'not allowed'}")
+    lines.append(f"  tracking: {'allowed' if answer.tracking_allowed else 'not allowed'}")
     lines.append(
         f"  decided at {format_instant(answer.decided_at)}, at log position {answer.position},"
         f" with the catalogue of position {answer.catalogue_position}"

@@ -157,6 +157,11 @@ def _say_what_is_left_out(left: exporting.Left) -> None:
             left.erased_suppressions,
             "suppressions of erased addresses are NOT carried, since nobody can name these: they will be sendable elsewhere",
         ),
+        (
+            left.by_blind_index,
+            "suppressions of erased addresses go out by blind index, since nobody can name these: only a tenant made with"
+            " --blind-index-of or --blind-index-key can import them. Everywhere else they are refused, and sendable",
+        ),
     ):
         if count:
             print(f"{count} {said}", file=sys.stderr)

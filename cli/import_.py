@@ -13,6 +13,7 @@ from cli.options import Subparsers, add_settings, add_tenant, with_tenant
 from cli.progress import Progress
 from domain.addresses import Channel
 from domain.consent import ConsentValue
+from domain.local_time import DATE_FORMATS
 from domain.refusals import RefusalCode
 from ledger.assembly import Tenant
 from ledger.catalogue import import_catalogue
@@ -43,13 +44,25 @@ def add(commands: Subparsers) -> None:
         action="store_true",
         help=f"exit code {_REFUSED} if a row was refused, or a part of it; what is not refused is recorded all the same",
     )
-    command.add_argument("--profile", metavar="KEY", help="whose purposes a load sets or a list goes into (default)")
+    command.add_argument(
+        "--profile", metavar="KEY", help="whose purposes a load sets or a list goes into (default), or consents name"
+    )
     command.add_argument(
         "--purpose", metavar="P", help="the purpose of a list; of a load, one instead of all active ones"
     )
     command.add_argument("--topic", metavar="T", help="the topic of a list")
     command.add_argument("--value", type=str.upper, choices=list(ConsentValue), help="what a list's members get")
     command.add_argument("--channel", type=str.upper, choices=list(Channel), help="the channel of a list (EMAIL)")
+    command.add_argument(
+        "--time-zone", metavar="ZONE", help="the zone of the clock that shows times without an offset, as Europe/Berlin"
+    )
+    command.add_argument(
+        "--date-format",
+        metavar="FORMAT",
+        type=str.lower,
+        choices=DATE_FORMATS,
+        help="the order of the parts of such a date: mdy, dmy or ymd; with 12 or 24 behind it, the hours of its time",
+    )
     command.add_argument(
         "--allow-looser",
         action="store_true",
@@ -101,6 +114,8 @@ async def _import_consents(tenant: Tenant, options: argparse.Namespace) -> int:
                 topic=options.topic,
                 value=options.value and ConsentValue(options.value),
                 channel=options.channel and Channel(options.channel),
+                time_zone=options.time_zone,
+                date_format=options.date_format,
             ),
             dry_run=options.dry_run,
         )

@@ -24,6 +24,8 @@ _OPTIONS = {
     "tenant": "--tenant",
     "application": "--application",
     "scope": "--scope",
+    "timeZone": "--time-zone",
+    "dateFormat": "--date-format",
 }
 
 

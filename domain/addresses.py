@@ -7,7 +7,7 @@ anew: the tests pin its results. No message or repr holds an address.
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 
 import idna
@@ -33,10 +33,11 @@ class Channel(StrEnum):
 # Dot-separated labels that IDNA leaves as they are: letters, digits and inner hyphens, none of which starts as an
 # A-label does or has its hyphens in the third and fourth place, and a last one that is not all digits.
 _LABEL = r"(?!..--)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_PLAIN_EMAIL = re.compile(
-    rf"[a-z0-9!#$%&'*+/=?^_`{{|}}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{{|}}~-]+)*@(?:{_LABEL}\.)+(?!\d+\Z){_LABEL}",
-    re.ASCII,
-)
+_ATOM = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]"
+_PLAIN = rf"{_ATOM}++(?:\.{_ATOM}++)*+@(?:{_LABEL}\.)+(?!\d+$){_LABEL}"
+_PLAIN_EMAIL = re.compile(_PLAIN, re.ASCII)
+# One match for each line, which has the line where it is plain and as short as it may be before the @, else nothing.
+_PLAIN_LINES = re.compile(rf"^(?:((?=[^@\n]{{1,{LOCAL_PART_OCTETS_MAX}}}@){_PLAIN})|.*)$", re.ASCII | re.MULTILINE)
 _BLANK_OR_CONTROL = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]")
 _TRIMMED = " \t\r\n\v\f\u00a0\u2007\u202f\u3000\ufeff"
 
@@ -56,6 +57,24 @@ def normalise(channel: Channel, address: str) -> str:
     if len(trimmed) > ADDRESS_CHARS_MAX:
         raise _refusal(f"an address has at most {ADDRESS_CHARS_MAX} characters")
     return _NORMALISERS[channel](trimmed)
+
+
+def normalise_all(channel: Channel, addresses: Sequence[str]) -> list[str | None]:
+    """What `normalise` gives for each; None is the place of one that it refuses."""
+    if channel is not Channel.EMAIL or max(map(len, addresses), default=0) > EMAIL_OCTETS_MAX:
+        return [_or_none(channel, address) for address in addresses]
+    lines = _PLAIN_LINES.findall("\n".join(addresses).lower())
+    if len(lines) != len(addresses):
+        # None at all, or one with a line break in it: then a line is not an address.
+        return [_or_none(channel, address) for address in addresses]
+    return [line or _or_none(channel, address) for line, address in zip(lines, addresses, strict=True)]
+
+
+def _or_none(channel: Channel, address: str) -> str | None:
+    try:
+        return normalise(channel, address)
+    except Refusal:
+        return None
 
 
 def _email(trimmed: str) -> str:

@@ -222,13 +222,7 @@ class Catalogue:
         Raises Refusal NOT_FOUND, INACTIVE, PURPOSE_OUTSIDE_PROFILE, TOPIC_OUTSIDE_PURPOSE.
         """
         profile = self.profile(profile_ref)
-        purpose = self.purpose(purpose_ref)
-        if purpose.key not in profile.purposes:
-            raise Refusal(
-                RefusalCode.PURPOSE_OUTSIDE_PROFILE,
-                f"purpose {purpose.key} does not belong to profile {profile.key}",
-                ("purpose",),
-            )
+        purpose = self._purpose_of(profile, purpose_ref)
         topic = self.topic_of(purpose, topic_ref)
         for item, name in ((profile, "profile"), (purpose, "purpose"), (topic, "topic")):
             if item is not None and not item.active:
@@ -251,6 +245,28 @@ class Catalogue:
             if topic is not None and not topic.active:
                 raise _inactive("topic", topic.key)
         return purpose, topic
+
+    def capture_subject_of(
+        self, profile: ComplianceProfile, purpose_ref: str, topic_ref: str | None, *, value: ConsentValue
+    ) -> tuple[Purpose, Topic | None]:
+        """What a capture for a profile is about: as `capture_subject`, and OPTED_IN is refused for an inactive profile, too.
+
+        Raises Refusal NOT_FOUND, INACTIVE, PURPOSE_OUTSIDE_PROFILE, TOPIC_OUTSIDE_PURPOSE.
+        """
+        purpose = self._purpose_of(profile, purpose_ref)
+        if value is ConsentValue.OPTED_IN and not profile.active:
+            raise _inactive("profile", profile.key)
+        return self.capture_subject(purpose.key, topic_ref, value=value)
+
+    def _purpose_of(self, profile: ComplianceProfile, purpose_ref: str) -> Purpose:
+        purpose = self.purpose(purpose_ref)
+        if purpose.key not in profile.purposes:
+            raise Refusal(
+                RefusalCode.PURPOSE_OUTSIDE_PROFILE,
+                f"purpose {purpose.key} does not belong to profile {profile.key}",
+                ("purpose",),
+            )
+        return purpose
 
 
 EMPTY = Catalogue()

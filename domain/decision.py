@@ -76,7 +76,11 @@ _SENTENCES: Mapping[ReasonCode, Callable[[str, Reason], str]] = {
     ReasonCode.NOT_SET_BLOCKED: lambda level, reason: (
         f"Nothing is set for {level}, whose {reason.enforcement} enforcement needs an opt-in."
     ),
-    ReasonCode.ENFORCEMENT_DISABLED: lambda level, _: f"Consent is not enforced for {level}.",
+    ReasonCode.ENFORCEMENT_DISABLED: lambda level, reason: (
+        f"Opted out of {level}, but consent is not enforced for it."
+        if reason.value is ConsentValue.OPTED_OUT
+        else f"Consent is not enforced for {level}."
+    ),
     ReasonCode.PURPOSE_BLOCKS_TOPIC: lambda level, reason: (
         f"Purpose {reason.purpose} blocks every topic under it, {level} included."
     ),

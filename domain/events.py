@@ -26,6 +26,7 @@ names a person. Wire forms never change: a change makes a new version of the typ
     ContactPointBounced       channel, bounce (HARD or SOFT), status?: a message could not be delivered
     ContactPointErasureRequested  channel, reason, keepSuppression
     ContactPointErased        channel, requested (position), events (how many there were), suppression?
+    ContactPointSuppressed    channel, since, suppression: what an erasure left elsewhere, brought in with a file
 
 In an update a member that is there changes, and an empty text clears.
 """
@@ -66,6 +67,7 @@ class EventType(StrEnum):
     CONTACT_POINT_BOUNCED = "ContactPointBounced"
     CONTACT_POINT_ERASURE_REQUESTED = "ContactPointErasureRequested"
     CONTACT_POINT_ERASED = "ContactPointErased"
+    CONTACT_POINT_SUPPRESSED = "ContactPointSuppressed"
 
 
 # The version in which each type is written today.
@@ -91,6 +93,7 @@ CURRENT_VERSIONS: Mapping[EventType, int] = {
     EventType.CONTACT_POINT_BOUNCED: 1,
     EventType.CONTACT_POINT_ERASURE_REQUESTED: 1,
     EventType.CONTACT_POINT_ERASED: 1,
+    EventType.CONTACT_POINT_SUPPRESSED: 1,
 }
 
 # What happens at a contact point stands in that contact point's stream, everything else in the catalogue's.
@@ -102,6 +105,7 @@ CONTACT_POINT_TYPES = frozenset(
         EventType.CONTACT_POINT_BOUNCED,
         EventType.CONTACT_POINT_ERASURE_REQUESTED,
         EventType.CONTACT_POINT_ERASED,
+        EventType.CONTACT_POINT_SUPPRESSED,
     )
 )
 CATALOGUE_TYPES = frozenset(EventType) - CONTACT_POINT_TYPES

@@ -1,6 +1,7 @@
 """The one confirmation that goes back for a keyword: what holds now, in one message, without marketing.
 
-It says no more than a check would: a choice made later wins over the keyword, and START opts in to no topic.
+It says no more than a check would: a choice made later wins over the keyword, START opts in to no topic, and STOP ends no
+messages of a purpose that does not enforce consent.
 """
 
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ class Holds(Enum):
 
     ALL = auto()
     NOT_ALL_TOPICS = auto()
+    NOT_ENFORCED = auto()
     NOTHING = auto()
 
 
@@ -80,6 +82,14 @@ _NOT_ALL_TOPICS: Mapping[str, str] = {
     "es": "Le enviaremos mensajes, pero no de temas sin su permiso. Responda STOP para no recibirlos.",
     "ar": "ستصلك رسائلنا، ما عدا المواضيع التي لم تخترها. أرسل STOP لإيقافها.",
 }
+# A STOP that is recorded where consent is not enforced: a check lets messages go all the same.
+_NOT_ENFORCED: Mapping[str, str] = {
+    "en": "You are unsubscribed. Messages that we send without consent may still come. Reply START to undo this.",
+    "de": "Sie sind abgemeldet. Was wir ohne Einwilligung senden, kann noch kommen. Mit START ändern Sie das.",
+    "fr": "Votre STOP est noté. Des messages envoyés sans accord peuvent encore arriver. Répondez START pour changer cela.",
+    "es": "Baja registrada. Pueden llegarle mensajes que enviamos sin permiso. Responda START para cambiarlo.",
+    "ar": "تم إلغاء اشتراكك. قد تصلك رسائل نرسلها دون موافقة. أرسل START لتغيير ذلك.",
+}
 _OVERTAKEN: Mapping[str, Mapping[Keyword, str]] = {
     "en": {
         Keyword.STOP: "You chose messages after this STOP was sent, so they still come. Reply STOP again to end them.",
@@ -123,4 +133,6 @@ def _text(keyword: Keyword, language: str, *, known: bool, holds: Holds) -> str:
         return _OVERTAKEN[language][keyword]
     if holds is Holds.NOT_ALL_TOPICS and keyword is Keyword.START:
         return _NOT_ALL_TOPICS[language]
+    if holds is Holds.NOT_ENFORCED and keyword is Keyword.STOP:
+        return _NOT_ENFORCED[language]
     return _REPLIES[language][keyword, known]

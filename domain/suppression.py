@@ -8,10 +8,12 @@ does not end what a topic of it was opted out of.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from domain.catalogue import Purpose, PurposeType
 from domain.consent import ActorKind, ConsentValue
+from domain.refusals import Refusal
+from domain.text import clean_key
 
 Level = tuple[str, str | None]
 """A purpose, or a topic of it, by their keys."""
@@ -23,7 +25,9 @@ LEVELS_MAX = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suppression:
-    """One suppression of an address, as the certificate of an erasure left it; `since` is when the erasure was recorded."""
+    """One suppression of an address, as the certificate of an erasure left it; `since` is when the erasure was recorded, here
+    or in the tenant that it was brought from.
+    """
 
     since: datetime
     commercial: bool
@@ -74,6 +78,26 @@ def left_by_erasure(opted_out: Iterable[Level], since: datetime) -> Suppression:
     if len(levels) > LEVELS_MAX:
         return Suppression(since=since, commercial=True, tracking=True, levels=frozenset(), everything=True)
     return Suppression(since=since, commercial=True, tracking=True, levels=levels)
+
+
+def brought(covers: object, since: datetime) -> Suppression:
+    """What a file says that a suppression covers. What cannot be read covers everything: in doubt it is blocked."""
+    try:
+        members = cast(Mapping[str, Any], covers)
+        flags = [members[name] for name in ("commercial", "tracking")] + [members.get("everything", False)]
+        levels = frozenset(
+            (
+                clean_key(level["purpose"], field="purpose"),
+                None if level.get("topic") is None else clean_key(level["topic"], field="topic"),
+            )
+            for level in members["levels"]
+        )
+    except (AttributeError, KeyError, TypeError, Refusal):
+        flags, levels = [True, True, True], frozenset[Level]()
+    commercial, tracking, everything = flags
+    if len(levels) > LEVELS_MAX or not all(isinstance(flag, bool) for flag in flags) or everything:
+        return Suppression(since=since, commercial=True, tracking=True, levels=frozenset(), everything=True)
+    return Suppression(since=since, commercial=commercial, tracking=tracking, levels=levels)
 
 
 def is_persons_opt_in(actor: str, value: str) -> bool:

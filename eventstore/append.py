@@ -234,7 +234,7 @@ class Log:
         row = await connection.fetchrow(
             _LOOKUP,
             self._tenant,
-            bytes_literal({command.subject.blind_index for command in commands if command.subject is not None}),
+            bytes_literal({index for command in commands if (index := _blind_index_of(command)) is not None}),
             list({command.stream for command in commands if command.stream is not None}),
             bytes_literal({key.key_hash for command in commands for key in _keys_of(command)}),
         )
@@ -257,6 +257,10 @@ class Log:
         moved = await connection.fetchval(text, *arguments)
         # Durable now: entries, head, vault, idempotency records and projection together, or none of them.
         return moved == 1
+
+
+def _blind_index_of(command: Command) -> bytes | None:
+    return command.suppresses if command.subject is None else command.subject.blind_index
 
 
 def _keys_of(command: Command) -> tuple[IdempotencyKey, ...]:

@@ -75,6 +75,20 @@ class Erasing(NamedTuple):
     salt: bytes | None
 
 
+class Suppressing(NamedTuple):
+    """A suppression that was brought in, as it is written: by which event, and of whom where no contact point has the address."""
+
+    event_id: UUID
+    blind_index: bytes
+    since: datetime
+    covers: str
+    salt: bytes
+    channel: str
+    position: int
+    stream: UUID
+    of_nobody: bool
+
+
 class NewSubject(NamedTuple):
     """A contact point that begins with a group."""
 
@@ -138,6 +152,7 @@ class Group:
     recorded_before: dict[int, StoredEntry] = field(default_factory=dict[int, StoredEntry])
     completed: list[TileRoot] = field(default_factory=list[TileRoot])
     erasure: Erasing | None = None
+    suppressions: list[Suppressing] = field(default_factory=list[Suppressing])
     # The head once it is written.
     after: Head = field(init=False)
     # What writes it, with its parameters.
@@ -258,13 +273,18 @@ class Preparing:
         items: list[Item] = []
         subject = command.subject
         begun: NewSubject | None = None
+        suppressions: list[Suppressing] = []
         for draft in drafts:
+            salt = b""
             personal: dict[str, bytes] = {}
             if command.erasure is not None:
                 group.erasure = _erasing(command.erasure, stream, position, draft)
                 if group.erasure.salt is not None and stream.blind_index is not None:
                     # Which address is suppressed stands outside of the log; nobody can exchange it there unseen.
                     personal[SUPPRESSION] = hashlib.sha256(group.erasure.salt + stream.blind_index).digest()
+            if command.suppresses is not None:
+                salt = os.urandom(SALT_BYTES)
+                personal[SUPPRESSION] = hashlib.sha256(salt + command.suppresses).digest()
             if subject is not None:
                 if wrapped_key is None:
                     raw_key, wrapped_key = self._keyring.new_contact_point_key(self._tenant, stream.id, group.random)
@@ -294,10 +314,13 @@ class Preparing:
                 draft.data,
                 personal,
             )
+            if command.suppresses is not None:
+                suppressions.append(_suppressing(command.suppresses, stream, entry, salt))
             raw = encode(entry)
             entries.append(StoredEntry(entry, raw, leaf_hash(raw)))
             previous = position
             position += 1
+        group.suppressions += suppressions
         if begun is not None:
             group.subjects.append(begun)
         group.entries += entries
@@ -347,9 +370,29 @@ def _erasing(step: ErasureStep, stream: Stream, position: int, draft: Draft) -> 
     return Erasing(step, stream.id, position, covers, os.urandom(SALT_BYTES))
 
 
+def _suppressing(blind_index: bytes, stream: Stream, entry: Entry, salt: bytes) -> Suppressing:
+    data = entry.data
+    return Suppressing(
+        entry.event_id,
+        blind_index,
+        datetime.fromisoformat(data["since"]),
+        canonical_json.encode({**data["suppression"], "channel": data["channel"]}).decode(),
+        salt,
+        data["channel"],
+        entry.position,
+        stream.id,
+        of_nobody=stream.wrapped_key is None,
+    )
+
+
 def _stream_of(command: Command, found: Found, group: Group, ahead: Group | None) -> Stream:
     """The stream that a command writes to, as it stands at this point of the group."""
     key = command.stream if command.subject is None else command.subject.blind_index
+    if command.suppresses is not None:
+        key = command.suppresses
+        if key not in found.subjects and key not in group.streams:
+            # Not kept under the index: whoever comes up with the address begins a contact point of their own.
+            return Stream(group.ids(), None)
     if key is None:
         raise ValueError("a command writes to a subject's stream or to a named one")
     known = group.streams.get(key)

@@ -27,6 +27,7 @@ _ITEMS = statement("append_items")
 _NOTICES = statement("append_notices")
 _NODES = statement("append_nodes")
 _ERASURE = statement("append_erasure")
+_SUPPRESSIONS = statement("append_suppressions")
 _PARTS = "-- parts"
 _FIRST_OF_PARTS = 22
 
@@ -150,6 +151,8 @@ def _parts(group: Group) -> list[Part]:
         )
     if group.erasure is not None:
         parts.append((_ERASURE, _erasure(group)))
+    if group.suppressions:
+        parts.append((_SUPPRESSIONS, _suppressions(group)))
     return parts
 
 
@@ -170,6 +173,21 @@ def _erasure(group: Group) -> list[Any]:
         ids,
         ids,
         ids,
+    ]
+
+
+def _suppressions(group: Group) -> list[Any]:
+    brought = group.suppressions
+    of_nobody = [one for one in brought if one.of_nobody]
+    return [
+        [one.blind_index for one in brought],
+        [one.event_id for one in brought],
+        [one.since for one in brought],
+        [one.covers for one in brought],
+        [one.salt for one in brought],
+        [one.stream for one in of_nobody],
+        [one.channel for one in of_nobody],
+        [one.position for one in of_nobody],
     ]
 
 

@@ -111,6 +111,9 @@ class Command(NamedTuple):
     names a fixed stream, `subject` a contact point's. A command that `moves_catalogue` is written in a group of its own,
     so that whatever is decided after it sees it; so is a step of an erasure, which names its contact point as the `stream`
     and `suppression`, what still blocks the address, as the certificate's event has it.
+
+    A command that `suppresses` a blind index has one event that says what blocks that address, and since when. It is written to
+    the address's contact point; where there is none, to a stream of its own, as of an erased one: no address is known of it.
     """
 
     decide: Callable[[datetime], Sequence[Draft]]
@@ -121,6 +124,7 @@ class Command(NamedTuple):
     moves_catalogue: bool = False
     erasure: ErasureStep | None = None
     circumstances: Circumstances | None = None
+    suppresses: bytes | None = None
 
     @property
     def alone(self) -> bool:

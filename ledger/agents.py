@@ -13,15 +13,17 @@ from typing import Any
 from domain import agent_commands
 from domain.addresses import Channel
 from domain.agents import AgentMessage, SendingAgent
-from domain.catalogue import Catalogue
+from domain.catalogue import Catalogue, PurposeType
 from domain.consent import ActorKind, ConsentSource, ConsentValue
 from domain.refusals import Refusal, RefusalCode
 from domain.text import clean_text
+from ledger.answers import Answer
 from ledger.assembly import Caller, Tenant
 from ledger.catalogue import Changed, change, given_fields
-from ledger.check import Answer, Question, check
+from ledger.check import Question, check
 from ledger.idempotency import KEY_CHARS_MAX
 from ledger.record import Actor, Capture, Recorded, opt_out_of_all, record_consent
+from ledger.repeated_opt_outs import are_out
 
 
 async def create_agent(
@@ -137,16 +139,21 @@ async def record_opt_out(tenant: Tenant, caller: Caller, told: ToldToStop) -> Re
     """Record that a person said no, with source and actor AGENT; inactive agents and purposes are no hindrance.
 
     Silence is taken as the wider: no scope means the whole purpose, and with no purpose either everything commercial.
-    A key refuses none: one that is too long or cannot be stored stands for what it is, and one that stands for another opt-out
-    is left out. Raises Refusal, StoreUnavailable: then nothing is recorded, or ask again with the same idempotency key.
+    A key loses none: one that is too long or cannot be stored stands for what it is; one that stands for another opt-out, or
+    for one that does not count any more, is left out. Raises Refusal, StoreUnavailable: then nothing is recorded, or ask again
+    with the same idempotency key.
     """
     told = replace(told, idempotency_key=_storable(told.idempotency_key))
+    no = await _understood(tenant, told)
     try:
-        return await _record_opt_out(tenant, caller, told)
+        recorded = await _record(tenant, caller, told, no)
     except Refusal as refusal:
         if refusal.code is not RefusalCode.IDEMPOTENCY_CONFLICT:
             raise
-        return await _record_opt_out(tenant, caller, replace(told, idempotency_key=None))
+        recorded = None
+    if recorded is not None and not (recorded.repeated and await _is_lost(tenant, no, told.address)):
+        return recorded
+    return await _record(tenant, caller, replace(told, idempotency_key=None), no)
 
 
 def _storable(key: str | None) -> str | None:
@@ -156,7 +163,16 @@ def _storable(key: str | None) -> str | None:
         return hashlib.sha256((key or "").encode("utf-8", "surrogatepass")).hexdigest()
 
 
-async def _record_opt_out(tenant: Tenant, caller: Caller, told: ToldToStop) -> Recorded:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _No:
+    """What a person said no to, by refs: everything commercial where no purpose is named."""
+
+    channel: Channel
+    purpose: str | None = None
+    topic: str | None = None
+
+
+async def _understood(tenant: Tenant, told: ToldToStop) -> _No:
     message = None if told.agent is None else (await find_agent(tenant, told.agent)).message
     if message is not None and not _is_its_own(await tenant.latest_catalogue(), message, told):
         raise Refusal(
@@ -168,18 +184,8 @@ async def _record_opt_out(tenant: Tenant, caller: Caller, told: ToldToStop) -> R
     if topic is not None and purpose is None:
         raise Refusal(RefusalCode.INVALID, "a topic is named with its purpose", ("purpose",))
     scope = told.scope or (OptOutScope.EVERYTHING_COMMERCIAL if purpose is None else OptOutScope.PURPOSE)
-    actor = Actor(kind=ActorKind.AGENT, id=told.agent)
     if scope is OptOutScope.EVERYTHING_COMMERCIAL:
-        return await opt_out_of_all(
-            tenant,
-            caller,
-            channel=channel,
-            address=told.address,
-            source=ConsentSource.AGENT,
-            reason=told.words,
-            idempotency_key=told.idempotency_key,
-            actor=actor,
-        )
+        return _No(channel=channel)
     if purpose is None:
         raise Refusal(RefusalCode.INVALID, f"scope {scope} needs an agent or a purpose", ("scope",))
     if scope is OptOutScope.TOPIC and topic is None:
@@ -187,14 +193,30 @@ async def _record_opt_out(tenant: Tenant, caller: Caller, told: ToldToStop) -> R
     if scope is OptOutScope.PURPOSE and topic is not None:
         # A topic of another purpose is a mistake about what the person said no to, even where the topic does not count.
         (await tenant.latest_catalogue()).capture_subject(purpose, topic, value=ConsentValue.OPTED_OUT)
+    return _No(channel=channel, purpose=purpose, topic=topic if scope is OptOutScope.TOPIC else None)
+
+
+async def _record(tenant: Tenant, caller: Caller, told: ToldToStop, no: _No) -> Recorded:
+    actor = Actor(kind=ActorKind.AGENT, id=told.agent)
+    if no.purpose is None:
+        return await opt_out_of_all(
+            tenant,
+            caller,
+            channel=no.channel,
+            address=told.address,
+            source=ConsentSource.AGENT,
+            reason=told.words,
+            idempotency_key=told.idempotency_key,
+            actor=actor,
+        )
     return await record_consent(
         tenant,
         caller,
         Capture(
-            channel=channel,
+            channel=no.channel,
             address=told.address,
-            purpose=purpose,
-            topic=topic if scope is OptOutScope.TOPIC else None,
+            purpose=no.purpose,
+            topic=no.topic,
             value=ConsentValue.OPTED_OUT,
             source=ConsentSource.AGENT,
             reason=told.words,
@@ -202,6 +224,18 @@ async def _record_opt_out(tenant: Tenant, caller: Caller, told: ToldToStop) -> R
             idempotency_key=told.idempotency_key,
         ),
     )
+
+
+async def _is_lost(tenant: Tenant, no: _No, address: str) -> bool:
+    """Whether what an opt-out is of, everything that is commercial by now, is not all opted out any more."""
+    catalogue = await tenant.latest_catalogue()
+    if no.purpose is None:
+        levels = [(key, None) for key, one in catalogue.purposes.items() if one.type is PurposeType.COMMERCIAL]
+    else:
+        topic = None if no.topic is None else catalogue.topic(no.topic).key
+        levels = [(catalogue.purpose(no.purpose).key, topic)]
+    async with tenant.ledger.connection() as connection:
+        return not all(await are_out(connection, tenant, [(no.channel, address, level) for level in levels]))
 
 
 def _is_its_own(catalogue: Catalogue, message: AgentMessage, told: ToldToStop) -> bool:

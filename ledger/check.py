@@ -9,15 +9,15 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count
 from typing import NamedTuple
 from uuid import UUID
 
-from domain.addresses import Channel, normalise
+from domain.addresses import Channel, normalise_all
 from domain.catalogue import Catalogue, MessageSubject, PurposeType
-from domain.decision import Decision, ReasonCode, refuse_address
 from domain.refusals import LimitExceeded, Refusal, RefusalCode
-from domain.standing import NOTHING_KNOWN, Standing, decision_of, tracking_of
 from eventstore import read
+from ledger.answers import Answer, Deciding, Known, Stood, Taken
 from ledger.assembly import Tenant
 from ledger.check_queue import FLIGHT_ADDRESSES_MAX
 from ledger.look_up import LookUp, Seen, look_up
@@ -49,46 +49,14 @@ class Question:
     min_position: int | None = None
 
 
-class Answer(NamedTuple):
-    """The answer for one address, and what it was taken from.
-
-    A named tuple: a batch makes thousands of them.
-    """
-
-    address: str
-    decision: Decision
-    tracking: Decision
-    position: int
-    catalogue_position: int
-    decided_at: datetime
-    as_of: datetime
-    contact_point: UUID | None
-    subject: MessageSubject
-
-    def __repr__(self) -> str:
-        """Without the address: no repr shows one."""
-        return f"Answer(decision={self.decision!r}, tracking={self.tracking!r}, position={self.position})"
-
-
-@dataclass(frozen=True, slots=True)
-class _Taken:
-    """What the answers to a question are taken from: one state of the log, and its catalogue."""
-
-    subject: MessageSubject
-    catalogue: Catalogue
-    catalogue_position: int
-    position: int
-    as_of: datetime
-    decided_at: datetime
-
-
 async def check_for_message(tenant: Tenant, question: Question) -> list[Answer]:
     """The same for who is about to send a message: no message is for a TRACKING purpose, and its yes is no "send".
 
     Raises Refusal INVALID for such a purpose, and what `check` raises.
     """
     answers = await check(tenant, question)
-    if any(answer.subject.purpose.type is PurposeType.TRACKING for answer in answers):
+    # All of them are about the same purpose.
+    if answers and answers[0].subject.purpose.type is PurposeType.TRACKING:
         raise Refusal(RefusalCode.INVALID, "no message is for a purpose of type TRACKING", ("purpose",))
     return answers
 
@@ -105,9 +73,7 @@ async def check(tenant: Tenant, question: Question) -> list[Answer]:
         return await _check_now(tenant, question)
     part = await _part(tenant, question.channel, question.addresses)
     taken, found = await _see_then(tenant, question, part.blind_indexes)
-    answers: list[Answer] = []
-    await _answer(taken, question.channel, part, found, answers)
-    return answers
+    return await _answers(Deciding(taken), part, found)
 
 
 class _Part(NamedTuple):
@@ -122,64 +88,25 @@ class _Part(NamedTuple):
 
 
 async def _part(tenant: Tenant, channel: Channel, addresses: Sequence[str]) -> _Part:
-    blind_index = tenant.blind_index
     blind_indexes: list[bytes] = []
     places: list[int | None] = []
-    for address in addresses:
-        try:
-            normalised = normalise(channel, address)
-        except Refusal:
-            places.append(None)
-        else:
-            places.append(len(blind_indexes))
-            blind_indexes.append(blind_index(channel, normalised))
-        if not len(places) % _ADDRESSES_PER_TURN:
+    place = count()
+    for start in range(0, len(addresses), _ADDRESSES_PER_TURN):
+        if start:
             await _others_first()
+        normalised = normalise_all(channel, addresses[start : start + _ADDRESSES_PER_TURN])
+        places += [None if one is None else next(place) for one in normalised]
+        blind_indexes += tenant.blind_index.each(channel, [one for one in normalised if one is not None])
     return _Part(addresses, blind_indexes, places)
 
 
-Found = Sequence[tuple[UUID | None, Standing]]
-
-
-async def _answer(taken: _Taken, channel: Channel, part: _Part, found: Found, answers: list[Answer]) -> None:
-    """Add the answers for a part. What most addresses share is decided once: in a large batch most have no record at all, or
-    none that says whether they may be tracked.
-    """
-    catalogue, catalogue_position, subject = taken.catalogue, taken.catalogue_position, taken.subject
-    position, as_of, decided_at = taken.position, taken.as_of, taken.decided_at
-    level_of_tracking = subject.profile.tracking_purpose, None
-    invalid = refuse_address(subject.purpose, channel, ReasonCode.INVALID_ADDRESS)
-    unknown = decision_of(catalogue, subject, channel, NOTHING_KNOWN, as_of)
-    untold = tracking_of(catalogue, subject, channel, NOTHING_KNOWN, as_of)
+async def _answers(deciding: Deciding, part: _Part, held: Sequence[Known]) -> list[Answer]:
+    answers: list[Answer] = []
     for address, place in zip(part.addresses, part.places, strict=True):
-        contact_point: UUID | None = None
-        if place is None:
-            decision = tracking = invalid
-        else:
-            contact_point, standing = found[place]
-            if standing is NOTHING_KNOWN:
-                decision, tracking = unknown, untold
-            else:
-                decision = decision_of(catalogue, subject, channel, standing, as_of)
-                if level_of_tracking in standing.records or standing.is_blocked():
-                    tracking = tracking_of(catalogue, subject, channel, standing, as_of)
-                else:
-                    tracking = untold
-        answers.append(
-            Answer(
-                address,
-                decision,
-                tracking,
-                position,
-                catalogue_position,
-                decided_at,
-                as_of,
-                contact_point,
-                subject,
-            )
-        )
+        answers.append(deciding.answer(address, None if place is None else held[place]))
         if not len(answers) % _ADDRESSES_PER_TURN:
             await _others_first()
+    return answers
 
 
 async def _others_first() -> None:
@@ -200,18 +127,21 @@ async def _check_now(tenant: Tenant, question: Question) -> list[Answer]:
             catalogue = latest
             continue
         answers: list[Answer] = []
-        taken: _Taken | None = None
+        deciding: Deciding | None = None
         async with aclosing(_seen_now(tenant, question, subject)) as parts:
             async for part, seen in parts:
                 head = seen.head
-                if taken is None:
+                if deciding is None:
                     if head.catalogue_position > catalogue.position or (
                         question.min_position is not None and head.size <= question.min_position
                     ):
                         break
                     now = max(tenant.ledger.clock(), head.recorded_at)
-                    taken = _Taken(subject, catalogue, catalogue.position, head.size - 1, now, now)
-                await _answer(taken, question.channel, part, seen.found, answers)
+                    position = head.size - 1
+                    deciding = Deciding(
+                        Taken(subject, question.channel, catalogue, catalogue.position, position, now, now)
+                    )
+                answers += await _answers(deciding, part, seen.rows)
             else:
                 return answers
         # No connection is held by now: what is too old is asked again once it is not.
@@ -257,7 +187,9 @@ async def _seen_now(tenant: Tenant, question: Question, subject: MessageSubject)
                 await asyncio.wait([asking])
 
 
-async def _see_then(tenant: Tenant, question: Question, blind_indexes: Sequence[bytes]) -> tuple[_Taken, Found]:
+async def _see_then(
+    tenant: Tenant, question: Question, blind_indexes: Sequence[bytes]
+) -> tuple[Taken, Sequence[Known]]:
     """The same at other times: folded from the contact points' own events, in one snapshot and bounded memory."""
     if question.min_position is not None:
         await tenant.wait_for_position(question.min_position)
@@ -271,8 +203,8 @@ async def _see_then(tenant: Tenant, question: Question, blind_indexes: Sequence[
         subject, catalogue = _subject_then(tenant, question, times)
         size = await read.size_at(connection, tenant.id, times.known_at)
         wanted = {subject.purpose.key, subject.profile.tracking_purpose}
-        found: list[tuple[UUID | None, Standing]] = []
-        folded: dict[UUID, tuple[UUID | None, Standing]] = {}
+        found: list[Known] = []
+        folded: dict[UUID, Known] = {}
         for start in range(0, len(blind_indexes), _CHUNK_ADDRESSES):
             chunk = blind_indexes[start : start + _CHUNK_ADDRESSES]
             _, held = await current_consent.by_blind_index(connection, tenant.id, chunk, [], [])
@@ -292,7 +224,7 @@ async def _see_then(tenant: Tenant, question: Question, blind_indexes: Sequence[
             for number in range(len(chunk)):
                 one = held.get(number)
                 if one is None:
-                    found.append((None, NOTHING_KNOWN))
+                    found.append(())
                 elif one.contact_point is None:
                     found.append(_folded(one, (), times, wanted))
                 else:
@@ -301,21 +233,20 @@ async def _see_then(tenant: Tenant, question: Question, blind_indexes: Sequence[
                     await _others_first()
     # The first event of all is known at any time: the catalogue is taken as it was made.
     position = max(size - 1, 0)
-    return _Taken(subject, catalogue, tenant.catalogue_version_at(position), position, times.as_of, now), found
+    version = tenant.catalogue_version_at(position)
+    return Taken(subject, question.channel, catalogue, version, position, times.as_of, now), found
 
 
-def _folded(
-    one: current_consent.Found, events: Sequence[read.StoredEntry], times: Times, purposes: set[str]
-) -> tuple[UUID | None, Standing]:
+def _folded(one: current_consent.Found, events: Sequence[read.StoredEntry], times: Times, purposes: set[str]) -> Known:
     """The contact point as it was known then, and where the address stood.
 
     An address that is being erased, or suppressed, is so whatever time is asked about: by address the past is gone, and what
     is gone is never "send".
     """
     if not (events or one.suppressions or one.erasing):
-        return None, NOTHING_KNOWN
+        return ()
     standing = standing_then(events, times, purposes, one.suppressions, erasing=one.erasing)
-    return (one.contact_point if events else None), standing
+    return Stood(one.contact_point if events else None, standing)
 
 
 def _subject_then(tenant: Tenant, question: Question, times: Times) -> tuple[MessageSubject, Catalogue]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from domain.refusals import Refusal, RefusalCode
 from ledger.csv_quotes import QuotedLines, every_cell_quoted, says_no
+from ledger.dynamics_columns import AS_THEY_ARE, ColumnNames
 from ledger.file_encoding import HEAD_BYTES, Decoder
 from ledger.import_rows import FileUnusable, LoadedRow, OptOutRefused, Row, refused_as
 from ledger.record import Capture
@@ -77,9 +78,12 @@ class CsvRows:
     A row that is refused, by whatever, is an OptOutRefused if `may_say_no`: what nobody can tell may be an opt-out.
     """
 
-    def __init__(self, required: Sequence[str], read: ReadRow, *, may_say_no: MaySayNo) -> None:
+    def __init__(
+        self, required: Sequence[str], read: ReadRow, names: ColumnNames = AS_THEY_ARE, *, may_say_no: MaySayNo
+    ) -> None:
         self._required = required
         self._read = read
+        self._names = names
         self._row_may_say_no = may_say_no
         self._head = bytearray()
         self._decoder: Decoder | None = None
@@ -205,14 +209,14 @@ class CsvRows:
             first = lines.popleft()
             self._line += 1
         delimiters = [separator[1]] if separator is not None else list(DELIMITERS)
-        headers = {delimiter: _header(first, delimiter) for delimiter in delimiters}
+        headers = {delimiter: self._names.of(_cells(first, delimiter)) for delimiter in delimiters}
         delimiter = max(headers, key=lambda one: (len(set(self._required) & set(headers[one])), len(headers[one])))
         header = headers[delimiter]
-        missing = [name for name in self._required if name not in header]
+        missing = [self._names.shown(name) for name in self._required if name not in header]
         if missing:
             raise FileUnusable(
-                f"the header lacks the columns {', '.join(missing)}; columns have their logical names and are separated by"
-                " comma, semicolon or tab"
+                f"the header lacks the columns {', '.join(missing)}; columns are found by"
+                " these names and separated by comma, semicolon or tab"
             )
         twice = [name for number, name in enumerate(header) if name in header[:number]]
         if twice:
@@ -281,17 +285,11 @@ class CsvRows:
         return None
 
 
-def _header(line: str, delimiter: str) -> list[str]:
+def _cells(line: str, delimiter: str) -> list[str]:
     try:
-        cells = next(csv.reader([line], delimiter=delimiter, strict=True))
+        return next(csv.reader([line], delimiter=delimiter, strict=True))
     except (csv.Error, StopIteration):
         return []
-    names = [name.strip().casefold() for name in cells]
-    # As Dataverse names a lookup, unless the column is there by its own name too.
-    plain = [
-        name[1:-6] if name.startswith("_") and name.endswith("_value") and len(name) > 7 else name for name in names
-    ]
-    return [name if short in names else short for name, short in zip(names, plain, strict=True)]
 
 
 def _refusal(path: tuple[str, ...], message: str) -> Refusal:

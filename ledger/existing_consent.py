@@ -18,7 +18,7 @@ from domain.consent import ConsentRecord, ConsentValue, join, record_that_counts
 from domain.events import EventType
 from domain.refusals import Refusal, RefusalCode
 from domain.standing import NOTHING_KNOWN, Standing
-from domain.suppression import Level, is_suppressed
+from domain.suppression import Level, Suppression, is_suppressed
 from eventstore.command import Circumstances, Command
 from eventstore.personal.vault import Connected
 from projections import current_consent
@@ -31,6 +31,7 @@ class ConsentKept(StrEnum):
     OPTED_OUT = "OPTED_OUT"
     SUPPRESSED = "SUPPRESSED"
     BOUNCED = "BOUNCED"
+    SUPPRESSION_KNOWN = "SUPPRESSION_KNOWN"
     BOUNCE_ENDED = "BOUNCE_ENDED"
 
 
@@ -155,6 +156,24 @@ class ExistingBounce(StandingOfRows):
         """Whether there is nothing to record."""
         self.kept = ConsentKept.BOUNCED if self.bounced else ConsentKept.BOUNCE_ENDED if self.ended else None
         return self.kept is not None
+
+
+@dataclass(slots=True, kw_only=True)
+class ExistingSuppression(StandingOfRows):
+    """What a row that says that an erasure left a suppression meets."""
+
+    brought: Suppression | None
+    """What it says, if all of it could be read."""
+
+    def levels(self, catalogue: Catalogue) -> Iterable[Level]:
+        """None: a suppression is of the address."""
+        return ()
+
+    def keeps(self) -> bool:
+        """Whether there is nothing to record: the same suppression stands, by this row or another, or by the erasure itself."""
+        known = self.brought is not None and self.brought in self.standing.suppressions
+        self.kept = ConsentKept.SUPPRESSION_KNOWN if known else None
+        return known
 
 
 @dataclass(slots=True, kw_only=True)

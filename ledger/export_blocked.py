@@ -1,5 +1,6 @@
 """What of an export blocks an address, and is no record of consent: suppressions that erasures left, and hard bounces."""
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,7 +9,7 @@ from uuid import UUID
 from domain.addresses import Channel
 from domain.catalogue import Catalogue
 from domain.standing import Standing
-from domain.suppression import Level, is_suppressed
+from domain.suppression import Level, Suppression, is_suppressed
 from eventstore.read import StoredEntry
 from ledger import history
 from ledger.assembly import Tenant
@@ -40,10 +41,8 @@ class Blocked:
     since: datetime
 
 
-async def blocked_levels(tenant: Tenant, catalogue: Catalogue, *, bounces: bool = True) -> AsyncIterator[Blocked]:
-    """Every level that is suppressed at an address that is there, whether or not anything is recorded of it; without
-    `bounces`, what an erasure's suppression blocks.
-    """
+async def blocked_levels(tenant: Tenant, catalogue: Catalogue) -> AsyncIterator[Blocked]:
+    """Every level that is suppressed at an address that is there, whether or not anything is recorded of it."""
     after = UUID(int=0)
     while True:
         async with tenant.ledger.connection() as connection:
@@ -57,7 +56,7 @@ async def blocked_levels(tenant: Tenant, catalogue: Catalogue, *, bounces: bool 
             point = None if one.contact_point is None else points.get(one.contact_point)
             if point is None or point.id not in addresses:
                 continue
-            standing = one.standing() if bounces else one.standing()._replace(bounced=False)
+            standing = one.standing()
             for level, since in _suppressed(catalogue, standing):
                 yield Blocked(
                     contact_point=point.id,
@@ -118,6 +117,46 @@ async def hard_bounces(tenant: Tenant) -> AsyncIterator[list[Bounced]]:
             if contact_point in addresses and position in events
         ]
         after = rows[-1][0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suppressed:
+    """A suppression that an erasure left, and of which address: None where that did not come up again."""
+
+    channel: Channel
+    blind_index: bytes
+    address: str | None = field(repr=False)
+    suppression: Suppression
+
+
+# suppressed: each suppression, the channel of whom it was left of, and the contact point that has the address now.
+_SUPPRESSED = """
+SELECT p.blind_index, p.contact_point, p.since, p.covers, coalesce(p.covers ->> 'channel', e.channel), s.contact_point
+FROM suppressions p
+LEFT JOIN erasures e ON e.tenant = p.tenant AND e.contact_point = p.contact_point
+LEFT JOIN vault_subjects s ON s.tenant = p.tenant AND s.blind_index = p.blind_index
+WHERE p.tenant = $1 AND (p.blind_index, p.contact_point) > ($2, $3)
+ORDER BY p.blind_index, p.contact_point LIMIT $4
+"""
+
+
+async def suppressions(tenant: Tenant) -> AsyncIterator[Suppressed]:
+    """Every suppression that an erasure left, here or where it was brought from, one with each address."""
+    after = b"", UUID(int=0)
+    while True:
+        async with tenant.ledger.connection() as connection:
+            rows = await connection.fetch(_SUPPRESSED, tenant.id, *after, _PAGE)
+        if not rows:
+            return
+        addresses = await history.addresses(tenant, [row[5] for row in rows if row[5] is not None])
+        for blind_index, _, since, covers, channel, present in rows:
+            yield Suppressed(
+                channel=Channel(channel),
+                blind_index=blind_index,
+                address=addresses.get(present),
+                suppression=Suppression.from_data(json.loads(covers), since),
+            )
+        after = rows[-1][0], rows[-1][1]
 
 
 # erased_suppressions: addresses that a suppression names and no contact point has any more.

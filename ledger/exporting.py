@@ -5,6 +5,7 @@ All open addresses, so they are for who may read what is personal. Memory is con
 
 import json
 import uuid
+from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -25,7 +26,7 @@ from eventstore import read
 from eventstore.read import EntryFilter, StoredEntry
 from ledger import history
 from ledger.assembly import Tenant
-from ledger.export_blocked import Blocked, blocked_levels, erased_suppressions, hard_bounces
+from ledger.export_blocked import Blocked, blocked_levels, erased_suppressions, hard_bounces, suppressions
 from ledger.import_contact_point_consents import WITHOUT_CODE
 from ledger.import_ndjson import SuppressionKind
 from ledger.selection import Selection, select
@@ -67,7 +68,8 @@ class Left:
 
     `erased_suppressions`: addresses that were erased and stay suppressed here; the file cannot name them, so elsewhere they
     will be sendable. `not_enforced`: of `suppressed`, those whose purpose has enforcement DISABLED, which an Opted Out does not
-    stop: they will be sendable, too. In ndjson neither of these holds a hard bounce, which has a line of its own there.
+    stop: they will be sendable, too. An ndjson file has lines of their own for all of these. `by_blind_index`: the lines of it
+    that name an erased address by blind index; a tenant with another key refuses them, and there the address is sendable.
     `needing_evidence`: opt-ins that go out without what their purpose requires of one: where it requires that too, they are
     refused.
     """
@@ -78,6 +80,7 @@ class Left:
         self.suppressed = 0
         self.erased = 0
         self.erased_suppressions = 0
+        self.by_blind_index = 0
         self.not_enforced = 0
         self.needing_evidence = 0
 
@@ -212,10 +215,9 @@ async def ndjson(tenant: Tenant, left: Left) -> AsyncIterator[str]:
     """Every capture, in log order, as one JSON object a line with the fields of RecordConsentInput.
 
     Those of erased contact points are left out, and counted in `left`: they have no address any more. After them a line of its
-    own for each hard bounce that blocks an address. Last, and counted too, an OPTED_OUT for whatever an erasure's suppression
-    blocks, as effective as what is recorded there: captures alone would end it elsewhere.
+    own for each hard bounce that blocks an address. Last one for each suppression that an erasure left: by its address where
+    that came up again, or else, and counted too, by blind index.
     """
-    left.erased_suppressions += await erased_suppressions(tenant)
     catalogue = await tenant.latest_catalogue()
     after = -1
     only = EntryFilter(types=[EventType.CONSENT_CAPTURED])
@@ -238,7 +240,8 @@ async def ndjson(tenant: Tenant, left: Left) -> AsyncIterator[str]:
         after = page[-1].position
     async for line in _bounced_lines(tenant):
         yield one_line(json.dumps(line, ensure_ascii=False))
-    async for line in _blocked_lines(tenant, left):
+    # What was erased meanwhile is here, too.
+    async for line in _suppression_lines(tenant, left):
         yield one_line(json.dumps(line, ensure_ascii=False))
 
 
@@ -259,22 +262,19 @@ async def _bounced_lines(tenant: Tenant) -> AsyncIterator[dict[str, Any]]:
             )
 
 
-async def _blocked_lines(tenant: Tenant, left: Left) -> AsyncIterator[dict[str, Any]]:
-    catalogue = await tenant.latest_catalogue()
-    async for blocked in blocked_levels(tenant, catalogue, bounces=False):
-        purpose, topic = blocked.level
-        held = [record.effective_at for record in blocked.standing.records.get(blocked.level, {}).values()]
-        left.suppressed += 1
-        left.not_enforced += _is_not_enforced(catalogue, blocked.channel, purpose)
+async def _suppression_lines(tenant: Tenant, left: Left) -> AsyncIterator[dict[str, Any]]:
+    key_id = b64encode(tenant.blind_index.key_id).decode()
+    async for one in suppressions(tenant):
+        named = {"address": one.address}
+        if one.address is None:
+            left.by_blind_index += 1
+            named = {"blindIndex": b64encode(one.blind_index).decode(), "blindIndexKey": key_id}
         yield {
-            "channel": blocked.channel,
-            "address": blocked.address,
-            "purpose": purpose,
-            **({} if topic is None else {"topic": topic}),
-            "value": ConsentValue.OPTED_OUT,
-            "effectiveAt": format_instant(max([*held, blocked.since])),
-            "source": ConsentSource.OPERATOR,
-            "reasonDescription": "suppressed where it comes from",
+            "suppression": SuppressionKind.ERASURE,
+            "channel": one.channel,
+            **named,
+            "since": format_instant(one.suppression.since),
+            "covers": one.suppression.to_data(),
         }
 
 

@@ -7,34 +7,39 @@ from datetime import datetime
 from domain.addresses import Channel
 from domain.catalogue import DEFAULT_PROFILE, Catalogue
 from domain.consent import ConsentValue
+from domain.local_time import LocalTimes
 from domain.refusals import Refusal, RefusalCode
 from ledger import import_contact_point_consents, import_ndjson, import_subscription_list
-from ledger.import_contact_point_consents import COLUMN_OF_FIELD
+from ledger.import_contact_point_consents import COLUMN_OF_FIELD, ConsentRecords
 from ledger.import_load import ADDRESS as LOAD_ADDRESS
 from ledger.import_load import CONTACTS, LEADS, MODIFIED, Load
+from ledger.import_lookups import Lookups
 from ledger.import_rows import RowReader
 from ledger.import_subscription_list import SubscriptionList
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Where the rows go, as given: each format takes some of these, and must have some of them."""
+    """Where the rows go, and how they are read, as given: each format takes some of these, and must have some of them."""
 
     profile: str | None = None
     purpose: str | None = None
     topic: str | None = None
     value: ConsentValue | None = None
     channel: Channel | None = None
+    time_zone: str | None = None
+    date_format: str | None = None
 
 
 _TAKES: Mapping[str, frozenset[str]] = {
-    import_contact_point_consents.FORMAT: frozenset(),
-    CONTACTS: frozenset(("profile", "purpose", "channel")),
-    LEADS: frozenset(("profile", "purpose", "channel")),
+    import_contact_point_consents.FORMAT: frozenset(("profile", "time_zone", "date_format")),
+    CONTACTS: frozenset(("profile", "purpose", "channel", "time_zone", "date_format")),
+    LEADS: frozenset(("profile", "purpose", "channel", "time_zone", "date_format")),
     import_subscription_list.FORMAT: frozenset(("profile", "purpose", "topic", "value", "channel")),
     import_ndjson.FORMAT: frozenset(),
 }
 FORMATS = tuple(_TAKES)
+_SHOWN: Mapping[str, str] = {"time_zone": "timeZone", "date_format": "dateFormat"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +58,14 @@ def reading(catalogue: Catalogue, format: str, target: Target, clock: Callable[[
         raise Refusal(RefusalCode.INVALID, f"there is no such format; there are {', '.join(FORMATS)}", ("format",))
     for name in (field.name for field in fields(target)):
         if getattr(target, name) is not None and name not in takes:
-            raise Refusal(RefusalCode.INVALID, f"{format} does not take a {name}: its rows say it", (name,))
+            shown = _SHOWN.get(name, name)
+            raise Refusal(RefusalCode.INVALID, f"{format} does not take a {shown}: its rows say it", (shown,))
+    times = LocalTimes.of(target.time_zone, target.date_format)
     profile = target.profile or DEFAULT_PROFILE
     if format in (CONTACTS, LEADS):
         if target.channel not in (None, Channel.EMAIL):
             raise Refusal(RefusalCode.INVALID, f"{format} say what is allowed by EMAIL alone", ("channel",))
-        load = Load(catalogue, format=format, profile=profile, purpose=target.purpose, clock=clock)
+        load = Load(catalogue, format=format, profile=profile, purpose=target.purpose, times=times, clock=clock)
         return Reading(load.reader(), {"address": LOAD_ADDRESS, "effectiveAt": MODIFIED}, load)
     if format == import_subscription_list.FORMAT:
         if target.purpose is None:
@@ -77,4 +84,5 @@ def reading(catalogue: Catalogue, format: str, target: Target, clock: Callable[[
         return Reading(members.reader(), {"address": members.column})
     if format == import_ndjson.FORMAT:
         return Reading(import_ndjson.NdjsonRows(), {})
-    return Reading(import_contact_point_consents.rows(), COLUMN_OF_FIELD)
+    records = ConsentRecords(Lookups(catalogue, target.profile), times, clock)
+    return Reading(records.reader(), COLUMN_OF_FIELD)

@@ -11,9 +11,11 @@ from datetime import datetime
 from domain.addresses import Channel, normalise
 from domain.catalogue import Catalogue, Purpose, PurposeType
 from domain.consent import ConsentSource, ConsentValue, effective_instant
+from domain.local_time import LocalTimes
 from domain.refusals import Refusal, RefusalCode
-from domain.time import parse_instant
+from domain.time import format_instant
 from ledger.csv_rows import CsvRows
+from ledger.dynamics_columns import PERSON_COLUMNS, ColumnNames
 from ledger.import_contact_point_consents import spelled
 from ledger.import_rows import IMPORT_APPLICATION, LoadedRow, OptOutRefused, refused_as
 from ledger.load_groups import AddressGroup
@@ -21,6 +23,7 @@ from ledger.record import Capture
 
 CONTACTS, LEADS = "contacts", "leads"
 ADDRESS, MODIFIED = "emailaddress1", "modifiedon"
+_NAMES = ColumnNames(PERSON_COLUMNS)
 # The columns that a purpose looks at, by its type; each says whether something is NOT allowed.
 _LOOKED_AT: Mapping[PurposeType, tuple[str, ...]] = {
     PurposeType.COMMERCIAL: ("donotemail", "donotbulkemail"),
@@ -48,17 +51,28 @@ class Load:
     """One load: the purposes of a profile that it sets, and what it makes of rows."""
 
     def __init__(
-        self, catalogue: Catalogue, *, format: str, profile: str, purpose: str | None, clock: Callable[[], datetime]
+        self,
+        catalogue: Catalogue,
+        *,
+        format: str,
+        profile: str,
+        purpose: str | None,
+        times: LocalTimes,
+        clock: Callable[[], datetime],
     ) -> None:
         """Raises Refusal for the profile and the purpose."""
         self.purposes = _purposes(catalogue, format, profile, purpose)
-        self.columns = tuple(dict.fromkeys(name for one in self.purposes for name in _LOOKED_AT[one.type]))
+        # No file needs a column for the sake of what is inactive alone, unless that is all there is.
+        decisive = [one for one in self.purposes if one.active] or self.purposes
+        self._opt_in = {one.key for one in decisive}
+        self.columns = tuple(dict.fromkeys(name for one in decisive for name in _LOOKED_AT[one.type]))
         self._format = format
+        self._times = times
         self._clock = clock
 
     def reader(self) -> CsvRows:
         """A reader of such a file; only the columns that the purposes look at need be there."""
-        return CsvRows((ADDRESS, *self.columns, MODIFIED), self._read, may_say_no=self._may_say_no)
+        return CsvRows((ADDRESS, *self.columns, MODIFIED), self._read, _NAMES, may_say_no=self._may_say_no)
 
     def _allows(self, row: Mapping[str, str]) -> tuple[bool | None, ...]:
         return tuple(_ALLOWS.get(row[name].strip().casefold()) for name in self.columns)
@@ -75,8 +89,9 @@ class Load:
                 for name, allowed in zip(self.columns, group.allows, strict=True)
                 if name in _LOOKED_AT[one.type]
             ]
-            if not group.whole and False not in allows:
-                # A row of which not all can be read opts nobody in, and what it does not say readably is not recorded.
+            if not (group.whole and one.key in self._opt_in) and False not in allows:
+                # A row of which not all can be read opts nobody in, and what it does not say readably is not recorded. Nor
+                # does any row opt in to what is inactive, beside what is not.
                 continue
             found.append(
                 Capture(
@@ -84,7 +99,7 @@ class Load:
                     address=group.address,
                     purpose=one.key,
                     value=ConsentValue.OPTED_IN if all(allows) else ConsentValue.OPTED_OUT,
-                    effective_at=group.modified_on,
+                    effective_at=group.modified_on if all(allows) else group.modified_latest,
                     source=ConsentSource.LOAD_CONSENT,
                     key_application=IMPORT_APPLICATION,
                     row_keys=tuple(f"{self._format}:{one.key}:{digest.hex()}" for digest in group.digests),
@@ -117,15 +132,20 @@ class Load:
             raise Refusal(refusal.code, refusal.message, (ADDRESS,)) from refusal
         allows = self._allows(row)
         refused = _unreadable(self.columns[allows.index(None)]) if None in allows else None
-        modified_on: datetime | None = None
+        modified_on = modified_latest = None
         try:
-            modified_on = effective_instant(parse_instant(row[MODIFIED].strip(), field=MODIFIED), self._clock())
+            now = self._clock()
+            modified = self._times.read(row[MODIFIED].strip(), field=MODIFIED)
+            modified_on = modified_latest = effective_instant(modified.earliest, now)
+            if modified.local:
+                modified_latest = effective_instant(modified.counts(ConsentValue.OPTED_OUT, now), now)
+                row = {**row, MODIFIED: format_instant(modified.earliest)}
         except Refusal as refusal:
             refused = Refusal(refusal.code, refusal.message, (MODIFIED,))
         digest = hashlib.sha256(spelled(row)).digest()
         if refused is not None:
             refused = refused_as(refused, opt_out=not all(allows))
-        return LoadedRow(address, allows, modified_on, digest, refused)
+        return LoadedRow(address, allows, modified_on, digest, refused, modified_latest)
 
 
 def _unreadable(column: str) -> Refusal:
@@ -138,17 +158,20 @@ def _unreadable(column: str) -> Refusal:
 
 
 def _purposes(catalogue: Catalogue, format: str, profile_ref: str, purpose_ref: str | None) -> Sequence[Purpose]:
-    """The purposes that a load sets: all active ones of the profile that it has columns for, or the one that is named."""
+    """The purposes that a load sets: all of the profile that it has columns for, or the one that is named.
+
+    What is inactive is opted out of, too: a message that was sent with it can still be unsubscribed from.
+    """
     profile = catalogue.profile(profile_ref)
     if not profile.active:
         raise Refusal(RefusalCode.INACTIVE, f"profile {profile.key} is inactive", ("profile",))
     if purpose_ref is not None:
-        purpose = catalogue.message(profile.key, purpose_ref, None).purpose
+        purpose, _ = catalogue.capture_subject_of(profile, purpose_ref, None, value=ConsentValue.OPTED_OUT)
         if purpose.type not in _TYPES[format]:
             raise Refusal(RefusalCode.INVALID, f"{format} have no column for {purpose.type}", ("purpose",))
         return [purpose]
     purposes = [catalogue.purposes[key] for key in profile.purposes]
-    found = [one for one in purposes if one.active and one.type in _TYPES[format]]
+    found = [one for one in purposes if one.type in _TYPES[format]]
     if not found:
-        raise Refusal(RefusalCode.INACTIVE, f"profile {profile.key} has no active purpose", ("profile",))
+        raise Refusal(RefusalCode.INVALID, f"profile {profile.key} has no purpose that {format} speak of", ("profile",))
     return found

@@ -2,10 +2,13 @@
 
 `position`, `id`, `recordedAt` and `application` of an export are ignored: the events get new ones here. A line with the member
 `suppression` is no capture: it says what blocks an address, since when, and what shows it (`channel`, `address`, `since`,
-`status`, `evidence`).
+`status`, `evidence`), or what of it an erasure's covers (`covers`); an address that is not known any more is named by
+`blindIndex` and `blindIndexKey`, in base64.
 """
 
+import binascii
 import json
+from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from enum import StrEnum
@@ -16,11 +19,12 @@ from domain.consent import ActorKind, ConsentSource, ConsentValue
 from domain.json_members import each_once
 from domain.refusals import Refusal, RefusalCode
 from domain.time import parse_instant
+from eventstore.personal.blind_index import BLIND_INDEX_BYTES
 from ledger.bounces import is_status
 from ledger.file_encoding import Decoder
 from ledger.given_evidence import ATTRIBUTES_CHARS_MAX, Evidence, check_attributes
 from ledger.import_contact_point_consents import row_key
-from ledger.import_rows import IMPORT_APPLICATION, FileUnusable, HardBounceRow, Row, refused_as
+from ledger.import_rows import IMPORT_APPLICATION, FileUnusable, HardBounceRow, Row, SuppressionRow, refused_as
 from ledger.record import SYSTEM, Actor, Capture
 
 FORMAT = "ndjson"
@@ -48,6 +52,7 @@ class SuppressionKind(StrEnum):
     """What blocks an address, as a line names it."""
 
     HARD_BOUNCE = "HARD_BOUNCE"
+    ERASURE = "ERASURE"
 
 
 class NdjsonRows:
@@ -93,10 +98,10 @@ def _read(line: int, raw: bytes) -> Row:
     if isinstance(members, Refusal):
         return Row(line, members)
     try:
-        content = _hard_bounce(members) if _SUPPRESSION in members else _capture(members)
+        content = _suppression(members) if _SUPPRESSION in members else _capture(members)
     except Refusal as refusal:
         return Row(line, refused_as(refusal, opt_out=_may_say_no(members)))
-    if not _says_no(members):
+    if isinstance(content, SuppressionRow) or not _says_no(members):
         return Row(line, content)
     attributes, left_out = _attributes(members.get("evidence"))
     if left_out is not None and content.evidence is not None:
@@ -186,10 +191,41 @@ def _heard(item: Mapping[str, object]) -> Mapping[str, object]:
     return kept
 
 
+def _suppression(line: Mapping[str, object]) -> HardBounceRow | SuppressionRow:
+    """What blocks an address; it is not refused for what is beside that, as no opt-out is."""
+    match _member(SuppressionKind, line, _SUPPRESSION):
+        case SuppressionKind.HARD_BOUNCE:
+            return _hard_bounce(line)
+        case SuppressionKind.ERASURE:
+            return _of_erasure(line)
+        case None:
+            raise _refusal((_SUPPRESSION,), f"{_SUPPRESSION} is one of {', '.join(SuppressionKind)}")
+
+
+def _of_erasure(line: Mapping[str, object]) -> SuppressionRow:
+    since, address = line.get("since"), _text(line, "address")
+    return SuppressionRow(
+        channel=_member(Channel, line, "channel") or Channel.EMAIL,
+        address=address,
+        blind_index=_bytes(line, "blindIndex") if address is None else None,
+        blind_index_key=_bytes(line, "blindIndexKey") if address is None else None,
+        since=_readable(lambda: parse_instant(since, field="since")) if isinstance(since, str) else None,
+        covers=line.get("covers"),
+        row_key=row_key(FORMAT, line),
+    )
+
+
+def _bytes(line: Mapping[str, object], name: str) -> bytes:
+    try:
+        decoded = b64decode(_required(line, name), validate=True)
+    except (binascii.Error, ValueError):
+        decoded = b""
+    if len(decoded) != BLIND_INDEX_BYTES:
+        raise _refusal((name,), f"{name} must be {BLIND_INDEX_BYTES} bytes in base64")
+    return decoded
+
+
 def _hard_bounce(line: Mapping[str, object]) -> HardBounceRow:
-    """A suppression; it is not refused for what is beside it, as no opt-out is."""
-    if _member(SuppressionKind, line, _SUPPRESSION) is None:
-        raise _refusal((_SUPPRESSION,), f"{_SUPPRESSION} is one of {', '.join(SuppressionKind)}")
     evidence = line.get("evidence")
     given = _known("evidence", cast(Mapping[str, object], evidence)) if isinstance(evidence, dict) else None
     since, status = line.get("since"), line.get("status")
@@ -277,7 +313,18 @@ def _evidence(value: object) -> Evidence | None:
 
 _SUPPRESSION = "suppression"
 # What says who or what is meant, when, or that it was recorded before.
-_DECIDING = (_SUPPRESSION, "channel", "address", "purpose", "topic", "effectiveAt", "validUntil", "idempotencyKey")
+_DECIDING = (
+    _SUPPRESSION,
+    "channel",
+    "address",
+    "blindIndex",
+    "blindIndexKey",
+    "purpose",
+    "topic",
+    "effectiveAt",
+    "validUntil",
+    "idempotencyKey",
+)
 _BESIDE: Mapping[str, Callable[[Mapping[str, object]], object]] = {
     "source": lambda item: _member(ConsentSource, item, "source"),
     "actor": lambda item: _actor(item.get("actor")),

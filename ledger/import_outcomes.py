@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from domain.consent import ConsentValue
 from domain.refusals import Refusal
 from ledger.existing_consent import ConsentKept
-from ledger.import_rows import HardBounceRow, OptOutRefused, Outcome, RowTold
+from ledger.import_rows import HardBounceRow, OptOutRefused, Outcome, RowTold, SuppressionRow
 from ledger.record import Capture, Recorded, Rehearsed
 
 Done = Recorded | Rehearsed | Refusal
@@ -15,20 +15,21 @@ _KEPT = {
     ConsentKept.OPTED_OUT: "an opt-out is there, which a load or a list never turns",
     ConsentKept.SUPPRESSED: "the address is suppressed, which a load or a list does not end",
     ConsentKept.BOUNCED: "a hard bounce stands there already",
+    ConsentKept.SUPPRESSION_KNOWN: "the same suppression stands there already",
     ConsentKept.BOUNCE_ENDED: "the bounce is known here, or what they said since has ended it",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Rows that are settled together, and the captures (or the bounce) that they lead to; `keys` says which row key is each
-    row's.
+    """Rows that are settled together, and the captures (or what blocks the address) that they lead to; `keys` says which row key
+    is each row's.
 
     `unread` says by its line why not all of a row could be read.
     """
 
     lines: tuple[int, ...]
-    captures: tuple[Capture | HardBounceRow, ...]
+    captures: tuple[Capture | HardBounceRow | SuppressionRow, ...]
     keys: tuple[int, ...] = (0,)
     unread: Mapping[int, Refusal] = field(default_factory=dict[int, Refusal])
 
@@ -65,10 +66,12 @@ _Settled = Refusal | ConsentKept | bool
 """Of one row key in one capture: refused, kept from it, or whether it led to the event (else it was there before)."""
 
 
-def _settle(capture: Capture | HardBounceRow, done: Done, resumed: Resumed | None) -> tuple[Sequence[_Settled], int]:
+def _settle(
+    capture: Capture | HardBounceRow | SuppressionRow, done: Done, resumed: Resumed | None
+) -> tuple[Sequence[_Settled], int]:
     count = max(len(capture.row_keys), 1) if isinstance(capture, Capture) else 1
     if isinstance(done, Refusal):
-        says_no = isinstance(capture, HardBounceRow) or capture.value is ConsentValue.OPTED_OUT
+        says_no = not isinstance(capture, Capture) or capture.value is ConsentValue.OPTED_OUT
         return [OptOutRefused.of(done) if says_no else done] * count, 0
     events = done.events if isinstance(done, Rehearsed) else len(done.events)
     existing = done.existing
@@ -117,4 +120,4 @@ def _in_part(line: int, outcome: Outcome, refusal: Refusal) -> RowTold:
 
 
 def _before(line: int) -> RowTold:
-    return RowTold(line, Outcome.UNCHANGED, "", (), "imported before, all columns the same")
+    return RowTold(line, Outcome.UNCHANGED, "", (), "imported before")

@@ -29,6 +29,8 @@ class LoadedRow:
     modified_on: datetime | None
     digest: bytes
     refused: Refusal | None = None
+    modified_latest: datetime | None = None
+    """What its date means at the latest, if not what `modified_on` says: an opt-out counts from then."""
 
     @property
     def counts(self) -> bool:
@@ -45,6 +47,22 @@ class HardBounceRow:
     since: datetime | None
     status: str | None
     evidence: Evidence | None = field(repr=False)
+    row_key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuppressionRow:
+    """An address that an erasure left suppressed: since when, as far as that can be read, and what is covered there.
+
+    It is named by the address, where that came up again, or else by a blind index, made with the key of this id.
+    """
+
+    channel: Channel
+    address: str | None = field(repr=False)
+    blind_index: bytes | None
+    blind_index_key: bytes | None
+    since: datetime | None
+    covers: object
     row_key: str
 
 
@@ -69,7 +87,7 @@ class Row:
     """
 
     line: int
-    content: Capture | LoadedRow | HardBounceRow | Refusal
+    content: Capture | LoadedRow | HardBounceRow | SuppressionRow | Refusal
     left_out: Refusal | None = None
 
 

@@ -37,15 +37,15 @@ class SubscriptionList:
         channel: Channel,
     ) -> None:
         """Raises Refusal for the profile, the purpose, the topic and the channel."""
-        subject = catalogue.message(profile, purpose, topic)
+        to_purpose, to_topic = catalogue.capture_subject_of(catalogue.profile(profile), purpose, topic, value=value)
         if channel not in ADDRESS_COLUMNS:
             raise Refusal(
                 RefusalCode.INVALID,
                 f"a subscription list has a column for {', '.join(ADDRESS_COLUMNS)}; others come in as ndjson",
                 ("channel",),
             )
-        self._purpose = subject.purpose.key
-        self._topic = None if subject.topic is None else subject.topic.key
+        self._purpose = to_purpose.key
+        self._topic = None if to_topic is None else to_topic.key
         self._value = value
         self._channel = channel
         self.column = ADDRESS_COLUMNS[channel]

@@ -14,13 +14,24 @@ from typing import BinaryIO
 from domain.addresses import Channel
 from domain.refusals import Refusal
 from ledger.assembly import Caller, Tenant
-from ledger.erased_rows import record_rows
 from ledger.import_bounces import record_bounce_rows
 from ledger.import_formats import Reading, Target, reading
 from ledger.import_outcomes import Done, Resumed, Work, outcomes, refused
-from ledger.import_rows import IMPORT_APPLICATION, HardBounceRow, LoadedRow, Outcome, Report, Row, RowTold, Totals
+from ledger.import_rows import (
+    IMPORT_APPLICATION,
+    HardBounceRow,
+    LoadedRow,
+    Outcome,
+    Report,
+    Row,
+    RowTold,
+    SuppressionRow,
+    Totals,
+)
+from ledger.import_suppressions import record_suppression_rows
 from ledger.load_groups import LoadGroups
 from ledger.record import Capture
+from ledger.recording_rows import record_rows
 from ledger.seen_keys import SeenKeys
 
 IMPORTER = Caller(IMPORT_APPLICATION, frozenset())
@@ -132,6 +143,7 @@ class _Run:
         self._progress = progress
         self._rehearsed = rehearsed
         self._resumed = resumed
+        self._recorded_since = None if resumed is None else resumed.since
         self._batch: list[Work | RowTold] = []
         self._captures = 0
         # What is rehearsed next must know what was rehearsed before.
@@ -153,7 +165,7 @@ class _Run:
                     loaded.append((self._tenant.blind_index(Channel.EMAIL, content.address), row.line, content))
                     if content.refused is not None and not content.counts:
                         await self.take(refused(row.line, content.refused))
-                case Capture() | HardBounceRow():
+                case Capture() | HardBounceRow() | SuppressionRow():
                     left_out = {} if row.left_out is None else {row.line: row.left_out}
                     await self.take(Work((row.line,), (content,), unread=left_out))
         if groups is not None:
@@ -190,16 +202,18 @@ class _Run:
         done: list[Done] = []
         for start in range(0, len(captures), _BATCH_CAPTURES):
             part = captures[start : start + _BATCH_CAPTURES]
-            done += await record_rows(self._tenant, self._caller, part, self._rehearsed)
+            done += await record_rows(
+                self._tenant, self._caller, part, self._rehearsed, recorded_since=self._recorded_since
+            )
         bounces = [one for one in asked if isinstance(one, HardBounceRow)]
         bounced = iter(await record_bounce_rows(self._tenant, self._caller, bounces, self._rehearsed))
-        captured = iter(done)
+        suppressions = [one for one in asked if isinstance(one, SuppressionRow)]
+        suppressed = iter(await record_suppression_rows(self._tenant, self._caller, suppressions, self._rehearsed))
+        settled = {Capture: iter(done), HardBounceRow: bounced, SuppressionRow: suppressed}
         return [
             (
                 work,
-                [next(captured if isinstance(one, Capture) else bounced) for one in work.captures]
-                if isinstance(work, Work)
-                else [],
+                [next(settled[type(one)]) for one in work.captures] if isinstance(work, Work) else [],
             )
             for work in batch
         ]

@@ -27,6 +27,7 @@ from ledger.given_evidence import Evidence
 from ledger.look_up import LookUp, look_up
 from ledger.record import CONSENTS_MAX, Actor, Capture, Recorded, record_consent, record_consents
 from ledger.repeated_opt_outs import lost_opt_outs
+from ledger.still_sent import still_sent
 from ledger.text_message_fields import number_of, side_fields
 
 SMS_TEXT_CHARS_MAX = 1_000
@@ -162,7 +163,10 @@ async def _what_holds(
     if keyword is Keyword.STOP:
         records = (counting_record(catalogue, of.unit, purpose, None, standing.records) for purpose in purposes)
         overtaken = any(record is not None and record.value is ConsentValue.OPTED_IN for record in records)
-        return Holds.NOTHING if overtaken else Holds.ALL
+        if overtaken:
+            return Holds.NOTHING
+        goes_on = any(still_sent(tenant, catalogue, Channel.SMS, standing, (purpose.key, None)) for purpose in purposes)
+        return Holds.NOT_ENFORCED if goes_on else Holds.ALL
     now = tenant.ledger.clock()
     sends = [
         decision_of(catalogue, MessageSubject(of, purpose, topic), Channel.SMS, standing, now).allowed

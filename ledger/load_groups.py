@@ -34,12 +34,15 @@ PRAGMA synchronous = OFF;
 PRAGMA temp_store = FILE;
 PRAGMA cache_size = -{cache};
 CREATE TABLE load_row (
-    key BLOB, line INTEGER, a INTEGER, b INTEGER, c INTEGER, modified INTEGER, whole INTEGER, unread INTEGER, sealed BLOB
+    key BLOB, line INTEGER, a INTEGER, b INTEGER, c INTEGER, modified INTEGER, latest INTEGER,
+    whole INTEGER, unread INTEGER, sealed BLOB
 );
 """
-_INSERT = "INSERT INTO load_row VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT = "INSERT INTO load_row VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 # What all rows of each address say together.
-_TOGETHER = "SELECT key, min(a), min(b), min(c), max(modified), max(whole) FROM load_row GROUP BY key ORDER BY key"
+_TOGETHER = (
+    "SELECT key, min(a), min(b), min(c), max(modified), max(whole), max(latest) FROM load_row GROUP BY key ORDER BY key"
+)
 # The rows that count, in the same order.
 _ROWS = "SELECT key, line, sealed, unread FROM load_row WHERE sealed IS NOT NULL ORDER BY key, line"
 
@@ -56,6 +59,7 @@ class AddressGroup:
     allows: tuple[bool | None, ...]
     whole: bool
     modified_on: datetime
+    modified_latest: datetime
     lines: tuple[int, ...]
     keys: tuple[int, ...]
     digests: tuple[bytes, ...]
@@ -93,13 +97,14 @@ class LoadGroups:
     def _stored(self, key: bytes, line: int, row: LoadedRow) -> tuple[Any, ...]:
         allows = [*(_LEVELS.index(allowed) for allowed in row.allows), None, None][:3]
         modified = None if row.modified_on is None else (row.modified_on - EPOCH) // _MICROSECOND
+        latest = modified if row.modified_latest is None else (row.modified_latest - EPOCH) // _MICROSECOND
         if not row.counts:
-            return key, line, *allows, modified, 0, None, None
+            return key, line, *allows, modified, latest, 0, None, None
         # A bit for each column.
         unread = sum(1 << column for column, allowed in enumerate(row.allows) if allowed is None)
         nonce = os.urandom(_NONCE_BYTES)
         sealed = nonce + self._cipher.encrypt(nonce, row.digest + row.address.encode(), key)
-        return key, line, *allows, modified, not unread, unread, sealed
+        return key, line, *allows, modified, latest, not unread, unread, sealed
 
     async def groups(self) -> AsyncIterator[AddressGroup]:
         """Each address with a row that counts, at least once; an address of many rows in parts."""
@@ -129,6 +134,7 @@ class LoadGroups:
             allows=tuple(_LEVELS[int(level)] for level in together[1 : 1 + self._columns]),
             whole=bool(together[5]),
             modified_on=EPOCH.astimezone(UTC) + together[4] * _MICROSECOND,
+            modified_latest=EPOCH.astimezone(UTC) + together[6] * _MICROSECOND,
             lines=tuple(line for _, line, _, _ in rows),
             keys=keys,
             digests=tuple(places),

@@ -7,7 +7,7 @@ from uuid import UUID
 from domain.standing import NOTHING_KNOWN, Standing
 from eventstore.personal.vault import Connected
 from projections import current_consent
-from projections.current_consent import HeadSeen
+from projections.current_consent import Found, HeadSeen, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,20 @@ class Seen:
     """What the store held, for each blind index of a question."""
 
     head: HeadSeen
-    found: Sequence[tuple[UUID | None, Standing]]
+    rows: Sequence[Rows]
+
+    @property
+    def found(self) -> Sequence[tuple[UUID | None, Standing]]:
+        """The contact point and where it stands, for each."""
+        return [stood(rows) for rows in self.rows]
 
 
-_NOBODY: tuple[UUID | None, Standing] = (None, NOTHING_KNOWN)
+def stood(rows: Rows) -> tuple[UUID | None, Standing]:
+    """The contact point that rows are of, and where it stands."""
+    if not rows:
+        return None, NOTHING_KNOWN
+    found = Found(rows)
+    return found.contact_point, found.standing()
 
 
 async def look_up(
@@ -40,17 +50,13 @@ async def look_up(
     blind_indexes = [index for look in asked for index in look.blind_indexes]
     purposes = list({purpose for look in asked for purpose in look.purposes})
     topics = list({topic for look in asked for topic in look.topics})
-    head, found = await current_consent.by_blind_index(
+    head, rows = await current_consent.rows_by_blind_index(
         connection, tenant, blind_indexes, purposes, topics, timeout_s=timeout_s
     )
     seen: list[Seen] = []
     start = 0
     for look in asked:
         end = start + len(look.blind_indexes)
-        rows = [
-            _NOBODY if (held := found.get(number)) is None else (held.contact_point, held.standing())
-            for number in range(start, end)
-        ]
-        seen.append(Seen(head, rows))
+        seen.append(Seen(head, rows[start:end]))
         start = end
     return seen

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from domain.addresses import Channel
 from domain.decision import Reason
 from domain.time import format_instant
+from ledger.answers import Answer, explain
 from ledger.assembly import Tenant
-from ledger.check import Answer
 from ledger.checkpoints import attested_root
 from ledger.signing import sign_statement, signing_key
 from tlog import canonical_json
@@ -35,6 +35,7 @@ class Answered(NamedTuple):
 
 async def receipts(tenant: Tenant, answered: Sequence[Answered]) -> list[str]:
     """The receipt of each answer; the same statements for any number of them. Raises what signing raises."""
+    await explain([one.answer for one in answered])
     positions = {one.answer.position for one in answered}
     asked = [(one.answer.contact_point, one.answer.position) for one in answered]
     known = [(stream, position) for stream, position in dict.fromkeys(asked) if stream is not None]
@@ -68,6 +69,7 @@ async def receipts(tenant: Tenant, answered: Sequence[Answered]) -> list[str]:
 def _stated(tenant: Tenant, answered: Answered, root: bytes) -> dict[str, Any]:
     answer = answered.answer
     subject = answer.subject
+    decision = answer.decision
     question: dict[str, Any] = {
         "channel": str(answered.channel),
         "profile": subject.profile.key,
@@ -84,9 +86,9 @@ def _stated(tenant: Tenant, answered: Answered, root: bytes) -> dict[str, Any]:
     question["digest"] = encode_base64(hmac.digest(tenant.keys.receipts, asked, hashlib.sha256))
     return {
         "question": question,
-        "allowed": answer.decision.allowed,
-        "trackingAllowed": answer.tracking.allowed,
-        "reasons": [_reason(reason) for reason in answer.decision.reasons],
+        "allowed": decision.allowed,
+        "trackingAllowed": answer.tracking_allowed,
+        "reasons": [_reason(reason) for reason in decision.reasons],
         "position": answer.position,
         "root": encode_base64(root),
         "catalogueVersion": answer.catalogue_position,

@@ -7,6 +7,7 @@ from domain.catalogue_commands import create_tenant as decide_create_tenant
 from domain.refusals import Refusal, RefusalCode
 from domain.text import clean_key, clean_text
 from eventstore.database import store_errors
+from eventstore.personal.keyring import KEY_BYTES
 from ledger.assembly import Ledger, Tenant
 from ledger.catalogue import first_events
 from ledger.signing import verifier_keys
@@ -25,13 +26,18 @@ class TenantRow:
     events: int
 
 
-async def create_tenant(ledger: Ledger, key: str, name: str) -> Tenant:
+async def create_tenant(ledger: Ledger, key: str, name: str, *, blind_index_key: bytes | None = None) -> Tenant:
     """Make a tenant with the default profile. Raises Refusal ALREADY_EXISTS, INVALID.
+
+    With another tenant's `blind_index_key` it finds addresses by the same blind indexes, for good, and so can take over the
+    suppressions of addresses that nobody can name any more.
 
     The row and the first events are two steps: where the process ends between them, making the same tenant again goes on.
     """
     key = clean_key(key, field="key")
     name = clean_text(name, field="name", chars_max=NAME_CHARS_MAX, required=True) or ""
+    if blind_index_key is not None and len(blind_index_key) != KEY_BYTES:
+        raise Refusal(RefusalCode.INVALID, f"a blind index key has {KEY_BYTES} bytes", ("blindIndexKey",))
     with store_errors():
         async with ledger.pool.acquire() as connection, connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK_TENANT_NUMBERS)
@@ -40,6 +46,11 @@ async def create_tenant(ledger: Ledger, key: str, name: str) -> Tenant:
             )
             if known:
                 raise Refusal(RefusalCode.ALREADY_EXISTS, f"there is a tenant {key} already", ("key",))
+            if known is not None and blind_index_key is not None:
+                held = (await ledger.tenant(key)).keys.blind_index
+                if held != blind_index_key:
+                    # Half made before, and its key cannot be exchanged any more.
+                    raise Refusal(RefusalCode.ALREADY_EXISTS, f"tenant {key} was begun with another key", ("key",))
             if known is None:
                 number = await connection.fetchval("SELECT coalesce(max(tenant), 0) + 1 FROM tenants")
                 now = ledger.clock()
@@ -47,7 +58,7 @@ async def create_tenant(ledger: Ledger, key: str, name: str) -> Tenant:
                     "INSERT INTO tenants (tenant, key, wrapped_secret, created_at) VALUES ($1, $2, $3, $4)",
                     number,
                     key,
-                    ledger.keyring.new_tenant_secret(key),
+                    ledger.keyring.new_tenant_secret(key, blind_index_key),
                     now,
                 )
                 await connection.execute(

@@ -7,7 +7,7 @@ signing key too: for that there are witnesses.
 
 import hashlib
 from base64 import b64decode
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NoReturn
@@ -59,6 +59,8 @@ class _Stream:
     address: bytes | None = None
     requested: Entry | None = None
     erased: Entry | None = None
+    # The event of a stream that no address is known of: it began with a suppression that was brought in.
+    of_nobody: Entry | None = None
 
 
 @dataclass(slots=True)
@@ -78,6 +80,8 @@ class _Said:
     opt_ins: dict[tuple[UUID, str, str], datetime] = field(default_factory=dict[tuple[UUID, str, str], datetime])
     requests: dict[tuple[UUID, str, str], Request] = field(default_factory=dict[tuple[UUID, str, str], Request])
     bounces: dict[UUID, Bounced] = field(default_factory=dict[UUID, Bounced])
+    # Suppressions that were brought in, by the id of their event.
+    brought: dict[UUID, Entry] = field(default_factory=dict[UUID, Entry])
     evidence: dict[int, tuple[UUID, bytes]] = field(default_factory=dict[int, tuple[UUID, bytes]])
     notices: dict[bytes, int] = field(default_factory=dict[bytes, int])
     writers: list[tuple[UUID, datetime, str | None]] = field(default_factory=list[tuple[UUID, datetime, str | None]])
@@ -200,6 +204,8 @@ def _take(said: _Said, entry: Entry, data: Any, where: str) -> None:
             first_position=entry.position, channel=data.get("channel", ""), created_at=entry.recorded_at
         )
         stream.address = entry.personal.get(vault.ADDRESS)
+        if entry.type == EventType.CONTACT_POINT_SUPPRESSED:
+            stream.of_nobody = entry
     if (entry.number, entry.previous) != (stream.number + 1, stream.position):
         _wrong("log_entries", where, "entry.number", "its stream has a hole: number and previous do not follow on")
     stream.number, stream.position = entry.number, entry.position
@@ -220,6 +226,8 @@ def _take(said: _Said, entry: Entry, data: Any, where: str) -> None:
         stream.requested = entry
     elif entry.type == EventType.CONTACT_POINT_ERASED:
         stream.erased = entry
+    elif entry.type == EventType.CONTACT_POINT_SUPPRESSED:
+        said.brought[entry.event_id] = entry
     if vault.EVIDENCE in entry.personal:
         said.evidence[entry.position] = entry.stream, entry.personal[vault.EVIDENCE]
     digest = data.get("noticeDigest")
@@ -381,7 +389,11 @@ async def _bounces(connection: Connected, tenant: Tenant, said: _Said) -> int:
 
 
 async def _subjects(connection: Connected, tenant: Tenant, said: _Said) -> int:
-    left = {key: one for key, one in said.streams.items() if key != CATALOGUE_STREAM and one.erased is None}
+    left = {
+        key: one
+        for key, one in said.streams.items()
+        if key != CATALOGUE_STREAM and one.erased is None and one.of_nobody is None
+    }
     count = len(left)
     rows = connection.cursor(
         "SELECT contact_point, channel, blind_index, wrapped_key, sealed_address, first_position, created_at, erasing"
@@ -475,6 +487,11 @@ async def _erasures(connection: Connected, tenant: Tenant, said: _Said) -> int:
         for key, one in said.streams.items()
         if one.requested is not None
     }  # fmt: skip
+    expected |= {
+        key: (one.channel, one.of_nobody.recorded_at, one.of_nobody.position, one.of_nobody.recorded_at)
+        for key, one in said.streams.items()
+        if one.of_nobody is not None
+    }
     for key in stored.keys() | expected.keys():
         if stored.get(key) != expected.get(key):
             _wrong("erasures", f"contact point {key}", "erased_at", "the row is not what the entries say")
@@ -489,13 +506,13 @@ async def _suppressions(connection: Connected, tenant: Tenant, said: _Said) -> i
         key: one.erased
         for key, one in said.streams.items()
         if one.erased is not None and "suppression" in one.erased.data
-    }
+    } | said.brought
     for contact_point, since, covers, blind_index, salt in rows:
         where = f"contact point {contact_point}"
         certificate = left.pop(contact_point, None)
         if certificate is None:
             _wrong("suppressions", where, "contact_point", "no certificate leaves this row, or there are two of it")
-        if (since, canonical_json.loads(covers)) != (certificate.recorded_at, certificate.data["suppression"]):
+        if (since, canonical_json.loads(covers)) != _left_by(certificate):
             _wrong("suppressions", where, "covers", "the row is not what the certificate says")
         commitment = certificate.personal.get(vault.SUPPRESSION)
         if commitment is not None and hashlib.sha256((salt or b"") + blind_index).digest() != commitment:
@@ -503,6 +520,14 @@ async def _suppressions(connection: Connected, tenant: Tenant, said: _Said) -> i
     for contact_point in left:
         _wrong("suppressions", f"contact point {contact_point}", "covers", "is missing, and the certificate leaves it")
     return len(rows)
+
+
+def _left_by(certificate: Entry) -> tuple[datetime, Mapping[str, Any]]:
+    """(since when, what is covered) as a row has it, of a certificate or of a suppression that was brought in."""
+    data = certificate.data
+    if certificate.type == EventType.CONTACT_POINT_SUPPRESSED:
+        return datetime.fromisoformat(data["since"]), {**data["suppression"], "channel": data["channel"]}
+    return certificate.recorded_at, data["suppression"]
 
 
 async def _notices(connection: Connected, tenant: Tenant, said: _Said) -> int:

@@ -4,9 +4,10 @@ What is written here is written by `inline`; this module only reads, and compare
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from types import MappingProxyType
 from uuid import UUID
 
@@ -32,6 +33,10 @@ _NO_OPT_INS: Mapping[Level, datetime] = MappingProxyType({})
 _NO_REQUESTS: Mapping[Level, Request] = MappingProxyType({})
 
 
+Rows = Sequence[Record]
+"""What the statements here gave of one address or contact point; none where nothing is known of it."""
+
+
 class Found:
     """What was found of an address or a contact point: its current records by level and unit, and what blocks it.
 
@@ -40,21 +45,70 @@ class Found:
 
     __slots__ = ("bounced", "contact_point", "erasing", "opt_ins", "records", "requests", "suppressions")
 
-    def __init__(self, contact_point: UUID | None, *, erasing: bool) -> None:
-        self.contact_point = contact_point
-        self.erasing = erasing
+    def __init__(self, rows: Rows) -> None:
+        self.contact_point: UUID | None = None
+        self.erasing = False
         self.records: dict[Level, dict[str, ConsentRecord]] = {}
         # Rarely any: all that have none share them.
         self.suppressions: tuple[Suppression, ...] = ()
         self.opt_ins = _NO_OPT_INS
         self.requests = _NO_REQUESTS
         self.bounced = False
+        for row in rows:
+            self._add(row)
+
+    def _add(self, row: Record) -> None:
+        (
+            _, contact_point, purpose, topic, unit, value, effective_at, recorded_at, valid_until, position, erasing,
+            _, since, covers, opt_ins,
+        ) = row  # fmt: skip
+        self.contact_point = self.contact_point or contact_point
+        self.erasing = self.erasing or erasing
+        if value is not None:
+            topic = topic or None
+            record = ConsentRecord(
+                purpose, topic, unit, _VALUES[value], effective_at, recorded_at, position, valid_until
+            )
+            self.records.setdefault((purpose, topic), {})[unit] = record
+        elif since is not None:
+            self.suppressions = (*self.suppressions, Suppression.from_data(json.loads(covers), since))
+            if opt_ins is not None:
+                self.opt_ins = {
+                    (opted_into, of or None): datetime.fromisoformat(opted_in_at)
+                    for opted_into, of, opted_in_at in json.loads(opt_ins)
+                }
+        elif purpose == "":
+            # No purpose at all: a bounce, which is about all of them.
+            self.bounced = True
+        elif purpose is not None:
+            # A request has no value: it is what a confirmation is awaited for.
+            self.requests = {**self.requests, (purpose, topic or None): Request(effective_at, position, valid_until)}
 
     def standing(self) -> Standing:
         """What a decision rests on."""
         if not (self.suppressions or self.erasing or self.requests or self.bounced):
             return Standing(self.records)
         return Standing(self.records, self.erasing, self.suppressions, self.opt_ins, self.requests, self.bounced)
+
+
+# The places of columns in a row.
+_NUMBER, _PURPOSE, _TOPIC, _VALUE, _SINCE = 0, 2, 3, 5, 12
+_DECIDING = itemgetter(_PURPOSE, _TOPIC, 4, _VALUE, 8, 10)  # and unit, valid_until, erasing
+_LEVEL = itemgetter(_PURPOSE, _TOPIC)
+
+
+def what_decides(rows: Rows) -> Hashable | None:
+    """What alone says whether one may send or track, for rows that are records and at most one of each level.
+
+    Of such a record that is its level, unit, value and expiry, and whether the contact point is being erased. None for any
+    other rows: which of several units' records counts, what awaits a confirmation and what blocks is not told so.
+    """
+    for row in rows:
+        if row[_VALUE] is None and (row[_PURPOSE] is not None or row[_SINCE] is not None):
+            return None
+    if len(rows) > 1 and len(set(map(_LEVEL, rows))) < len(rows):
+        return None
+    return tuple(map(_DECIDING, rows))
 
 
 _VALUES = {str(value): value for value in ConsentValue}
@@ -159,7 +213,7 @@ CONSENT_OF = (
 )
 
 
-async def by_blind_index(
+async def rows_by_blind_index(
     connection: Connected,
     tenant: int,
     blind_indexes: Sequence[bytes],
@@ -167,57 +221,46 @@ async def by_blind_index(
     topics: Sequence[str],
     *,
     timeout_s: float | None = None,
+) -> tuple[HeadSeen, list[Rows]]:
+    """The head, and what is held of each blind index, in their order; from one snapshot."""
+    rows = await connection.fetch(CHECK, tenant, blind_indexes, purposes, topics, timeout=timeout_s)
+    return _by_number(rows, len(blind_indexes))
+
+
+async def by_blind_index(
+    connection: Connected, tenant: int, blind_indexes: Sequence[bytes], purposes: Sequence[str], topics: Sequence[str]
 ) -> tuple[HeadSeen, dict[int, Found]]:
-    """The head, and what is found for each blind index, by its place in `blind_indexes`; from one snapshot."""
-    return _found(await connection.fetch(CHECK, tenant, blind_indexes, purposes, topics, timeout=timeout_s))
+    """The head, and what is found of each blind index, by its place in `blind_indexes`; from one snapshot."""
+    head, held = await rows_by_blind_index(connection, tenant, blind_indexes, purposes, topics)
+    return head, _found(held)
 
 
 async def by_contact_point(
     connection: Connected, tenant: int, contact_points: Sequence[UUID], purposes: Sequence[str]
 ) -> tuple[HeadSeen, dict[int, Found]]:
     """The same for contact points, by id."""
-    return _found(await connection.fetch(CONSENT_OF, tenant, contact_points, purposes))
+    rows = await connection.fetch(CONSENT_OF, tenant, contact_points, purposes)
+    head, held = _by_number(rows, len(contact_points))
+    return head, _found(held)
 
 
-def _found(rows: Sequence[Record]) -> tuple[HeadSeen, dict[int, Found]]:
+def _by_number(rows: Sequence[Record], asked: int) -> tuple[HeadSeen, list[Rows]]:
     head: HeadSeen | None = None
-    found: dict[int, Found] = {}
-    for (
-        number, contact_point, purpose, topic, unit, value, effective_at, recorded_at, valid_until, position, erasing,
-        catalogue_position, since, covers, opt_ins,
-    ) in rows:  # fmt: skip
+    held: list[list[Record] | None] = [None] * asked
+    for row in rows:
+        number: int = row[_NUMBER]
         if number == 0:
-            head = HeadSeen(position, recorded_at, catalogue_position)
+            head = HeadSeen(row["position"], row["recorded_at"], row["catalogue_position"])
             continue
-        held = found.get(number - 1)
-        if held is None:
-            held = found[number - 1] = Found(contact_point, erasing=erasing)
+        before = held[number - 1]
+        if before is None:
+            held[number - 1] = [row]
         else:
-            held.contact_point = held.contact_point or contact_point
-            held.erasing = held.erasing or erasing
-        if value is not None:
-            topic = topic or None
-            record = ConsentRecord(
-                purpose, topic, unit, _VALUES[value], effective_at, recorded_at, position, valid_until
-            )
-            of_level = held.records.get((purpose, topic))
-            if of_level is None:
-                held.records[purpose, topic] = {unit: record}
-            else:
-                of_level[unit] = record
-        elif since is not None:
-            held.suppressions = (*held.suppressions, Suppression.from_data(json.loads(covers), since))
-            if opt_ins is not None:
-                held.opt_ins = {
-                    (opted_into, of or None): datetime.fromisoformat(opted_in_at)
-                    for opted_into, of, opted_in_at in json.loads(opt_ins)
-                }
-        elif purpose == "":
-            # No purpose at all: a bounce, which is about all of them.
-            held.bounced = True
-        elif purpose is not None:
-            # A request has no value: it is what a confirmation is awaited for.
-            held.requests = {**held.requests, (purpose, topic or None): Request(effective_at, position, valid_until)}
+            before.append(row)
     if head is None:
         raise LookupError("a tenant without a log")
-    return head, found
+    return head, [() if one is None else one for one in held]
+
+
+def _found(held: Sequence[Rows]) -> dict[int, Found]:
+    return {number: Found(rows) for number, rows in enumerate(held) if rows}

@@ -1,16 +1,19 @@
 """May this message go to this address? The hot path: one question, one call of the ledger, plain values out."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar, cast
 
 import strawberry
+from strawberry.types.nodes import SelectedField, Selection
 
 from domain.addresses import normalise
 from domain.decision import Reason
 from domain.refusals import Refusal, RefusalCode
 from ledger import check
-from ledger.check import Answer, Question
+from ledger.answers import Answer, explain
+from ledger.check import Question
 from ledger.links import unsubscribe_links
 from ledger.receipts import Answered
 from schema.catalogue import CatalogueView, Purpose, Topic
@@ -126,11 +129,11 @@ class ConsentDecision:
 
     @strawberry.field
     def allowed(self) -> bool:
-        return self.answer.decision.allowed
+        return self.answer.allowed
 
     @strawberry.field(description="By the profile's tracking purpose.")
     def tracking_allowed(self) -> bool:
-        return self.answer.tracking.allowed
+        return self.answer.tracking_allowed
 
     @strawberry.field(description="The log position at which it was taken.")
     def position(self) -> Long:
@@ -192,7 +195,15 @@ class CheckQuery:
         context = info.context
         context.require_in_unit("check")
         answers = await check.check(context.tenant, _question(context, input, input.addresses))
+        if _selects(info.selected_fields, "reasons"):
+            await explain(answers)
         return decisions(context, input.channel, given(input.known_at), answers)
+
+
+def _selects(selections: Iterable[Selection], name: str) -> bool:
+    return any(
+        (isinstance(one, SelectedField) and one.name == name) or _selects(one.selections, name) for one in selections
+    )
 
 
 Asked = TypeVar("Asked", CheckConsentInput, CheckConsentsInput)

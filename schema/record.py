@@ -67,7 +67,8 @@ class RecordConsentInput:
     actor: ActorInput | None = LEFT_OUT
     evidence: EvidenceInput | None = LEFT_OUT
     idempotency_key: str | None = strawberry.field(
-        default=LEFT_OUT, description="The same key and the same input give the first answer again."
+        default=LEFT_OUT,
+        description="The same key and the same input give the first answer again. A later choice needs a key of its own.",
     )
 
 
@@ -85,7 +86,8 @@ class OptOutOfAllInput:
     reason: str | None = LEFT_OUT
     effective_at: datetime | None = LEFT_OUT
     idempotency_key: str | None = strawberry.field(
-        default=LEFT_OUT, description="The same key and the same input give the first answer again."
+        default=LEFT_OUT,
+        description="The same key and the same input give the first answer again. A later choice needs a key of its own.",
     )
 
 

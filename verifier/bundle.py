@@ -17,7 +17,7 @@ from domain.double_opt_in import is_awaited
 from domain.events import EventType
 from domain.refusals import Refusal
 from domain.standing import Records, by_level
-from domain.suppression import Level
+from domain.suppression import Level, Suppression
 from domain.time import format_instant
 from tlog.checkpoint import Checkpoint
 from tlog.entry import Entry
@@ -26,7 +26,7 @@ from verifier.entries import CATALOGUE_STREAM, END_OF_TIME, catalogue_of, decode
 from verifier.reading import Object, one_of
 from verifier.replay import Log, Wanted
 from verifier.report import Findings, NotProven, counted, quoted
-from verifier.standing import bounce_of, requests_of
+from verifier.standing import bounce_of, brought_of, requests_of
 from verifier.statements import StreamStatement, check_same_tree, open_stream_statement, prove_inclusion
 
 FORMAT = "consentry-evidence"
@@ -347,6 +347,11 @@ def _say_what_counted(
             f"everything SUPPRESSED, whatever else is said here: a message bounced for good (event {bounced.position}), and"
             " no later opt-in, by the person or an operator, ended that"
         )
+    words += [
+        f"SUPPRESSED since {format_instant(one.since)}, whatever else is said here, {_covered(one)}: an erasure in the tenant"
+        " that a file came from left that. At each of these it ends with a later opt-in by the person"
+        for one in brought_of(entries)
+    ]
     for (purpose, topic), by_unit in sorted(held.items(), key=lambda level: _by_name(level[0])):
         name = _named(purpose, topic)
         for unit, record in sorted(by_unit.items()):
@@ -398,6 +403,14 @@ def _record_of_level(evidence: Evidence, held: Records, level: Level) -> Consent
 
 def _by_name(level: Level) -> tuple[str, str]:
     return level[0], level[1] or ""
+
+
+def _covered(suppression: Suppression) -> str:
+    if suppression.everything:
+        return "for everything"
+    parts = ["for everything COMMERCIAL"] if suppression.commercial else []
+    parts += ["for tracking"] if suppression.tracking else []
+    return ", ".join([*parts, *(f"for {_named(*level)}" for level in sorted(suppression.levels, key=_by_name))])
 
 
 def _named(purpose: str, topic: str | None) -> str:

@@ -21,7 +21,7 @@ from verifier.checkpoint import Trust
 from verifier.entries import BROKEN_DATA, CATALOGUE_STREAM, END_OF_TIME, catalogue_of, record_of
 from verifier.replay import Log, Replay, Wanted
 from verifier.report import Findings, NotProven, counted
-from verifier.standing import bounce_of, requests_of
+from verifier.standing import bounce_of, brought_of, persons_opt_ins_of, requests_of
 from verifier.statements import Receipt, ReceiptReason, check_same_tree, open_receipt
 
 # What the address may decide, where no log shows it.
@@ -30,11 +30,13 @@ _BY_ADDRESS = (ReasonCode.SUPPRESSED, ReasonCode.INVALID_ADDRESS)
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """The question of a receipt, decided anew."""
+    """The question of a receipt, decided anew; and whether a suppression that the log holds blocks it whatever else is there."""
 
     subject: MessageSubject
     decision: Decision
     tracking: Decision
+    suppressed: bool
+    tracking_suppressed: bool
 
 
 def verify_receipt(raw: str | bytes, trust: Trust, findings: Findings, *, log: Log | None = None) -> None:
@@ -83,7 +85,10 @@ def _check_against(log: Log, receipt: Receipt, findings: Findings) -> None:
             f" {receipt.position} is {last}"
         )
     entries = _entries(receipt, replay, findings)
-    _compare(receipt, _decided(receipt, _catalogue(receipt, replay), entries, replay), findings)
+    decided = _decided(receipt, _catalogue(receipt, replay), entries, replay)
+    if (receipt.allowed and decided.suppressed) or (receipt.tracking_allowed and decided.tracking_suppressed):
+        raise NotProven(f"receipt: allows what a suppression blocks that the log has up to position {receipt.position}")
+    _compare(receipt, decided, findings)
 
 
 def _entries(receipt: Receipt, replay: Replay, findings: Findings) -> Sequence[Entry]:
@@ -116,7 +121,7 @@ def _catalogue(receipt: Receipt, replay: Replay) -> Catalogue:
 
 def _decided(receipt: Receipt, catalogue: Catalogue, entries: Sequence[Entry], replay: Replay) -> Decided:
     question = receipt.question
-    standing = NOTHING_KNOWN
+    standing = blocked = NOTHING_KNOWN
     if entries:
         records = [record for entry in entries if (record := record_of(entry)) is not None]
         known_at = question.known_at or END_OF_TIME
@@ -126,12 +131,20 @@ def _decided(receipt: Receipt, catalogue: Catalogue, entries: Sequence[Entry], r
             requests=requests_of(entries, as_of=question.as_of, known_at=known_at),
             bounced=bounce_of(entries, as_of=question.as_of, known_at=known_at) is not None,
         )
+        # Apart from the rest: one that no log holds may block another level, and then gives another reason.
+        blocked = Standing(
+            {},
+            suppressions=brought_of(entries),
+            opt_ins=persons_opt_ins_of(entries, as_of=question.as_of, known_at=known_at),
+        )
     try:
         subject = catalogue.message(question.profile, question.purpose, question.topic, question.business_unit)
         return Decided(
             subject,
             decision_of(catalogue, subject, question.channel, standing, question.as_of),
             tracking_of(catalogue, subject, question.channel, standing, question.as_of),
+            _is_suppressed(decision_of(catalogue, subject, question.channel, blocked, question.as_of)),
+            _is_suppressed(tracking_of(catalogue, subject, question.channel, blocked, question.as_of)),
         )
     except Refusal as refusal:
         raise NotProven(
@@ -139,6 +152,10 @@ def _decided(receipt: Receipt, catalogue: Catalogue, entries: Sequence[Entry], r
         ) from None
     except BROKEN_DATA:
         raise NotProven("receipt.question: the catalogue of then lacks what it takes to decide this") from None
+
+
+def _is_suppressed(decision: Decision) -> bool:
+    return decision.reasons[0].code is ReasonCode.SUPPRESSED
 
 
 def _erased(receipt: Receipt, entries: Sequence[Entry], replay: Replay) -> bool:

@@ -16,8 +16,9 @@ from starlette.responses import Response
 
 from domain.addresses import Channel, normalise
 from domain.refusals import LimitExceeded, Refusal
+from ledger.answers import Answer
 from ledger.assembly import Tenant
-from ledger.check import ADDRESSES_MAX, Answer, Question, check_for_message
+from ledger.check import ADDRESSES_MAX, Question, check_for_message
 from ledger.links import unsubscribe_links
 from schema.node_ids import NodeKind, ref
 from web.body_limit import BODY_BYTES_MAX
@@ -124,7 +125,7 @@ async def _consents(tenant: Tenant, asked: _Asked, answers: list[Answer]) -> lis
                 await asyncio.sleep(0)
         consents.append(
             {
-                "consentformessage": answer.decision.allowed,
+                "consentformessage": answer.allowed,
                 "contactpoint": answer.address,
                 "unsubscribeurl": page if asked.page_wanted else None,
                 "oneclickunsubscribeurl": one_click if asked.one_click_wanted else None,

@@ -110,6 +110,7 @@ async def _left_out(content: AsyncIterator[object], left: exporting.Left) -> Asy
         "suppressed": left.suppressed,
         "withExpiry": left.with_expiry,
         "erasedSuppressions": left.erased_suppressions,
+        "suppressionsByBlindIndex": left.by_blind_index,
         "suppressedNotEnforced": left.not_enforced,
         "needingEvidence": left.needing_evidence,
     }

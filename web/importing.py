@@ -44,7 +44,7 @@ CATALOGUE_BYTES_MAX = 20_000_000
 IMPORT_BYTES_MAX = 4 * 1024**3
 MEDIA_TYPE = "application/x-ndjson"
 PATH = "/import/"
-_PARAMETERS = ("profile", "purpose", "topic", "value", "channel", "dryRun", "allowLooser")
+_PARAMETERS = ("profile", "purpose", "topic", "value", "channel", "timeZone", "dateFormat", "dryRun", "allowLooser")
 # Of a file that cannot be used so much is still read, so that the client gets to read why.
 _DISCARDED_BYTES_MAX = 8 * 1024 * 1024
 _NO_STORE = {"cache-control": "no-store"}
@@ -89,6 +89,8 @@ async def _answer(request: Request, bytes_max: int) -> Response:
         topic=given.get("topic"),
         value=_member(ConsentValue, given, "value"),
         channel=_member(Channel, given, "channel"),
+        time_zone=given.get("timeZone"),
+        date_format=given.get("dateFormat"),
     )
     asked = reading(await tenant.latest_catalogue(), format, target, tenant.ledger.clock)
     key = None if dry_run else request.headers.get("idempotency-key")

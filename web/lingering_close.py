@@ -13,7 +13,7 @@ from web.http_headers import header
 
 # What a server reads before it asks whether it should: no reset comes from a body as short.
 _SHORT_BODY_BYTES = 16 * 1024
-LINGER_S_MAX = 30.0
+_LINGER_S_MAX = 30.0
 _SILENCE_S_MAX = 5.0
 
 
@@ -43,7 +43,7 @@ class LingeringClose:
             elif closes and not ended and not message.get("more_body", False):
                 await send({**message, "more_body": True})
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(LINGER_S_MAX):
+                    async with asyncio.timeout(_LINGER_S_MAX):
                         while not ended:
                             async with asyncio.timeout(_SILENCE_S_MAX):
                                 await listening()

@@ -3,6 +3,9 @@
     master key (file, mode 0600)  --wraps-->  tenant secret, contact point keys   (AES-256-GCM)
     tenant secret                 --HKDF-->   keys of blind index, idempotency records, receipts, links   (RFC 5869)
 
+A tenant that was made with another's blind index key has that key beside its secret, wrapped together with it, in place of the
+one that its secret leads to. It has had it from its first event on, and for good.
+
 Losing the master key makes every address and all evidence unreadable for good; the log still verifies.
 """
 
@@ -58,19 +61,25 @@ class Keyring:
         except InvalidTag as error:
             raise KeyUnusable("the master key is not the one that this database was written with") from error
 
-    def new_tenant_secret(self, tenant: str) -> bytes:
-        """A new tenant's secret, wrapped, to be stored."""
-        return self._wrap(secrets.token_bytes(KEY_BYTES), b"tenant\0" + tenant.encode())
+    def new_tenant_secret(self, tenant: str, blind_index: bytes | None = None) -> bytes:
+        """A new tenant's secret, wrapped, to be stored; with the blind index key that it is to have, if not one of its own.
+
+        Raises KeyUnusable for a key of another length.
+        """
+        if blind_index is not None and len(blind_index) != KEY_BYTES:
+            raise KeyUnusable(f"a blind index key has {KEY_BYTES} bytes, this has {len(blind_index)}")
+        return self._wrap(secrets.token_bytes(KEY_BYTES) + (blind_index or b""), b"tenant\0" + tenant.encode())
 
     def tenant_keys(self, tenant: str, wrapped_secret: bytes) -> TenantKeys:
         """The keys that come from a tenant's stored secret. Raises KeyUnusable with another master key."""
-        secret = self._unwrap(wrapped_secret, b"tenant\0" + tenant.encode())
+        unwrapped = self._unwrap(wrapped_secret, b"tenant\0" + tenant.encode())
+        secret, given = unwrapped[:KEY_BYTES], unwrapped[KEY_BYTES:]
 
         def derive(purpose: bytes, length: int = KEY_BYTES) -> bytes:
             return HKDF(algorithm=SHA256(), length=length, salt=None, info=b"consentry/" + purpose).derive(secret)
 
         return TenantKeys(
-            blind_index=derive(b"blind-index"),
+            blind_index=given or derive(b"blind-index"),
             idempotency=derive(b"idempotency"),
             receipts=derive(b"receipts"),
             links=derive(b"links", LINK_KEY_BYTES),

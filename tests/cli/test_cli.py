@@ -81,6 +81,36 @@ async def test_unusable_input_is_told_in_a_sentence(data: Path, arguments: tuple
     await consentry(*arguments, "--data-dir", str(data), code=2)
 
 
+async def test_what_was_erased_stays_blocked_in_the_tenant_that_takes_the_place(data: Path, tmp_path: Path) -> None:
+    at = ("--data-dir", str(data))
+    key, file, said = tmp_path / "old.key", tmp_path / "old.ndjson", tmp_path / "said.ndjson"
+    line = {"channel": "EMAIL", "address": "gone@example.org", "purpose": "commercial", "value": "OPTED_OUT"}
+    said.write_text(json.dumps(line))
+    await consentry("tenants", "create", "old", "--name", "Old", *at)
+    await consentry("import", str(said), "--format", "ndjson", "--tenant", "old", *at)
+    await consentry("erase", "gone@example.org", "--reason", "asked", "--tenant", "old", *at)
+    await consentry("export", "--format", "ndjson", "--tenant", "old", "-o", str(file), *at)
+    assert "gone" not in file.read_text()
+    await consentry("tenants", "blind-index-key", "--tenant", "old", "-o", str(key), *at)
+    assert key.stat().st_mode & 0o077 == 0
+    for name, option, recorded in (
+        ("same", ("--blind-index-of", "old"), 1),
+        ("moved", ("--blind-index-key", str(key)), 1),
+        ("other", (), 0),
+    ):
+        await consentry("tenants", "create", name, "--name", name, *option, *at)
+        totals = json.loads(await consentry("import", str(file), "--format", "ndjson", "--tenant", name, *at))
+        assert (totals["recorded"], totals.get("refusedOptOuts", 0)) == (recorded, 1 - recorded)
+        asked = ("check", "gone@example.org", "--purpose", "commercial", "--tenant", name, *at)
+        answer = await consentry(*asked, code=3 if recorded else 0)
+        assert ("SUPPRESSED" in answer) == bool(recorded)
+    key.write_text("not a key")
+    for option in (("--blind-index-key", str(key)), ("--blind-index-key", "nowhere"), ("--blind-index-of", "nobody")):
+        await consentry("tenants", "create", "none", "--name", "None", *option, *at, code=2)
+    key.write_text("abcd")
+    await consentry("tenants", "create", "none", "--name", "None", "--blind-index-key", str(key), *at, code=2)
+
+
 async def test_an_import_that_was_killed_goes_on_and_ends_as_if_it_had_not_been(data: Path, tmp_path: Path) -> None:
     at = ("--tenant", "demo", "--data-dir", str(data))
     file, report = tmp_path / "rows.csv", tmp_path / "report.csv"

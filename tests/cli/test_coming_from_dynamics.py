@@ -32,7 +32,7 @@ async def test_the_way_from_an_export_to_the_first_check_is_as_it_is_told(
     for name, content in FILES:
         (tmp_path / name).write_text(content, "utf-8")
     assert [name for name, _ in FILES] == [
-        "catalogue.json", "contact_point_consents.csv", "contacts.csv", "subscription_list.csv",
+        "catalogue.json", "contact_point_consents.csv", "exported.csv", "contacts.csv", "subscription_list.csv",
     ]  # fmt: skip
     commands = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", CONSOLE, re.MULTILINE)
     assert len(commands) == CONSOLE.count("$ ")

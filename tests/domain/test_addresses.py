@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from domain import addresses
-from domain.addresses import Channel, normalise
+from domain.addresses import Channel, normalise, normalise_all
 from domain.refusals import Refusal, RefusalCode
 
 # Blind indexes are made over these results: a change of any of them would make a known address a stranger.
@@ -117,6 +117,34 @@ LONG = st.builds(
 @example("ada@ab--cd.example")
 def test_the_fast_path_gives_what_the_whole_rule_gives(address: str) -> None:
     assert outcome(address, lambda text: normalise(Channel.EMAIL, text)) == outcome(address, whole_rule)
+
+
+BREAKS = st.sampled_from(
+    ("", "\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x85", "\u2028", "\u2029", "\x00", "\ud800", "a@b.cd\n", "\na@b.cd")
+)
+WITH_BREAKS = st.builds("{}{}{}".format, EMAILS, BREAKS, EMAILS | st.just(""))
+
+
+@given(st.sampled_from(Channel), st.lists(EMAILS | BREAKS | WITH_BREAKS | ANY_TEXT | LONG, max_size=6))
+@example(Channel.EMAIL, [])
+@example(Channel.EMAIL, [""])
+@example(Channel.EMAIL, ["a@b.cd", ""])
+@example(Channel.EMAIL, ["", "a@b.cd"])
+@example(Channel.EMAIL, ["", ""])
+@example(Channel.EMAIL, ["a@b.cd", "\n"])
+@example(Channel.EMAIL, ["a@b.cd\nc@d.ef"])
+@example(Channel.EMAIL, ["a@b.cd\nc@d.ef", ""])
+@example(Channel.EMAIL, ["a@b.cd\n", "c@d.ef"])
+@example(Channel.EMAIL, ["a@b.cd\r", "c@d.ef\u2028", "\x00", "e@f.gh"])
+@example(
+    Channel.EMAIL, ["ada@\u212aelvin.example", "ada@example.\u0130o", "\u03a3@example.org", "a\u03a3", "\u03a3@b.cd"]
+)
+@example(Channel.EMAIL, ["x" * 64 + "@example.org", "x" * 65 + "@example.org", "a@b.cd"])
+@example(Channel.EMAIL, ["a@" + "b." * 125 + "cd", "a@" + "b." * 126 + "cd", "a@b.cd"])
+@example(Channel.EMAIL, ["x" * 5_000 + "@example.org", "a@b.cd", "a." * 5_000, "a@" + "b." * 5_000])
+@example(Channel.EMAIL, ["a@b.12", "a@b.cd", "a@1.2.3.4", "a@xn--a.cd", "a@b-.cd", ".a@b.cd", "a@b.cd."])
+def test_many_are_normalised_as_one_by_one(channel: Channel, many: list[str]) -> None:
+    assert normalise_all(channel, many) == [outcome(one, lambda text: normalise(channel, text)) for one in many]
 
 
 @given(st.sampled_from(Channel), EMAILS | ANY_TEXT)

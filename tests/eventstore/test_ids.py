@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.addresses import Channel
+from eventstore.personal.blind_index import BlindIndex
 from eventstore.personal.keyed_hash import KeyedHash
 from eventstore.randomness import RandomBytes
 from eventstore.uuid7 import Uuid7s
@@ -54,6 +56,20 @@ def test_random_bytes_are_the_systems_each_given_out_once(monkeypatch: pytest.Mo
 def test_a_keyed_hash_is_hmac_sha_256(key: bytes, message: bytes) -> None:
     keyed = KeyedHash(key)
     assert keyed(message) == keyed(message) == hmac.digest(key, message, hashlib.sha256)
+
+
+@given(st.binary(min_size=1, max_size=64), st.binary(max_size=80), st.lists(st.binary(max_size=300), max_size=4))
+def test_many_messages_that_begin_alike_are_hashed_as_one_by_one(
+    key: bytes, beginning: bytes, rest: list[bytes]
+) -> None:
+    keyed = KeyedHash(key)
+    assert keyed.each(beginning, rest) == [keyed(beginning + one) for one in rest]
+
+
+@given(st.sampled_from(Channel), st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=4))
+def test_many_blind_indexes_are_those_of_each_address(channel: Channel, addresses: list[str]) -> None:
+    index = BlindIndex(b"key")
+    assert index.each(channel, addresses) == [index(channel, address) for address in addresses]
 
 
 def test_a_keyed_hash_has_a_key_of_one_block() -> None:

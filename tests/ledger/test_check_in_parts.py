@@ -15,8 +15,10 @@ from domain.consent import ConsentValue
 from domain.decision import Decision, ReasonCode, refuse_address
 from domain.refusals import Refusal
 from domain.standing import decision_of, tracking_of
+from ledger import answers as answering
 from ledger import catalogue
 from ledger import check as checking
+from ledger.answers import Answer
 from ledger.assembly import Caller, Tenant
 from ledger.bounces import record_bounce
 from ledger.check import Question, check
@@ -109,6 +111,14 @@ async def _decided(tenant: Tenant, address: str, fields: dict[str, str]) -> tupl
     return decision_of(*rules), tracking_of(*rules)
 
 
+def _all_of(answer: Answer) -> tuple[object, ...]:
+    """All that an answer says."""
+    return (
+        answer.address, answer.allowed, answer.tracking_allowed, answer.decision, answer.tracking, answer.position,
+        answer.catalogue_position, answer.decided_at, answer.as_of, answer.contact_point, answer.subject,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("fields", [{}, {"topic": "news"}, {"purpose": "transactional"}], ids=str)
 async def test_a_batch_answers_each_address_as_if_asked_alone(
     clocked_tenant: Tenant, caller: Caller, clock: Clock, fields: dict[str, str]
@@ -119,11 +129,12 @@ async def test_a_batch_answers_each_address_as_if_asked_alone(
         [alone[address]] = await check(clocked_tenant, question([address], **fields))
         decided = await _decided(clocked_tenant, address, fields)
         assert (alone[address].decision, alone[address].tracking) == decided
+        assert (alone[address].allowed, alone[address].tracking_allowed) == tuple(one.allowed for one in decided)
     codes = {reason.code for answer in alone.values() for reason in answer.decision.reasons}
     assert codes >= {ReasonCode.SUPPRESSED, ReasonCode.INVALID_ADDRESS}
     addresses = [kinds[number % len(kinds)] for number in range(MANY)]
     answers = await check(clocked_tenant, question(addresses, **fields))
-    assert answers == [alone[address] for address in addresses]
+    assert [_all_of(answer) for answer in answers] == [_all_of(alone[address]) for address in addresses]
 
 
 async def test_all_parts_are_of_one_moment(tenant: Tenant, caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +219,7 @@ async def test_what_fails_in_the_middle_leaves_no_statement_behind(
 
     with monkeypatch.context() as patched:
         patched.setattr(checking, "look_up", at_first)
-        patched.setattr(checking, "decision_of", fails)
+        patched.setattr(answering, "decision_of", fails)
         with pytest.raises(ZeroDivisionError):
             await check(tenant, question(addresses))
     assert given_up == [True]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from domain.addresses import Channel
-from domain.catalogue import PurposeType
+from domain.catalogue import EnforcementModel, PurposeType
 from domain.consent import ActorKind, ConsentSource, ConsentValue
 from domain.preference_center import PreferenceCenterPatch
 from domain.refusals import LimitExceeded, Refusal, RefusalCode
@@ -160,6 +160,19 @@ async def test_a_stop_that_is_long_or_broken_text_is_recorded(tenant: Tenant, ca
     assert result.recorded == 1
     [evidence] = await evidence_of(tenant, result)
     assert len(evidence["attributes"]["smsText"]) <= 1_000
+
+
+async def test_the_reply_to_a_stop_says_no_more_than_a_check(tenant: Tenant, caller: Caller) -> None:
+    await update_purpose(tenant, caller, ref="commercial", enforcement=[(Channel.SMS, EnforcementModel.DISABLED)])
+    result = await sms(tenant, caller, "STOP")
+    assert result.recorded == 1
+    assert result.reply is not None
+    assert "may still come" in result.reply
+    assert await decided(tenant, NUMBER, Channel.SMS) == "ENFORCEMENT_DISABLED"
+    await update_purpose(tenant, caller, ref="commercial", active=False)
+    result = await sms(tenant, caller, "STOP")
+    assert result.reply is not None
+    assert "no more messages" in result.reply
 
 
 async def test_a_profile_has_its_own_keywords(tenant: Tenant, caller: Caller) -> None:

@@ -16,7 +16,7 @@ from ledger.catalogue import update_profile
 from ledger.double_opt_in import confirm_double_opt_in, open_confirmation, request_double_opt_in
 from ledger.erasure import erase_contact_point
 from ledger.inbound_email import RECIPIENTS_BELIEVED_MAX, receive_email
-from ledger.inbound_sms import InboundKind
+from ledger.inbound_sms import RECIPIENT, InboundKind
 from ledger.record import Capture, record_consent
 from ledger.tenants import create_tenant
 from ledger.text_message_fields import _SPELLED
@@ -186,6 +186,13 @@ async def test_a_repeated_opt_out_wins_over_a_reset_and_over_an_erasure_that_lef
     assert await decided(tenant, ADA) == "OPTED_OUT"
     await erase_contact_point(tenant, caller, channel=Channel.EMAIL, address=ADA, reason="test", keep_suppression=False)
     assert await decided(tenant, ADA) == "NOT_SET_ALLOWED"
+    assert (await receive_email(tenant, caller, mail)).recorded == 1
+    assert await decided(tenant, ADA) == "OPTED_OUT"
+    await erase_contact_point(tenant, caller, channel=Channel.EMAIL, address=ADA, reason="test")
+    assert (await receive_email(tenant, caller, mail)).recorded == 0, "who is suppressed is not stored again"
+    assert await decided(tenant, ADA) == "SUPPRESSED"
+    await said(tenant, caller, ConsentValue.OPTED_IN, actor=RECIPIENT)
+    assert await decided(tenant, ADA) == "OPTED_IN"
     assert (await receive_email(tenant, caller, mail)).recorded == 1
     assert await decided(tenant, ADA) == "OPTED_OUT"
 

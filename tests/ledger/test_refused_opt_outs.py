@@ -197,7 +197,7 @@ async def test_a_quoted_row_with_a_row_in_it_may_say_what_that_says(tenant: Tena
 
 async def test_a_column_is_named_once(tenant: Tenant) -> None:
     _, told = await run(tenant, "contacts", CONTACTS + "ada@example.org,0,0,0,2025-01-01 00:00:00\n")
-    assert told[2].startswith("refused: modifiedon: has no offset from UTC;")
+    assert told[2].startswith("refused: modifiedon: it has no offset from UTC: ")
 
 
 @pytest.mark.parametrize(

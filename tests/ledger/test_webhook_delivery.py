@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import io
 import json
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,6 +25,7 @@ from ledger.api_keys import create_key
 from ledger.assembly import Caller, Tenant, ledger_on
 from ledger.erasure import erase_contact_point
 from ledger.history import EventFilter, event_cursor, events_at
+from ledger.importing import import_consents
 from ledger.outgoing_addresses import parse_networks
 from ledger.record import Capture, record_consent
 from ledger.tenants import create_tenant
@@ -155,6 +158,30 @@ async def test_an_event_arrives_signed_and_is_acknowledged(hooked: Tenant) -> No
     [known] = (await acknowledgements_of(hooked, [position]))[position]
     assert (known.application, known.by) == ("tests", AcknowledgedBy.WEBHOOK)
     assert before <= known.at <= hooked.ledger.clock()
+
+
+async def test_a_suppression_that_was_brought_in_arrives_and_names_nobody(hooked: Tenant) -> None:
+    line = {
+        "suppression": "ERASURE", "channel": "EMAIL", "since": "2026-01-01T00:00:00Z",
+        "blindIndex": b64encode(hooked.blind_index(Channel.EMAIL, "ann@example.org")).decode(),
+        "blindIndexKey": b64encode(hooked.blind_index.key_id).decode(),
+        "covers": {"commercial": True, "tracking": True, "levels": []},
+    }  # fmt: skip
+    async with Receiver() as receiver, working(hooked):
+        hook = await made(hooked, receiver.url, personal=True)
+        await import_consents(
+            hooked,
+            io.BytesIO(json.dumps(line).encode()),
+            format="ndjson",
+            report=lambda *_: None,
+            progress=lambda _: None,
+        )
+        await settled(hooked, hook.webhook)
+        [received] = receiver.requests
+    assert hook.secret is not None
+    message = received.verified(hook.secret)
+    assert (message["type"], message["data"]["contactPoint"]["address"]) == ("ContactPointSuppressed", None)
+    assert message["data"]["data"]["suppression"] == line["covers"]
 
 
 async def test_another_secret_does_not_verify(hooked: Tenant) -> None:

@@ -20,6 +20,7 @@ from ledger.contactability import consent_of
 from ledger.erasure import erase_contact_point
 from ledger.evidence import evidence_by_address, evidence_by_id
 from ledger.given_evidence import Evidence
+from ledger.importing import import_consents
 from ledger.log_export import log_lines
 from ledger.receipts import Answered, receipts
 from ledger.record import Actor, Capture, record_consent, record_consents
@@ -118,6 +119,29 @@ async def test_a_bundle_from_before_an_erasure_still_verifies_and_one_from_after
     report = verify_file(io.BytesIO(json.dumps(after.json).encode()), keys)
     assert report.proven, words(report)
     assert "erased at" in words(report)
+
+
+async def test_a_suppression_that_was_brought_in_is_proven_where_it_stands(lived: Tenant) -> None:
+    covers = {"commercial": True, "tracking": True, "levels": []}
+    line = {"suppression": "ERASURE", "channel": "EMAIL", "since": "2026-01-01T00:00:00Z", "covers": covers}
+    rows = [json.dumps({**line, "address": address}) for address in ("bob@example.org", "fay@example.org")]
+    size = len((await exported(lived)).splitlines())
+    await import_consents(
+        lived, io.BytesIO("\n".join(rows).encode()), format="ndjson", report=lambda *_: None, progress=lambda _: None
+    )
+    keys, log = await trust(lived), await exported(lived)
+    events = (await history.events_at(lived, [size - 1, size])).values()
+    assert {event.entry.type for event in events} == {"ContactPointSuppressed"}
+    for event in events:
+        bundle = await evidence_by_id(lived, event.entry.stream, with_openings=True)
+        report = verify_file(io.BytesIO(json.dumps(bundle.json).encode()), keys, log=log_in_file(io.BytesIO(log), keys))
+        assert report.proven, words(report)
+        assert "SUPPRESSED since 2026-01-01T00:00:00.000000Z" in words(report)
+    question = Question(channel=Channel.EMAIL, addresses=["bob@example.org", "fay@example.org"], purpose="commercial")
+    for note, code in await receipts_of(lived, [question]):
+        assert code == "SUPPRESSED"
+        report = verify_file(io.BytesIO(note.encode()), keys, log=log_in_file(io.BytesIO(log), keys))
+        assert report.proven, words(report)
 
 
 async def test_after_a_new_signing_key_both_keys_prove_their_own(lived: Tenant, caller: Caller) -> None:

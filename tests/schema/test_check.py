@@ -1,11 +1,19 @@
 """checkConsent and checkConsents: the decision with its reasons, its times, its position."""
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from domain.addresses import Channel
 from domain.refusals import RefusalCode
+from ledger import receipts
+from ledger.answers import Answer, explain
 from ledger.assembly import Tenant
+from ledger.check import Question
+from ledger.check import check as ask_ledger
+from schema import check
 from schema.schema import Schema
 from tests.conftest import Clock
 from tests.schema.conftest import ALL_SCOPES, Asker
@@ -159,3 +167,67 @@ async def test_what_was_known_then_is_shown_as_it_was_then(
     now = await ask.data(CHECK, input=asked)
     assert then["checkConsent"]["reasons"][0]["purpose"]["name"] == "Commercial"
     assert now["checkConsent"]["reasons"][0]["purpose"]["name"] == "Offers"
+
+
+@pytest.mark.parametrize(
+    ("selection", "explained"),
+    [
+        ("address allowed trackingAllowed position", 0),
+        ("allowed why: reasons { code }", 3),
+        ("allowed ...Why", 3),
+        ("... on ConsentDecision { reasons { code } }", 3),
+    ],
+)
+async def test_the_reasons_of_a_batch_are_made_while_others_go_on_and_only_where_they_are_asked_for(
+    ask: Asker, monkeypatch: pytest.MonkeyPatch, selection: str, explained: int
+) -> None:
+    made: list[int] = []
+
+    async def noted(answers: Sequence[Answer]) -> None:
+        made.append(len(answers))
+        await explain(answers)
+
+    monkeypatch.setattr(check, "explain", noted)
+    fragment = "fragment Why on ConsentDecision { reasons { message } }" if "Why" in selection else ""
+    document = f"query($input: CheckConsentsInput!) {{ checkConsents(input: $input) {{ {selection} }} }} {fragment}"
+    addresses = ["a@example.org", "b@example.org", "none"]
+    await ask.data(document, input={"addresses": addresses, "purpose": "commercial"})
+    assert sum(made) == explained
+
+
+async def test_others_go_on_while_reasons_are_made(tenant: Tenant, ask: Asker) -> None:
+    many = [f"a{number}@example.org" for number in range(1_100)]
+    await ask.record(many[0], "OPTED_OUT")
+    answers = await ask_ledger(tenant, Question(channel=Channel.EMAIL, addresses=many, purpose="commercial"))
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    counting = asyncio.create_task(count_turns())
+    await explain(answers)
+    counting.cancel()
+    assert turns
+    made = [answer.decision for answer in answers]
+    assert all(answer.decision is one for answer, one in zip(answers, made, strict=True))
+
+
+async def test_others_go_on_while_the_decisions_of_receipts_are_made(
+    tenant: Tenant, ask: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explained: list[int] = []
+
+    async def noted(answers: Sequence[Answer]) -> None:
+        explained.append(len(answers))
+        await explain(answers)
+
+    monkeypatch.setattr(receipts, "explain", noted)
+    addresses = ["a@example.org", "b@example.org", "none"]
+    for address in addresses[:2]:
+        await ask.record(address, "OPTED_OUT")
+    document = "query($input: CheckConsentsInput!) { checkConsents(input: $input) { receipt } }"
+    await ask.data(document, input={"addresses": addresses, "purpose": "commercial"})
+    assert set(explained) == {3}  # both ways in which a test has it executed

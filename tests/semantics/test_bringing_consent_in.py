@@ -345,7 +345,9 @@ async def test_a_load_sets_all_active_purposes_of_the_profile_or_the_one_that_is
     await update_purpose(tenant, caller, ref="old", active=False)
     content = contacts(f"{ADA},0,1,0,{LATE}")
     totals, _ = await run(tenant, content, "contacts", profile="brand")
-    assert totals.events == 4
+    # What is inactive is opted out of, too.
+    assert totals.events == 5
+    assert (await consent(tenant, ADA, "old"))[0] is OUT
     assert [(await consent(tenant, ADA, key))[0] for key in ("brand-commercial", "more", "brand-transactional")] == [
         OUT, OUT, IN,
     ]  # fmt: skip

@@ -149,15 +149,16 @@ def test_the_reply_is_one_message_that_says_how_to_change_it(locale: str, keywor
 
 
 @pytest.mark.parametrize("keyword", [STOP, START])
-@pytest.mark.parametrize("holds", [Holds.NOTHING, Holds.NOT_ALL_TOPICS])
+@pytest.mark.parametrize("holds", [Holds.NOTHING, Holds.NOT_ALL_TOPICS, Holds.NOT_ENFORCED])
 @pytest.mark.parametrize("locale", LOCALES)
 def test_the_reply_says_what_holds(locale: str, holds: Holds, keyword: Keyword) -> None:
     reply = reply_text(keyword, locale, sender_name="Contoso", known=True, holds=holds)
     assert len(reply) <= REPLY_CHARS_MAX if locale != "ar" else len(reply) <= 2 * 67
     assert locale == "ar" or set(reply) <= GSM
     other = reply_text(keyword, locale, sender_name="Contoso", known=True)
-    assert (reply == other) is (keyword is STOP and holds is Holds.NOT_ALL_TOPICS)
-    assert str(keyword) in reply or holds is Holds.NOT_ALL_TOPICS
+    says_nothing_else = {Holds.NOT_ALL_TOPICS: STOP, Holds.NOT_ENFORCED: START}
+    assert (reply == other) is (keyword is says_nothing_else.get(holds))
+    assert str(keyword) in reply or holds is not Holds.NOTHING
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """SEMANTICS.md, "Which record counts": precedence, both kinds of time, the clock ahead, expiry, units."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,6 +17,7 @@ from domain.consent import (
     join,
     record_that_counts,
 )
+from domain.opt_in_rules import OptInRules, months_after
 from domain.refusals import Refusal, RefusalCode
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -84,6 +86,59 @@ def test_the_order_of_arrival_does_not_matter(
     for order in (history, history[::-1], shuffled):
         found = current(order, as_of=as_of, known_at=known_at)
         assert found.get(("p", None, "root")) == (by_sorting[-1] if by_sorting else None)
+
+
+BASES = OptInRules({"implied-transaction": 24, "implied-inquiry": 6})
+MONTHS = st.sampled_from([0, 1, 6, 7, 24, 25, 30]).map(lambda months: months_after(NOW, months))
+CHOICES = st.tuples(
+    MONTHS, st.sampled_from(ConsentValue), st.sampled_from(["express", "implied-transaction", "implied-inquiry"])
+)
+
+
+def arrived(choices: Sequence[tuple[datetime, ConsentValue, str]]) -> list[ConsentRecord]:
+    """The records of what people chose, in the order in which it reaches the log, all of it late."""
+    return [
+        ConsentRecord(
+            purpose="p",
+            topic=None,
+            unit="root",
+            value=value,
+            effective_at=effective_at,
+            recorded_at=months_after(NOW, 41) + timedelta(hours=position),
+            position=position,
+            valid_until=BASES.valid_until(basis, effective_at) if value is IN else None,
+        )
+        for position, (effective_at, value, basis) in enumerate(choices)
+    ]
+
+
+@given(st.lists(CHOICES, max_size=6, unique_by=lambda choice: choice[:2]), st.randoms(), MONTHS)
+def test_consent_that_ends_and_is_renewed_is_the_same_in_whatever_order_it_arrives(
+    choices: list[tuple[datetime, ConsentValue, str]], random: st.random_module, as_of: datetime
+) -> None:
+    by_sorting = sorted(
+        (choice for choice in choices if choice[0] <= as_of),
+        key=lambda choice: (choice[0], ["OPTED_IN", "NOT_SET", "OPTED_OUT"].index(choice[1])),
+    )
+    expected: tuple[str, datetime | None] = "NOT_SET", None
+    if by_sorting:
+        effective_at, value, basis = by_sorting[-1]
+        ends = {"implied-transaction": 24, "implied-inquiry": 6}.get(basis) if value is IN else None
+        until = None if ends is None else months_after(effective_at, ends)
+        expected = ("NOT_SET" if until is not None and as_of >= until else str(value)), until
+    for _ in range(4):
+        random.shuffle(choices)  # type: ignore[attr-defined]
+        records = arrived(choices)
+        held = current(records, as_of=as_of, known_at=months_after(NOW, 60)).get(("p", None, "root"))
+        # As a row of the read model is kept: one after the other, whatever came before.
+        row: ConsentRecord | None = None
+        for one in records:
+            row = join(row, one) if one.effective_at <= as_of else row
+        assert row == held
+        found = ("NOT_SET", None) if held is None else (held.value, held.valid_until)
+        if held is not None and held.expired_at(as_of):
+            found = "NOT_SET", held.valid_until
+        assert found == expected
 
 
 @pytest.mark.parametrize(

@@ -217,6 +217,22 @@ def test_a_hard_bounce_that_did_not_end_suppresses_everything(events: list[Any],
     assert ("the events shown being all: everything SUPPRESSED" in said_of(*events)) is suppressed
 
 
+def brought(**data: Any) -> Any:
+    covers = {"commercial": True, "tracking": False, "levels": [{"purpose": "more", "topic": "news"}]}
+    return "ContactPointSuppressed", {"since": "2026-01-01T00:00:00.000000Z", "suppression": covers, **data}, {}
+
+
+def test_a_suppression_that_was_brought_in_is_said() -> None:
+    said = said_of(brought(), consent("OPTED_IN"))
+    assert (
+        "SUPPRESSED since 2026-01-01T00:00:00.000000Z, whatever else is said here, for everything COMMERCIAL, for"
+        in said
+    )
+    assert "more / news: an erasure in the tenant that a file came from left that" in said
+    everything = {"commercial": True, "tracking": True, "levels": [], "everything": True}
+    assert "said here, for everything: an erasure" in said_of(brought(suppression=everything))
+
+
 AWAITED = "commercial: a confirmation is awaited until 2026-06-29T12:00:07.000000Z (event {})"
 
 
@@ -234,6 +250,19 @@ def test_a_confirmation_is_awaited_until_the_person_chooses() -> None:
     ("type_", "data"),
     [
         ("ContactPointBounced", {}),
+        ("ContactPointSuppressed", {}),
+        ("ContactPointSuppressed", {"since": "2026-01-01T00:00:00.000000Z", "suppression": {"commercial": True}}),
+        (
+            "ContactPointSuppressed",
+            {"since": "2026-01-01", "suppression": {"commercial": True, "tracking": True, "levels": []}},
+        ),
+        (
+            "ContactPointSuppressed",
+            {
+                "since": "2026-01-01T00:00:00.000000Z",
+                "suppression": {"commercial": True, "tracking": True, "levels": [{"purpose": 5}]},
+            },
+        ),
         ("ContactPointBounced", {"bounce": "ODD"}),
         ("DoubleOptInRequested", {"purpose": "commercial"}),
         ("DoubleOptInRequested", {"purpose": "nothing", "expiresAt": "2026-06-29T12:00:07.000000Z"}),

@@ -194,6 +194,24 @@ def test_a_time_to_come_is_answered_from_what_was_known_then(log: Log) -> None:
         assert report.proven, report.failure
 
 
+def test_what_a_suppression_in_the_log_blocks_no_receipt_allows(log: Log) -> None:
+    allowed: Members = {"allowed": True, "reasons": [reason("OPTED_IN", value="OPTED_IN", position=12)]}
+    log.add("ConsentCaptured", ADA, capture("OPTED_IN"))
+    assert verified(log.receipt(**allowed).encode(), log=log.export).proven
+    covers: Members = {"commercial": True, "tracking": True, "levels": []}
+    brought: Members = {"channel": "EMAIL", "since": "2026-01-01T00:00:00.000000Z", "suppression": covers}
+    log.add("ContactPointSuppressed", ADA, brought)
+    report = verified(log.receipt(**allowed).encode(), log=log.export)
+    assert "allows what a suppression blocks that the log has up to position 13" in str(report.failure)
+    suppressed: Members = {"reasons": [reason("SUPPRESSED")], "trackingAllowed": False}
+    assert verified(log.receipt(**suppressed).encode(), log=log.export).proven
+    assert not verified(log.receipt(**{**suppressed, "trackingAllowed": True}).encode(), log=log.export).proven
+    log.add("ConsentCaptured", ADA, capture("OPTED_IN"), actor="RECIPIENT")
+    ended: Members = {"reasons": [reason("OPTED_IN", value="OPTED_IN", position=14)], "trackingAllowed": False}
+    report = verified(log.receipt(allowed=True, **ended).encode(), log=log.export)
+    assert report.proven, report.failure
+
+
 def test_what_a_hard_bounce_suppresses_is_decided_from_the_log(log: Log) -> None:
     suppressed: Members = {"reasons": [reason("SUPPRESSED")], "trackingAllowed": False}
     log.add("ContactPointBounced", ADA, {"channel": "EMAIL", "bounce": "SOFT"})

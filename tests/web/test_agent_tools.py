@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 import pytest
@@ -19,14 +19,15 @@ from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
 from domain.addresses import Channel
-from domain.catalogue import PurposeType
+from domain.catalogue import EnforcementModel, PurposeType
 from domain.consent import ActorKind, ConsentSource, ConsentValue
 from eventstore import read
 from eventstore.database import StoreUnavailable
+from ledger import still_sent
 from ledger.agents import create_agent, update_agent
 from ledger.api_keys import SCOPES, create_key
 from ledger.assembly import Caller, Ledger, Tenant
-from ledger.catalogue import create_business_unit, create_profile, create_purpose, create_topic
+from ledger.catalogue import create_business_unit, create_profile, create_purpose, create_topic, update_purpose
 from ledger.check import Question, check
 from ledger.record import Capture, record_consent
 from web.agent_tools import tools
@@ -509,6 +510,86 @@ async def test_the_process_says_not_to_send_whatever_it_is_sent() -> None:
     assert "pydantic" not in json.dumps(answers)
 
 
+async def not_enforced(tenant: Tenant, caller: Caller, *purposes: str) -> None:
+    for purpose in purposes:
+        disabled = [(Channel.EMAIL, EnforcementModel.DISABLED)]
+        await update_purpose(tenant, caller, ref=purpose, enforcement=disabled)
+
+
+@pytest.mark.parametrize("scope", ["topic", "purpose"])
+async def test_a_no_that_is_not_enforced_is_told_as_the_check_decides(
+    url: str, sales: Tenant, caller: Caller, scope: str
+) -> None:
+    await not_enforced(sales, caller, "commercial")
+    async with over_http(url, await create_key(sales, "agent", ["check", "write"])) as agent:
+        for _ in range(2):
+            told = await agent.call("record_opt_out", address=ADA, agent="sqa", scope=scope, idempotency_key="k")
+            assert (told["decision"], told["recorded"]) == ("RECORDED, NOT ENFORCED", True)
+            [level] = told["opted_out"]
+            assert (level["allowed"], level["reason"]) == (True, "ENFORCEMENT_DISABLED")
+            assert told["words"].startswith(
+                f"RECORDED, NOT ENFORCED. The opt-out is recorded, at position {told['position']}"
+            )
+            assert "does not enforce consent" in told["words"]
+            assert "check_consent still lets messages go" in told["words"]
+            assert NO not in told["words"]
+            assert "You may send" not in told["words"]
+        asked = await agent.call("check_consent", address=ADA, agent="sqa")
+        assert asked["allowed"] is True
+        named = "topic news" if scope == "topic" else "purpose commercial"
+        assert f"Opted out of {named}, but consent is not enforced for it." in asked["words"]
+        other = await agent.call("check_consent", address="bob@example.org", agent="sqa")
+        assert "Consent is not enforced for purpose commercial." in other["words"]
+
+
+async def test_of_several_levels_each_is_told_as_the_check_decides(url: str, sales: Tenant, caller: Caller) -> None:
+    await not_enforced(sales, caller, "closing")
+    async with over_http(url, await create_key(sales, "agent", ["write"])) as agent:
+        told = await agent.call("record_opt_out", address=ADA)
+        assert told["decision"] == "DO NOT SEND"
+        assert [(one["purpose"], one["allowed"], one["reason"]) for one in told["opted_out"]] == [
+            ("commercial", False, None),
+            ("closing", True, "ENFORCEMENT_DISABLED"),
+        ]
+        assert told["words"].startswith(f"{NO} to this address any more for: commercial. The opt-out is recorded")
+        assert "Purpose closing does not enforce consent" in told["words"]
+        await update_purpose(sales, caller, ref="closing", active=False)
+        told = await agent.call("record_opt_out", address=ADA)
+        assert [one["allowed"] for one in told["opted_out"]] == [False, False], "what is inactive is never sent"
+
+
+async def test_a_no_that_a_choice_has_overtaken_at_once_is_told_so(
+    url: str, sales: Tenant, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording = tools.record_opt_out
+
+    async def overtaken(*given: Any) -> Any:
+        recorded = await recording(*given)
+        await capture(sales, caller, "OPTED_IN")
+        return recorded
+
+    monkeypatch.setattr(tools, "record_opt_out", overtaken)
+    async with over_http(url, await create_key(sales, "agent", ["write"])) as agent:
+        told = await agent.call("record_opt_out", address=ADA, agent="sqa")
+        assert [(one["allowed"], one["reason"]) for one in told["opted_out"]] == [(True, "OPTED_IN")]
+        assert "Opted in to purpose commercial." in told["words"]
+        assert NO not in told["words"]
+
+
+async def test_a_store_that_does_not_answer_after_a_no_takes_nothing_from_it(
+    url: str, sales: Tenant, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await not_enforced(sales, caller, "commercial")
+
+    async def away(*_: object) -> NoReturn:
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(still_sent, "look_up", away)
+    async with over_http(url, await create_key(sales, "agent", ["write"])) as agent:
+        told = await agent.call("record_opt_out", address=ADA, agent="sqa")
+        assert (told["decision"], told["recorded"]) == ("DO NOT SEND", True)
+
+
 async def test_a_key_of_a_unit_uses_the_tools_within_it(url: str, sales: Tenant, caller: Caller) -> None:
     await create_business_unit(sales, caller, key="emea", name="EMEA")
     await create_profile(sales, caller, key="joint", name="J", business_unit="emea", share_purposes_of="default")
@@ -523,8 +604,9 @@ async def test_a_key_of_a_unit_uses_the_tools_within_it(url: str, sales: Tenant,
         assert "there is no agent" in await agent.refused("check_consent", address=ADA, agent="sca")
         assert "there is no purpose" in await agent.refused("record_opt_out", address=ADA, purpose="other-commercial")
         assert (await agent.call("consent_history", address=ADA))["known"] is False
-        told = await agent.call("record_opt_out", address=ADA)
+        told = await agent.call("record_opt_out", address=ADA, idempotency_key="k")
         assert {one["purpose"] for one in told["opted_out"]} == {"commercial", "closing", "own-commercial"}
+        assert (await agent.call("record_opt_out", address=ADA, idempotency_key="k"))["repeated"] is True
         past = await agent.call("consent_history", address=ADA)
         assert [event["purpose"] for event in past["events"]] == ["own-commercial"]
         asked = await agent.call("check_consent", address=ADA, purpose="own-commercial", profile="own")

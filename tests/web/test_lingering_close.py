@@ -91,7 +91,7 @@ async def test_so_far_is_read(pieces: list[Message], headers: list[tuple[bytes, 
     assert not sent[-1].get("more_body", False)
 
 
-@pytest.mark.parametrize("limit", ["LINGER_S_MAX", "_SILENCE_S_MAX"])
+@pytest.mark.parametrize("limit", ["_LINGER_S_MAX", "_SILENCE_S_MAX"])
 async def test_who_falls_silent_is_not_waited_for(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lingering_close, limit, 0.01)
     sent, _ = await answer_to(MORE, MORE, headers=CLOSE)

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 DO_NOT_SEND = "DO NOT SEND"
+NOT_ENFORCED = "RECORDED, NOT ENFORCED"
 YOU_MAY_SEND = "You may send"
 
 
@@ -98,12 +99,27 @@ class RecordedOptOut(_Answer):
     position: int
     purpose: str
     topic: str | None
+    allowed: bool = Field(description="Whether check_consent lets messages go there all the same.")
+    reason: str | None = Field(description="Why: ENFORCEMENT_DISABLED, say. Null where it lets none go.")
+    message: str | None = Field(description="The same as a sentence.")
+
+    def level(self) -> str:
+        """What it is an opt-out of."""
+        return self.purpose if self.topic is None else f"{self.purpose} (topic {self.topic})"
+
+    def why_allowed(self) -> str:
+        """What is to be known of it where messages go all the same."""
+        enforced = self.reason != "ENFORCEMENT_DISABLED"
+        why = self.message if enforced else f"Purpose {self.purpose} does not enforce consent."
+        return f"For {self.level()} it is recorded, but check_consent still lets messages go. {why}"
 
 
 class OptOutAnswer(_Answer):
     """What was recorded."""
 
-    decision: Literal["DO NOT SEND"]
+    decision: Literal["DO NOT SEND", "RECORDED, NOT ENFORCED"] = Field(
+        description="The second where check_consent lets messages go all the same for all that is opted out of."
+    )
     recorded: bool
     repeated: bool = Field(description="Whether the idempotency key had recorded it before.")
     position: int | None
@@ -111,12 +127,15 @@ class OptOutAnswer(_Answer):
 
     def words(self) -> str:
         """The answer as text."""
-        levels = ", ".join(
-            one.purpose if one.topic is None else f"{one.purpose} (topic {one.topic})" for one in self.opted_out
-        )
         if not self.recorded:
             return f"{DO_NOT_SEND}. There is no purpose to opt out of, so nothing was recorded."
-        return f"{DO_NOT_SEND} to this address any more for: {levels}. The opt-out is recorded, at position {self.position}."
+        blocked = ", ".join(one.level() for one in self.opted_out if not one.allowed)
+        said = f"{DO_NOT_SEND} to this address any more for: {blocked}" if blocked else NOT_ENFORCED
+        lines = [f"{said}. The opt-out is recorded, at position {self.position}."]
+        lines += [one.why_allowed() for one in self.opted_out if one.allowed]
+        if len(lines) > 1:
+            lines.append("They said no all the same. This answer is no permission: call check_consent before you send.")
+        return "\n".join(lines)
 
 
 class HistoryEvent(_Answer):

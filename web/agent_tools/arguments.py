@@ -88,7 +88,9 @@ class RecordOptOut(_Arguments):
         default=None,
         description="What they said, in their words; kept sealed. Cut after 500 characters; control characters are replaced.",
     )
-    idempotency_key: str | None = Field(default=None, description="The same key records the same opt-out once.")
+    idempotency_key: str | None = Field(
+        default=None, description="The same key records the same opt-out once, for as long as it counts."
+    )
     # A model gives what it gave check_consent: that is no reason to lose an opt-out.
     profile: Any = Field(default=None, description="Ignored: an opt-out counts in every profile.")
     message_id: Any = Field(default=None, description="Ignored.")

@@ -12,15 +12,18 @@ from pydantic import BaseModel, ValidationError
 
 from domain.addresses import Channel, normalise
 from domain.consent import ConsentRecord
+from domain.decision import Reason as DecisionReason
 from domain.time import format_instant
 from domain.upcasting import upcast
 from ledger import history
 from ledger.agents import OptOutScope, ToldToStop, check_agent, record_opt_out
+from ledger.answers import Answer
 from ledger.assembly import Caller, Tenant
-from ledger.check import Answer, Question, check_for_message
+from ledger.check import Question, check_for_message
 from ledger.history import EventFilter, StoredEntry
 from ledger.links import unsubscribe_links
 from ledger.receipts import Answered, receipts
+from ledger.still_sent import still_sent_to
 from schema.node_ids import NodeKind, ref
 from schema.refusals import Forbidden
 from web.agent_tools.answers import (
@@ -58,7 +61,7 @@ async def check_consent(tenant: Tenant, caller: Caller, asked: CheckConsent) -> 
         address=answer.address,
         agent=agent,
         **_subject(answer, channel),
-        tracking_allowed=answer.tracking.allowed,
+        tracking_allowed=answer.tracking_allowed,
         reasons=[
             Reason(
                 code=reason.code,
@@ -82,8 +85,8 @@ async def get_unsubscribe_link(tenant: Tenant, caller: Caller, asked: GetUnsubsc
     """The links of a message to this address, whether or not it may go."""
     agent, channel, answer = await _answer(tenant, asked)
     return LinkAnswer(
-        decision="YOU MAY SEND" if answer.decision.allowed else "DO NOT SEND",
-        allowed=answer.decision.allowed,
+        decision="YOU MAY SEND" if answer.allowed else "DO NOT SEND",
+        allowed=answer.allowed,
         address=answer.address,
         agent=agent,
         **_subject(answer, channel),
@@ -92,7 +95,7 @@ async def get_unsubscribe_link(tenant: Tenant, caller: Caller, asked: GetUnsubsc
 
 
 async def record_no(tenant: Tenant, caller: Caller, told: RecordOptOut) -> OptOutAnswer:
-    """The opt-out, recorded durably."""
+    """The opt-out, recorded durably, and whether a check will heed it."""
     recorded = await record_opt_out(
         tenant,
         caller,
@@ -107,16 +110,26 @@ async def record_no(tenant: Tenant, caller: Caller, told: RecordOptOut) -> OptOu
             idempotency_key=told.idempotency_key,
         ),
     )
+    levels = [(event.entry.data["purpose"], event.entry.data.get("topic")) for event in recorded.events]
+    reasons: list[DecisionReason | None] = []
+    if recorded.events:
+        channel = Channel(recorded.events[0].entry.data["channel"])
+        reasons = await still_sent_to(tenant, channel, told.address, levels)
     return OptOutAnswer(
-        decision="DO NOT SEND",
+        decision="RECORDED, NOT ENFORCED" if reasons and None not in reasons else "DO NOT SEND",
         recorded=bool(recorded.events),
         repeated=recorded.repeated,
         position=recorded.position,
         opted_out=[
             RecordedOptOut(
-                position=event.position, purpose=event.entry.data["purpose"], topic=event.entry.data.get("topic")
+                position=event.position,
+                purpose=purpose,
+                topic=topic,
+                allowed=reason is not None,
+                reason=None if reason is None else reason.code,
+                message=None if reason is None else reason.message,
             )
-            for event in recorded.events
+            for event, (purpose, topic), reason in zip(recorded.events, levels, reasons, strict=True)
         ],
     )
 

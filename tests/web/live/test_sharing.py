@@ -1,6 +1,8 @@
 """Who asks for the same shares the work: an event is read, executed and encoded once, and what was erased is not kept."""
 
 import asyncio
+import io
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 
@@ -16,6 +18,7 @@ from ledger.api_keys import create_key
 from ledger.assembly import Ledger, Tenant
 from ledger.erasure import erase_contact_point
 from ledger.given_evidence import Evidence
+from ledger.importing import import_consents
 from ledger.record import Capture, record_consents
 from web.live import sharing
 from web.live.sessions import LiveLimits
@@ -97,6 +100,26 @@ async def test_what_was_erased_is_not_sent_from_what_was_kept(
         await first.edges(2)
         await third.subscribe(query=ADDRESSES, after=6)
         assert [edge["node"]["contactPoint"]["address"] for edge in await third.edges(3)] == [None, None, None]
+
+
+async def test_a_suppression_that_was_brought_in_is_told_live(socket: Connect, tenant: Tenant) -> None:
+    key = await create_key(tenant, "a", ["read", "read:personal"])
+    line = {"suppression": "ERASURE", "channel": "EMAIL", "address": "a1@example.org", "since": "2026-01-01T00:00:00Z"}
+    async with socket(key) as client:
+        await client.subscribe(query=ADDRESSES, after=6)
+        for _ in range(2):
+            await import_consents(
+                tenant,
+                io.BytesIO(json.dumps(line).encode()),
+                format="ndjson",
+                report=lambda *_: None,
+                progress=lambda _: None,
+            )
+        await capture(tenant, 1)
+        told = [edge["node"] for edge in await client.edges(2)]
+    assert told == [
+        {"position": 7, "contactPoint": {"address": None}}, {"position": 8, "contactPoint": {"address": "a1@example.org"}},
+    ]  # fmt: skip
 
 
 async def test_a_store_that_is_away_while_an_event_is_answered_delays_it_and_loses_nothing(

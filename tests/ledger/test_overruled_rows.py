@@ -1,0 +1,143 @@
+"""An opt-out that comes again in a file after the person opted in: as of the import it is the latest word, and is recorded."""
+
+import io
+import json
+from collections.abc import AsyncIterator, Mapping
+
+import pytest
+
+from domain.addresses import Channel
+from domain.consent import ConsentSource, ConsentValue
+from ledger.assembly import Caller, Tenant
+from ledger.check import Question, check
+from ledger.import_formats import Target, reading
+from ledger.import_rows import RowTold, Totals
+from ledger.importing import IMPORTER, import_consents, run_import
+from ledger.record import Capture, record_consent
+
+ADA, BOB = "ada@example.org", "bob@example.org"
+EARLY = "2024-01-01T00:00:00Z"
+OUT = ConsentValue.OPTED_OUT
+LINE = {"address": ADA, "purpose": "commercial", "value": "OPTED_OUT"}
+RECORDS = (
+    "msdynmkt_contactpointvalue,msdynmkt_contactpointtype,msdynmkt_contactpointconsenttype,msdynmkt_purposeid,"
+    f"msdynmkt_value,modifiedon\n{ADA},Email,Purpose,commercial,Opted Out,{EARLY}\n"
+)
+FLAGS = f"emailaddress1,donotemail,donotbulkemail,modifiedon\n{ADA},1,1,{EARLY}\n"
+File = tuple[str, str, Target]
+AS_OF_THE_IMPORT: Mapping[str, File] = {
+    "list": ("subscription-list", f"emailaddress1\n{ADA}\n", Target(purpose="commercial", value=OUT)),
+    "ndjson": ("ndjson", json.dumps(LINE), Target()),
+}
+AS_OF_ITS_TIME: Mapping[str, File] = {
+    "records": ("contact-point-consents", RECORDS, Target()),
+    "contacts": ("contacts", FLAGS, Target(purpose="commercial")),
+    "ndjson": ("ndjson", json.dumps({**LINE, "effectiveAt": EARLY}), Target()),
+}
+of_the_import = pytest.mark.parametrize("file", AS_OF_THE_IMPORT.values(), ids=AS_OF_THE_IMPORT)
+
+
+async def run(tenant: Tenant, file: File, *, dry_run: bool = False) -> tuple[int, int, int]:
+    """How many rows were recorded, how many were unchanged, and how many events they led to."""
+    format, content, target = file
+    totals = await import_consents(
+        tenant,
+        io.BytesIO(content.encode()),
+        format=format,
+        report=lambda line, outcome, code, message: None,
+        progress=lambda _: None,
+        target=target,
+        dry_run=dry_run,
+    )
+    return totals.recorded, totals.unchanged, totals.events
+
+
+async def allowed(tenant: Tenant, *, purpose: str = "commercial", topic: str | None = None) -> bool:
+    question = Question(channel=Channel.EMAIL, addresses=[ADA], purpose=purpose, topic=topic)
+    [answer] = await check(tenant, question)
+    return answer.decision.allowed
+
+
+async def opt_in(tenant: Tenant, caller: Caller, address: str = ADA) -> None:
+    capture = Capture(
+        channel=Channel.EMAIL,
+        address=address,
+        purpose="commercial",
+        value=ConsentValue.OPTED_IN,
+        source=ConsentSource.PREFERENCE_CENTER,
+    )
+    await record_consent(tenant, caller, capture)
+
+
+@of_the_import
+async def test_it_is_recorded_anew_once_after_each_opt_in(tenant: Tenant, caller: Caller, file: File) -> None:
+    assert await run(tenant, file) == (1, 0, 1)
+    assert await run(tenant, file) == (0, 1, 0)
+    for _ in range(3):
+        await opt_in(tenant, caller)
+        assert await run(tenant, file, dry_run=True) == (1, 0, 1)
+        assert await allowed(tenant)
+        assert await run(tenant, file) == (1, 0, 1)
+        assert not await allowed(tenant)
+        assert await run(tenant, file) == (0, 1, 0)
+        assert await run(tenant, file, dry_run=True) == (0, 1, 0)
+
+
+@pytest.mark.parametrize("file", AS_OF_ITS_TIME.values(), ids=AS_OF_ITS_TIME)
+async def test_one_with_a_time_of_its_own_is_the_same_as_before(tenant: Tenant, caller: Caller, file: File) -> None:
+    assert await run(tenant, file) == (1, 0, 1)
+    await opt_in(tenant, caller)
+    assert await run(tenant, file) == (0, 1, 0)
+    assert await allowed(tenant)
+
+
+async def test_a_rehearsal_counts_a_member_twice_in_a_list_once(tenant: Tenant, caller: Caller) -> None:
+    format, content, target = AS_OF_THE_IMPORT["list"]
+    twice = format, content + f"{ADA}\n", target
+    for _ in range(2):
+        assert await run(tenant, twice, dry_run=True) == (1, 1, 1)
+        assert await run(tenant, twice) == (1, 1, 1)
+        await opt_in(tenant, caller)
+
+
+async def test_a_list_of_opt_ins_opts_nobody_in_twice(tenant: Tenant, caller: Caller) -> None:
+    format, content, _ = AS_OF_THE_IMPORT["list"]
+    file = format, content, Target(purpose="commercial", value=ConsentValue.OPTED_IN)
+    assert await run(tenant, file) == (1, 0, 1)
+    await record_consent(tenant, caller, Capture(channel=Channel.EMAIL, address=ADA, purpose="commercial", value=OUT))
+    assert await run(tenant, file) == (0, 1, 0)
+    assert not await allowed(tenant)
+
+
+async def test_the_senders_own_key_stands_for_one_opt_out(tenant: Tenant, caller: Caller) -> None:
+    file = "ndjson", json.dumps({**LINE, "idempotencyKey": "mine"}), Target()
+    assert await run(tenant, file) == (1, 0, 1)
+    await opt_in(tenant, caller)
+    assert await run(tenant, file) == (0, 1, 0)
+
+
+async def test_an_import_that_goes_on_records_no_row_of_its_own_twice(tenant: Tenant, caller: Caller) -> None:
+    format, _, target = AS_OF_THE_IMPORT["list"]
+    content = f"emailaddress1\n{ADA}\n{BOB}\n".encode()
+    # Both stood in a list of before; since then both opted in.
+    await run(tenant, (format, content.decode(), target))
+    for address in (ADA, BOB):
+        await opt_in(tenant, caller, address)
+    async with tenant.ledger.connection() as connection:
+        since = await connection.fetchval("SELECT size FROM log_heads WHERE tenant = $1", tenant.id)
+
+    async def resumed(upto: int) -> Totals:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield content[:upto]
+
+        asked = reading(await tenant.latest_catalogue(), format, target, tenant.ledger.clock)
+        told: list[RowTold] = []
+        return await run_import(
+            tenant, IMPORTER, pieces(), asked, told=told.append, progress=lambda _: None, recorded_since=since
+        )
+
+    assert (await resumed(content.index(BOB.encode()))).events == 1
+    await opt_in(tenant, caller)
+    totals = await resumed(len(content))
+    assert (totals.recorded, totals.unchanged, totals.events) == (2, 0, 2)
+    assert await allowed(tenant)
