@@ -8,6 +8,7 @@ import shlex
 import signal
 import sys
 from collections.abc import AsyncIterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -204,8 +205,33 @@ async def test_presets_are_listed_and_applied(data: Path) -> None:
     at = ("--tenant", "demo", "--data-dir", str(data))
     assert (await consentry("presets", "apply", "can-spam", *at)).startswith("applied CAN_SPAM to profile default. ")
     assert "nothing changed" in await consentry("presets", "apply", "CAN_SPAM", *at)
+    assert "nothing would change" in await consentry("presets", "apply", "CAN_SPAM", "--dry-run", *at)
     await consentry("presets", "apply", "CAN_SPAM", "--profile", "nothing", *at, code=2)
+    await consentry("presets", "apply", "CAN_SPAM", "--profile", "nothing", "--dry-run", *at, code=2)
     await consentry("presets", "apply", "NOTHING", *at, code=2)
+
+
+async def test_a_preset_says_what_it_would_change_and_what_it_changed(data: Path) -> None:
+    at = ("--tenant", "presets", "--data-dir", str(data))
+    await consentry("tenants", "create", "presets", "--name", "P", "--data-dir", str(data))
+    catalogue = await consentry("export", "--format", "catalogue", *at)
+    would, *dry = (await consentry("presets", "apply", "GDPR", "--dry-run", *at)).splitlines()
+    assert would.startswith("dry run, nothing is changed: would apply GDPR to profile default. ")
+    assert dry[:3] == [
+        "  profile default: presets none -> GDPR",
+        "  profile default: doubleOptIn OFF -> EVERY_SUBMISSION",
+        "  purpose commercial: enforcement of EMAIL NON_RESTRICTIVE -> RESTRICTIVE",
+    ]
+    assert "  purpose commercial: requiredEvidence none -> NOTICE_TEXT, METHOD" in dry
+    assert await consentry("export", "--format", "catalogue", *at) == catalogue
+    did, *changed = (await consentry("presets", "apply", "GDPR", *at)).splitlines()
+    assert did.startswith("applied GDPR to profile default. ")
+    assert changed == dry
+    assert await consentry("export", "--format", "catalogue", *at) != catalogue
+
+
+async def test_the_version_is_that_of_what_is_installed() -> None:
+    assert await consentry("--version") == f"consentry {version('consentry')}\n"
 
 
 async def test_a_key_is_bound_to_a_unit(data: Path, tmp_path: Path) -> None:
