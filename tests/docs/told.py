@@ -37,6 +37,11 @@ def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
+def fences(text: str) -> list[tuple[str, str]]:
+    """Every block of a page in order: its language, which may be none, and what stands in it."""
+    return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
 def commands(text: str) -> Iterator[str]:
     """Each command line of `consentry` that a page shows, without its name."""
     for block in blocks(text, "sh"):
