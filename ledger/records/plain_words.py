@@ -33,7 +33,7 @@ _REASONS: Mapping[ReasonCode, str] = {
     ReasonCode.OPTED_OUT: "You said no.",
     ReasonCode.NOT_SET_ALLOWED: "You said neither yes nor no, and your yes is not needed for this.",
     ReasonCode.NOT_SET_BLOCKED: "You said neither yes nor no, and this needs your yes.",
-    ReasonCode.ENFORCEMENT_DISABLED: "What you said is not asked about for this.",
+    ReasonCode.ENFORCEMENT_DISABLED: "This does not depend on what you said.",
     ReasonCode.PURPOSE_BLOCKS_TOPIC: "It is blocked as a whole, and with it this part.",
     ReasonCode.CONSENT_EXPIRED: "Your yes has run out.",
     ReasonCode.AWAITING_CONFIRMATION: "A yes of yours waits for your confirmation.",

@@ -51,7 +51,7 @@ async def subject_access(tenant: Tenant, facts: Facts) -> str:
         if profile.active:
             [rows] = await contactability_of(tenant, [(facts.contact_point, facts.channel)], profile=profile.key)
             lines += [f"  {profile.name}:", *(_row(facts.catalogue, row) for row in rows)]
-    lines += ["", "What keeps it from being written to", *await _suppressed(tenant, facts)]
+    lines += ["", "What keeps this address from being written to", *await _suppressed(tenant, facts)]
     told = await disclosures(tenant, [fact.stored.position for fact in facts.events])
     lines += ["", f"Everything that happened ({len(facts.events)}), oldest first"]
     for fact in facts.events:

@@ -16,6 +16,7 @@ import pytest
 from cli import demo
 from cli.main import main, parser
 from cli.options import settings_of
+from ledger.api_keys import SCOPES
 from tests.crash.server import COMMAND, ROOT, Server, consentry, environment
 
 ROW = ",a{n}@example.org,Email,Purpose,commercial,,Opted {value},Internal,No reasons,,,2025-01-0{day}T00:00:00Z,0"
@@ -190,9 +191,20 @@ async def test_a_command_about_a_tenant_makes_no_database(tmp_path: Path) -> Non
 
 async def test_the_demo_says_how_to_make_another_key_where_it_is(data: Path, capfd: pytest.CaptureFixture[str]) -> None:
     await asyncio.to_thread(demo.prepare, settings_of(parser().parse_args(["migrate", "--data-dir", str(data)])))
-    [command] = re.findall(r"consentry (keys create .*)", capfd.readouterr().err)
-    assert "--scope write" in command
+    said = capfd.readouterr().err
+    [command] = re.findall(r"^  export CONSENTRY_KEY=\$\(\.venv/bin/consentry (keys create .*)\)$", said, re.MULTILINE)
     assert (await consentry(*shlex.split(command))).startswith("ck_1_")
+    # As much as the first key may, or the README's tour would end with the new one.
+    assert re.findall(r"--scope (\S+)", command) == list(SCOPES)
+    assert f"\n  rm -r {data}\n" in said
+
+
+def test_the_demo_on_a_database_of_ones_own_does_not_say_to_delete_anything(tmp_path: Path) -> None:
+    arguments = ["serve", "--database-url", "postgresql://me:secret@db/consent", "--data-dir", str(tmp_path)]
+    settings = settings_of(parser().parse_args(arguments))
+    told = demo._new_demo(settings) + demo._new_key(settings)
+    assert "rm " not in told
+    assert "secret" not in told
 
 
 async def test_without_a_database_nothing_is_allowed(tmp_path: Path) -> None:
