@@ -25,6 +25,7 @@ from benchmarks import (
 )
 from benchmarks.figures import Figures
 from benchmarks.machine import describe
+from benchmarks.stopping import end_cleanly
 
 
 def main() -> None:
@@ -33,6 +34,7 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="ratios alone, held against those that are kept")
     parser.add_argument("--keep", action="store_true", help="with --short: keep what is measured")
     options = parser.parse_args()
+    end_cleanly()
     if options.short:
         print(describe(), flush=True)
         sys.exit(0 if short.run(keep=options.keep) else 1)

@@ -38,15 +38,18 @@ def process(*arguments: str, port: int, program: str = sys.executable) -> Iterat
     with subprocess.Popen(
         [program, *arguments], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as started:
-        for _ in range(3_000):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.1):
-                break
-            time.sleep(0.01)
         try:
+            for _ in range(3_000):
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.1):
+                    break
+                time.sleep(0.01)
             yield started
         finally:
             started.terminate()
-            started.wait(20)
+            try:
+                started.wait(20)
+            except subprocess.TimeoutExpired:
+                started.kill()
 
 
 def consentry(data_dir: Path, port: int) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:

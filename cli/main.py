@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from importlib.metadata import version
 
 from cli import (
     check,
@@ -56,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="consentry", description="A consent ledger: may I write to this address, for this purpose?"
     )
+    top.add_argument("--version", action="version", version=f"%(prog)s {version('consentry')}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in _COMMANDS:
         command.add(commands)

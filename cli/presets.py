@@ -5,7 +5,7 @@ import argparse
 from cli.options import Subparsers, add_settings, add_tenant, with_tenant
 from domain.presets import NO_ADVICE, PresetKey, as_markdown
 from ledger.assembly import Caller, Tenant
-from ledger.catalogue import apply_preset
+from ledger.catalogue import apply_preset_telling
 
 
 def add(commands: Subparsers) -> None:
@@ -18,6 +18,9 @@ def add(commands: Subparsers) -> None:
     applying = group.add_parser("apply", help="raise a profile, and the purposes that it has or shares, to a preset")
     applying.add_argument("preset", type=_preset, metavar="PRESET", help=", ".join(PresetKey))
     applying.add_argument("--profile", default="default", metavar="P", help="its key, by default `default`")
+    applying.add_argument(
+        "--dry-run", action="store_true", help="say what it would change, old and new, and change nothing"
+    )
     add_tenant(applying)
     add_settings(applying)
     applying.set_defaults(run=_apply)
@@ -38,12 +41,22 @@ def _list(options: argparse.Namespace) -> int:
 
 def _apply(options: argparse.Namespace) -> int:
     async def work(tenant: Tenant) -> int:
-        before = (await tenant.latest_catalogue()).position
-        changed = await apply_preset(tenant, Caller(None, frozenset()), profile=options.profile, preset=options.preset)
-        if changed.catalogue.position == before:
-            print(f"profile {changed.item.key} has {options.preset} already; nothing changed")
-        else:
-            print(f"applied {options.preset} to profile {changed.item.key}. {NO_ADVICE}")
+        applied = await apply_preset_telling(
+            tenant,
+            Caller(None, frozenset()),
+            profile=options.profile,
+            preset=options.preset,
+            dry_run=options.dry_run,
+        )
+        profile = applied.profile.key
+        if not applied.changes:
+            nothing = "would change" if options.dry_run else "changed"
+            print(f"profile {profile} has {options.preset} already; nothing {nothing}")
+            return 0
+        done = "dry run, nothing is changed: would apply" if options.dry_run else "applied"
+        print(f"{done} {options.preset} to profile {profile}. {NO_ADVICE}")
+        for words in applied.changes:
+            print(f"  {words}")
         return 0
 
     return with_tenant(options, work)

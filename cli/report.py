@@ -6,9 +6,11 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 from cli.options import Subparsers, add_settings, add_tenant, with_tenant
+from cli.output import output_file
 from domain.time import format_instant, parse_instant
 from ledger.assembly import Tenant
 from ledger.propagation import KnownBy, Propagation, PropagationFilter, every, not_following
@@ -47,6 +49,9 @@ def add(commands: Subparsers) -> None:
     )
     command.add_argument("--not-acknowledged-by", metavar="APP", help="only what this application does not know")
     command.add_argument("--format", choices=list(_WRITERS), default="table")
+    command.add_argument(
+        "-o", "--output", metavar="FILE", type=Path, help="by default standard output; FILE appears whole or not at all"
+    )
     add_tenant(command)
     add_settings(command)
     command.set_defaults(run=run)
@@ -66,14 +71,15 @@ def run(options: argparse.Namespace) -> int:
         found = every(tenant, wanted)
         # What is refused is refused before the head of a table is written.
         one = await anext(found, None)
-        write = _WRITERS[options.format]()
-        while one is not None:
-            summary.add(one)
-            write(one)
-            one = await anext(found, None)
-        said = json.dumps({**summary.to_json(), "notFollowing": await not_following(tenant)})
-        # A line that is no row would make the file no CSV.
-        print(said, file=sys.stderr if options.format == "csv" else sys.stdout)
+        with output_file(options.output) as output:
+            write = _WRITERS[options.format](output)
+            while one is not None:
+                summary.add(one)
+                write(one)
+                one = await anext(found, None)
+            said = json.dumps({**summary.to_json(), "notFollowing": await not_following(tenant)})
+            # A line that is no row would make the file no CSV.
+            print(said, file=sys.stderr if options.format == "csv" else output)
         return 0
 
     return with_tenant(options, work)
@@ -83,9 +89,10 @@ def _instant(text: str | None, option: str) -> datetime | None:
     return None if text is None else parse_instant(text, field=option)
 
 
-def _table() -> Callable[[Propagation], None]:
+def _table(output: TextIO) -> Callable[[Propagation], None]:
     def write_row(cells: tuple[str, ...]) -> None:
-        print("  ".join(cell.ljust(width) for cell, width in zip(cells, _WIDTHS, strict=True)).rstrip())
+        line = "  ".join(cell.ljust(width) for cell, width in zip(cells, _WIDTHS, strict=True)).rstrip()
+        print(line, file=output)
 
     write_row(_COLUMNS)
 
@@ -96,8 +103,8 @@ def _table() -> Callable[[Propagation], None]:
     return write
 
 
-def _csv() -> Callable[[Propagation], None]:
-    writer = csv.writer(sys.stdout)
+def _csv(output: TextIO) -> Callable[[Propagation], None]:
+    writer = csv.writer(output)
     writer.writerow(_COLUMNS)
 
     def write(one: Propagation) -> None:
@@ -141,9 +148,9 @@ def _state(known: KnownBy) -> str:
     return "late" if False in known.in_time else "in time"
 
 
-def _json() -> Callable[[Propagation], None]:
+def _json(output: TextIO) -> Callable[[Propagation], None]:
     def write(one: Propagation) -> None:
-        print(json.dumps(_object(one)))
+        print(json.dumps(_object(one)), file=output)
 
     return write
 

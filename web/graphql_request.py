@@ -15,6 +15,8 @@ _URL_PARAMETERS_MAX = 50
 _PARAMETERS = ("query", "documentId", "operationName", "variables", "extensions")
 _ID_CHARS_MAX = 256
 _APOLLO = "persistedQuery"
+DOCUMENT_ID_FORM = "sha256: and the SHA-256 of the document's text, 64 hexadecimal digits in lower case"
+APOLLO_HASH_FORM = "the SHA-256 of the document's text, 64 hexadecimal digits in lower case"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -127,7 +129,8 @@ def _request(given: Mapping[str, Any]) -> GraphQLRequest:
 def _identifier(document_id: object, extensions: Mapping[str, Any]) -> tuple[str | None, bool]:
     """The document's identifier, and whether it came as Apollo's extension alone."""
     if document_id is not None and not (isinstance(document_id, str) and 0 < len(document_id) <= _ID_CHARS_MAX):
-        raise MalformedRequest(400, f"documentId is a string of 1 to {_ID_CHARS_MAX} characters", "documentId")
+        wanted = f"a string of 1 to {_ID_CHARS_MAX} characters: {DOCUMENT_ID_FORM}"
+        raise MalformedRequest(400, f"documentId is {wanted}", "documentId")
     persisted = extensions.get(_APOLLO)
     if persisted is None:
         return document_id, False
@@ -138,8 +141,8 @@ def _identifier(document_id: object, extensions: Mapping[str, Any]) -> tuple[str
         raise MalformedRequest(400, f"of extensions.{_APOLLO}, version 1 is spoken here", *path, "version")
     given = persisted.get("sha256Hash")
     if not isinstance(given, str) or not 0 < len(given) <= _ID_CHARS_MAX:
-        wanted = "is the SHA-256 of the document's text, in hexadecimal"
-        raise MalformedRequest(400, f"extensions.{_APOLLO}.sha256Hash {wanted}", *path, "sha256Hash")
+        wanted = f"a string: {APOLLO_HASH_FORM}"
+        raise MalformedRequest(400, f"extensions.{_APOLLO}.sha256Hash is {wanted}", *path, "sha256Hash")
     identifier = f"sha256:{given}" if _SHA256.fullmatch(given) else given
     if document_id is not None and document_id != identifier:
         raise MalformedRequest(400, f"documentId and extensions.{_APOLLO} name different documents", "documentId")

@@ -6,15 +6,17 @@ document may hold an address, and who knows its hash could have it answered. All
 documents are never given up for it.
 """
 
+import re
 from collections import OrderedDict
 from collections.abc import Hashable
 
-from web.graphql_request import GraphQLRequest
-from web.trusted_documents import TrustedDocuments, sha256_id
+from web.graphql_request import APOLLO_HASH_FORM, DOCUMENT_ID_FORM, GraphQLRequest
+from web.trusted_documents import TrustedDocuments, may_be_custom_id, sha256_id
 
 REGISTERED_BYTES_MAX = 4 * 1024 * 1024
 _OWNER_BYTES_MAX = 512 * 1024
 _DOCUMENT_BYTES_MAX = 64 * 1024
+_SHA256_ID = re.compile(r"sha256:[0-9a-f]{64}")
 # What an entry takes besides its text: the identifier, and its place in two tables.
 _ENTRY_BYTES = 400
 
@@ -36,6 +38,7 @@ class PersistedDocuments:
         self.trusted = trusted or TrustedDocuments()
         self._only = only
         self._registered = _Registered()
+        self._has_custom_ids = any(_SHA256_ID.fullmatch(one) is None for one in self.trusted.by_id)
 
     def text(self, asked: GraphQLRequest, owner: Hashable) -> str:
         """The text of the document that a request asks for. Raises NotPersisted."""
@@ -48,6 +51,8 @@ class PersistedDocuments:
         known = self.trusted.by_id.get(asked.document_id)
         if known is None and not self._only:
             known = self._registered.find(owner, asked.document_id)
+        if known is None and not self._may_be_one(asked.document_id):
+            raise self._malformed(asked)
         if asked.query is None:
             if known is None:
                 raise self._unknown(asked)
@@ -63,6 +68,16 @@ class PersistedDocuments:
         if asked.document_id is None or asked.query is None or asked.document_id in self.trusted.by_id:
             return
         self._registered.keep(owner, asked.document_id, asked.query)
+
+    def _may_be_one(self, identifier: str) -> bool:
+        """Whether any document could have this identifier here; sending the text would not help where none can."""
+        return _SHA256_ID.fullmatch(identifier) is not None or (self._has_custom_ids and may_be_custom_id(identifier))
+
+    def _malformed(self, asked: GraphQLRequest) -> NotPersisted:
+        name = "extensions.persistedQuery.sha256Hash" if asked.automatic else "documentId"
+        wanted = APOLLO_HASH_FORM if asked.automatic else DOCUMENT_ID_FORM
+        custom = "; or a name that this server's operator gave a document" if self._has_custom_ids else ""
+        return NotPersisted("BAD_USER_INPUT", f"{name} is {wanted}{custom}", *name.split("."))
 
     def _unknown(self, asked: GraphQLRequest) -> NotPersisted:
         if not asked.automatic:

@@ -39,6 +39,11 @@ def sha256_id(text: str) -> str:
     return "sha256:" + hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
+def may_be_custom_id(text: str) -> bool:
+    """Whether an operator could have given a document this identifier: what looks like a SHA-256 is one."""
+    return _HEX.fullmatch(text) is None and _CUSTOM_ID.fullmatch(text) is not None
+
+
 def read_documents(path: Path) -> TrustedDocuments:
     """The documents of a folder or a file. Raises DocumentsInvalid."""
     by_id: dict[str, str] = {}

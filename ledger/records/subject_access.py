@@ -3,12 +3,15 @@
 import json
 from collections.abc import Mapping, Sequence
 
+from domain.catalogue import Catalogue
+from domain.consent import ActorKind
 from domain.json_lines import one_line
 from domain.time import format_instant
 from eventstore import read
 from ledger.acknowledgements import AcknowledgedBy
 from ledger.assembly import Tenant
 from ledger.contactability import ContactabilityRow, contactability_of
+from ledger.records import plain_words
 from ledger.records.disclosures import Disclosures, disclosures
 from ledger.records.facts import Fact, Facts
 from projections import current_consent
@@ -18,7 +21,7 @@ _WAYS: Mapping[AcknowledgedBy, str] = {
     AcknowledgedBy.CURSOR: "it said so",
 }
 _LABELS = {
-    "reason": "in words of their own",
+    "reason": "reason",
     "reasonDescription": "description",
     "messageId": "message",
     "actorId": "by whom",
@@ -39,19 +42,20 @@ async def subject_access(tenant: Tenant, facts: Facts) -> str:
     lines = [
         f"What {facts.catalogue.tenant_name} knows of {facts.address}",
         "",
-        f"Channel {facts.channel}, known since {facts.created_at} under the id {facts.contact_point}.",
+        f"{plain_words.CHANNELS[facts.channel]}, known since {facts.created_at} under the id {facts.contact_point}.",
+        "What stands in brackets, or behind `as data`, is for programs and says the same. Times are in UTC.",
         "",
         "What holds now",
     ]
     for profile in facts.catalogue.profiles.values():
         if profile.active:
             [rows] = await contactability_of(tenant, [(facts.contact_point, facts.channel)], profile=profile.key)
-            lines += [f"  {profile.name}:", *(_row(row) for row in rows)]
-    lines += ["", "What keeps it from being written to", *await _suppressed(tenant, facts)]
+            lines += [f"  {profile.name}:", *(_row(facts.catalogue, row) for row in rows)]
+    lines += ["", "What keeps this address from being written to", *await _suppressed(tenant, facts)]
     told = await disclosures(tenant, [fact.stored.position for fact in facts.events])
     lines += ["", f"Everything that happened ({len(facts.events)}), oldest first"]
     for fact in facts.events:
-        lines += [*_event(fact), *_told(told, fact.stored.position)]
+        lines += [*_event(facts.catalogue, fact), *_told(told, fact.stored.position)]
     lines += ["", "Who recorded it"]
     lines += [f"  {name}" for name in _applications(facts.events)]
     lines += ["", "Who knows of it", *_who_knows(told)]
@@ -73,14 +77,16 @@ async def nothing_known(tenant: Tenant, address: str) -> str:
         head = await read.head(connection, tenant.id)
     return (
         f"{tenant.catalogue.tenant_name} has recorded nothing for {address}, up to position {head.size - 1} of its log.\n"
-        "If it was erased, a keyed mark that names nobody may keep it from being written to again.\n"
+        "If it was erased, a mark that names nobody may keep it from being written to again.\n"
     )
 
 
-def _row(row: ContactabilityRow) -> str:
-    level = row.purpose.name if row.topic is None else f"{row.purpose.name}, {row.topic.name}"
-    reasons = " ".join(reason.message for reason in row.decision.reasons)
-    return f"    {level}: {row.value}, {row.contactability}. {reasons}"
+def _row(catalogue: Catalogue, row: ContactabilityRow) -> str:
+    topic = None if row.topic is None else row.topic.key
+    name = plain_words.level(catalogue, row.purpose.key, topic)
+    reasons = " ".join(plain_words.reason(catalogue, reason, topic) for reason in row.decision.reasons)
+    codes = ", ".join((row.value, row.contactability, *(reason.code for reason in row.decision.reasons)))
+    return f"    {name}: {plain_words.OUTCOMES[row.contactability]}. {reasons} [{codes}]"
 
 
 async def _suppressed(tenant: Tenant, facts: Facts) -> list[str]:
@@ -91,17 +97,16 @@ async def _suppressed(tenant: Tenant, facts: Facts) -> list[str]:
     held = found.get(0)
     if held is not None and held.bounced:
         lines.append(
-            "  a message to it could not be delivered for good: everything, until the person or an operator ends it"
+            "  a message to it could not be delivered for good: nothing is sent until you say yes, or our staff ends it"
         )
     for one in () if held is None else held.suppressions:
-        covers = ["every purpose"] if one.everything else []
-        covers += ["every COMMERCIAL purpose"] if one.commercial else []
-        covers += ["tracking"] if one.tracking else []
-        covers += [
-            purpose if topic is None else f"{purpose}, {topic}" for purpose, topic in sorted(one.levels, key=str)
-        ]
+        covers = ["everything"] if one.everything else []
+        covers += ["everything commercial"] if one.commercial else []
+        covers += ["seeing whether you open and click"] if one.tracking else []
+        covers += [plain_words.level(facts.catalogue, *names) for names in sorted(one.levels, key=str)]
         lines.append(
-            f"  an erasure on {format_instant(one.since)} left a keyed mark: {'; '.join(covers)}, each until the person opts in"
+            f"  an erasure on {format_instant(one.since)} left a mark, which names nobody, against:"
+            f" {'; '.join(covers)}; each until you say yes yourself"
         )
     return lines or ["  nothing but what is said above"]
 
@@ -125,25 +130,28 @@ def _who_knows(told: Disclosures) -> list[str]:
     return [f"  {name}" for name in sorted(names)] or ["  no application said so, and nothing was sent to any"]
 
 
-def _event(fact: Fact) -> Sequence[str]:
+def _event(catalogue: Catalogue, fact: Fact) -> Sequence[str]:
     entry = fact.stored.entry
-    lines = [f"  {entry.position}: {entry.type}, recorded {format_instant(entry.recorded_at)} by {_recorder(fact)}"]
+    what = plain_words.happened(catalogue, entry.type, fact.data)
+    done = plain_words.ACTORS[ActorKind(entry.actor)]
+    lines = [
+        f"  {entry.position}: {what}; recorded {format_instant(entry.recorded_at)} by {_recorder(fact)}, done {done}"
+    ]
     if entry.effective_at is not None:
         lines.append(f"    counts from: {format_instant(entry.effective_at)}")
-    for name, value in sorted(fact.data.items()):
-        lines.append(f"    {name}: {_text(value)}")
     for name, value in sorted(fact.personal.items()):
         lines.append(f"    {_LABELS.get(name, name)}: {_text(value)}")
+    data = {"type": str(entry.type), "actor": str(entry.actor), **dict(sorted(fact.data.items()))}
+    lines.append(f"    as data: {_text(data)}")
     return lines
 
 
 def _recorder(fact: Fact) -> str:
-    entry = fact.stored.entry
-    return f"{entry.application or 'the command line'}, actor {entry.actor}"
+    return fact.stored.entry.application or "the command line"
 
 
 def _applications(events: Sequence[Fact]) -> list[str]:
-    return sorted({fact.stored.entry.application or "the command line" for fact in events})
+    return sorted({_recorder(fact) for fact in events})
 
 
 def _text(value: object) -> str:

@@ -67,7 +67,7 @@ async def test_the_tools_answer_for_a_key_in_a_file(served: tuple[Path, Server],
         assert stat.S_IMODE(output.stat().st_mode) == 0o600
     text = await consentry("subject-access", ADA, *at)
     assert '"no more"' in text
-    assert "Commercial: OPTED_OUT, WILL_NOT_SEND" in text
+    assert "Commercial: we will not write to you. You said no. [OPTED_OUT, WILL_NOT_SEND, OPTED_OUT]" in text
     assert "has recorded nothing for bob@example.org" in await consentry("subject-access", "bob@example.org", *at)
 
 

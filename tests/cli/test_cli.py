@@ -8,6 +8,7 @@ import shlex
 import signal
 import sys
 from collections.abc import AsyncIterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from cli import demo
 from cli.main import main, parser
 from cli.options import settings_of
+from ledger.api_keys import SCOPES
 from tests.crash.server import COMMAND, ROOT, Server, consentry, environment
 
 ROW = ",a{n}@example.org,Email,Purpose,commercial,,Opted {value},Internal,No reasons,,,2025-01-0{day}T00:00:00Z,0"
@@ -237,9 +239,20 @@ async def test_a_command_about_a_tenant_makes_no_database(tmp_path: Path) -> Non
 
 async def test_the_demo_says_how_to_make_another_key_where_it_is(data: Path, capfd: pytest.CaptureFixture[str]) -> None:
     await asyncio.to_thread(demo.prepare, settings_of(parser().parse_args(["migrate", "--data-dir", str(data)])))
-    [command] = re.findall(r"consentry (keys create .*)", capfd.readouterr().err)
-    assert "--scope write" in command
+    said = capfd.readouterr().err
+    [command] = re.findall(r"^  export CONSENTRY_KEY=\$\(\.venv/bin/consentry (keys create .*)\)$", said, re.MULTILINE)
     assert (await consentry(*shlex.split(command))).startswith("ck_1_")
+    # As much as the first key may, or the README's tour would end with the new one.
+    assert re.findall(r"--scope (\S+)", command) == list(SCOPES)
+    assert f"\n  rm -r {data}\n" in said
+
+
+def test_the_demo_on_a_database_of_ones_own_does_not_say_to_delete_anything(tmp_path: Path) -> None:
+    arguments = ["serve", "--database-url", "postgresql://me:secret@db/consent", "--data-dir", str(tmp_path)]
+    settings = settings_of(parser().parse_args(arguments))
+    told = demo._new_demo(settings) + demo._new_key(settings)
+    assert "rm " not in told
+    assert "secret" not in told
 
 
 async def test_without_a_database_nothing_is_allowed(tmp_path: Path) -> None:
@@ -252,8 +265,33 @@ async def test_presets_are_listed_and_applied(data: Path) -> None:
     at = ("--tenant", "demo", "--data-dir", str(data))
     assert (await consentry("presets", "apply", "can-spam", *at)).startswith("applied CAN_SPAM to profile default. ")
     assert "nothing changed" in await consentry("presets", "apply", "CAN_SPAM", *at)
+    assert "nothing would change" in await consentry("presets", "apply", "CAN_SPAM", "--dry-run", *at)
     await consentry("presets", "apply", "CAN_SPAM", "--profile", "nothing", *at, code=2)
+    await consentry("presets", "apply", "CAN_SPAM", "--profile", "nothing", "--dry-run", *at, code=2)
     await consentry("presets", "apply", "NOTHING", *at, code=2)
+
+
+async def test_a_preset_says_what_it_would_change_and_what_it_changed(data: Path) -> None:
+    at = ("--tenant", "presets", "--data-dir", str(data))
+    await consentry("tenants", "create", "presets", "--name", "P", "--data-dir", str(data))
+    catalogue = await consentry("export", "--format", "catalogue", *at)
+    would, *dry = (await consentry("presets", "apply", "GDPR", "--dry-run", *at)).splitlines()
+    assert would.startswith("dry run, nothing is changed: would apply GDPR to profile default. ")
+    assert dry[:3] == [
+        "  profile default: presets none -> GDPR",
+        "  profile default: doubleOptIn OFF -> EVERY_SUBMISSION",
+        "  purpose commercial: enforcement of EMAIL NON_RESTRICTIVE -> RESTRICTIVE",
+    ]
+    assert "  purpose commercial: requiredEvidence none -> NOTICE_TEXT, METHOD" in dry
+    assert await consentry("export", "--format", "catalogue", *at) == catalogue
+    did, *changed = (await consentry("presets", "apply", "GDPR", *at)).splitlines()
+    assert did.startswith("applied GDPR to profile default. ")
+    assert changed == dry
+    assert await consentry("export", "--format", "catalogue", *at) != catalogue
+
+
+async def test_the_version_is_that_of_what_is_installed() -> None:
+    assert await consentry("--version") == f"consentry {version('consentry')}\n"
 
 
 async def test_a_key_is_bound_to_a_unit(data: Path, tmp_path: Path) -> None:

@@ -65,6 +65,22 @@ async def test_a_table_of_who_knew_and_a_summary(served: tuple[Path, list[int]])
     assert summary["slowest"] == {"application": "mailer", "position": found[0]}
 
 
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+async def test_into_a_file_it_is_the_same(served: tuple[Path, list[int]], tmp_path: Path, form: str) -> None:
+    folder, _ = served
+    file = tmp_path / "report"
+    shown = await report(folder, "--format", form)
+    assert await report(folder, "--format", form, "-o", str(file)) == ""
+    assert file.read_bytes().decode() == shown
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+async def test_what_is_refused_leaves_no_file(served: tuple[Path, list[int]], tmp_path: Path) -> None:
+    folder, _ = served
+    await report(folder, "--since", "yesterday", "-o", str(tmp_path / "report"), code=2)
+    assert list(tmp_path.iterdir()) == []
+
+
 async def test_json_lines_and_filters(served: tuple[Path, list[int]]) -> None:
     folder, found = served
     *lines, last = map(json.loads, (await report(folder, "--format", "json", "--overdue")).splitlines())

@@ -439,8 +439,10 @@ async def test_subject_access_tells_everything_in_words(full: Tenant) -> None:
     known = await facts(full)
     text = await subject_access(full, known)
     for said in (
-        ADA, "Default:", "Commercial: OPTED_OUT, WILL_NOT_SEND. Opted out of purpose commercial.", "Commercial, News: OPTED_IN",
-        '"We write monthly.\\nYes?"', '"https://a.example/form"', "actor RECIPIENT", "Who recorded it\n  tests\n",
+        ADA, "Default:", "Commercial: we will not write to you. You said no. [OPTED_OUT, WILL_NOT_SEND, OPTED_OUT]",
+        "Commercial, News: we will not write to you. ", "yes to Commercial, News, from an application; recorded",
+        "no to Commercial, by the unsubscribe button of a mail program; recorded", ", done by you\n",
+        '"We write monthly.\\nYes?"', '"https://a.example/form"', '"actor": "RECIPIENT"', "Who recorded it\n  tests\n",
         known.checkpoint.note.splitlines()[0],
     ):  # fmt: skip
         assert said in text

@@ -1,5 +1,6 @@
 """Subject access: everything about one person is there, and nothing of another."""
 
+import re
 from typing import Any
 
 import asyncpg
@@ -7,7 +8,8 @@ import asyncpg
 from domain.addresses import Channel
 from domain.bounces import Bounce
 from domain.catalogue import DoubleOptInMode
-from domain.consent import ConsentValue
+from domain.consent import ActorKind, ConsentSource, ConsentValue
+from domain.decision import Contactability, ReasonCode
 from eventstore.database import DatabaseAddress
 from ledger.acknowledgements import acknowledge
 from ledger.api_keys import create_key
@@ -18,6 +20,7 @@ from ledger.double_opt_in import confirm_double_opt_in, open_confirmation, reque
 from ledger.erasure import erase_contact_point
 from ledger.given_evidence import Evidence
 from ledger.record import Capture, record_consent
+from ledger.records import plain_words
 from ledger.records.facts import facts_of
 from ledger.records.subject_access import subject_access
 from ledger.webhooks import create_webhook, update_webhook
@@ -68,13 +71,33 @@ async def test_everything_about_one_person_and_nothing_of_another(
     for said in (
         "DoubleOptInRequested", "DoubleOptInConfirmed", "ContactPointBounced", '"5.1.1"', "ConsentCaptured",
         '"We write monthly."', '"192.0.2.7"', '"Browser/1"', '"box ticked"', '"my own words"',
-        "could not be delivered for good", "left a keyed mark: every COMMERCIAL purpose; tracking; transactional",
+        "could not be delivered for good", "left a mark, which names nobody, ",
+        "against: everything commercial; seeing whether you open and click; Transactional;",
+        "you were asked to confirm a yes to Commercial; ", "the yes to Commercial was confirmed; ",
+        "a message could not be delivered for good; ", "no to Commercial, from an application; ", ", done by a program",
         "known by: dialler, since ", "(it said so)", "known by: mailer, since ", "(it was sent to it)",
         "with address and evidence", "sent to: mailer at https://quiet.invalid", "without address and evidence",
         "at an address that was changed since", "Who knows of it\n  dialler\n  mailer\n",
     ):  # fmt: skip
         assert said in text, said
+    prose = "\n".join(line for line in text.splitlines() if not line.startswith("    as data: ")).partition("Proof")[0]
+    assert (
+        re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b|\b(?:EMAIL|COMMERCIAL|SYSTEM|HARD)\b", re.sub(r"\[.*?\]", "", prose)) == []
+    )
     lines = [line for line in text.splitlines() if "sent to: " in line]
     assert len(lines) == 2, "those of this person's events alone"
     for hidden in (BOB, "of somebody else", "elsewhere.invalid", f"  {other}: "):
         assert hidden not in text
+
+
+def test_there_are_words_for_all_there_is() -> None:
+    """A code without words would end the answer to somebody who has a right to it."""
+    for words, codes in (
+        (plain_words.CHANNELS, Channel),
+        (plain_words.OUTCOMES, Contactability),
+        (plain_words.ACTORS, ActorKind),
+        (plain_words._REASONS, ReasonCode),
+        (plain_words._CAPTURED, ConsentValue),
+        (plain_words._WAYS, ConsentSource),
+    ):
+        assert set(words) == set(codes)

@@ -121,6 +121,63 @@ async def test_what_is_no_identifier_is_named(client: AsyncClient, given: dict[s
     assert response.json()["errors"][0]["extensions"] == {"code": "BAD_USER_INPUT", "path": path}
 
 
+MALFORMED = [
+    HEX,
+    HEX[1:],
+    HEX + "0",
+    ID[:-1],
+    ID + "0",
+    ID.upper(),
+    "sha256:" + HEX.upper(),
+    "sha256:" + "g" * 64,
+    "md5:0a",
+    " " + ID,
+]
+
+
+@pytest.mark.parametrize("send", [post, get])
+@pytest.mark.parametrize("query", [None, HELLO])
+@pytest.mark.parametrize("given", MALFORMED)
+async def test_a_document_id_that_none_can_have_is_told_what_one_is(
+    client: AsyncClient, send: Any, query: str | None, given: str
+) -> None:
+    refused = await send(client, documentId=given, **({} if query is None else {"query": query}))
+    assert refused.json() == {
+        "errors": [
+            {
+                "message": "documentId is sha256: and the SHA-256 of the document's text, 64 hexadecimal digits in lower case",
+                "extensions": {"code": "BAD_USER_INPUT", "path": ["documentId"]},
+            }
+        ]
+    }
+
+
+@pytest.mark.parametrize("query", [None, HELLO])
+@pytest.mark.parametrize("given", [HEX[1:], HEX.upper(), "a name"])
+async def test_a_hash_of_apollos_that_none_can_have_is_told_what_one_is(
+    client: AsyncClient, query: str | None, given: str
+) -> None:
+    persisted = {"version": 1, "sha256Hash": given}
+    refused = await post(
+        client, extensions={"persistedQuery": persisted}, **({} if query is None else {"query": query})
+    )
+    (error,) = refused.json()["errors"]
+    assert error == {
+        "message": "extensions.persistedQuery.sha256Hash is the SHA-256 of the document's text,"
+        " 64 hexadecimal digits in lower case",
+        "extensions": {"code": "BAD_USER_INPUT", "path": ["extensions", "persistedQuery", "sha256Hash"]},
+    }
+
+
+async def test_a_document_id_of_the_wrong_type_is_told_what_one_is(client: AsyncClient) -> None:
+    for given in (7, "", True, [ID], {"sha256": HEX}):
+        (error,) = (await client.post("/graphql", json={"documentId": given})).json()["errors"]
+        assert error["message"] == (
+            "documentId is a string of 1 to 256 characters:"
+            " sha256: and the SHA-256 of the document's text, 64 hexadecimal digits in lower case"
+        )
+
+
 async def test_a_query_needs_no_identifier_and_one_of_null_is_none(client: AsyncClient) -> None:
     body = {"query": "{ hello }", "documentId": None, "extensions": {"persistedQuery": None}}
     assert (await client.post("/graphql", json=body)).json() == {"data": {"hello": "hello world"}}
@@ -210,6 +267,16 @@ class TestTrusted:
         assert code(await send(guarded, documentId=sha256_id(other)))[1] == "PERSISTED_QUERY_NOT_FOUND"
         unknown = await send(guarded, extensions=automatic)
         assert code(unknown) == ("PersistedQueryNotSupported", "PERSISTED_QUERY_NOT_SUPPORTED")
+
+    @pytest.mark.parametrize("send", [post, get])
+    async def test_a_name_that_the_operator_did_not_give_is_unknown_and_what_is_no_name_is_said_to_be(
+        self, guarded: AsyncClient, send: Any
+    ) -> None:
+        assert code(await send(guarded, documentId="hello-2"))[1] == "PERSISTED_QUERY_NOT_FOUND"
+        for given in (HEX, ID[:-1], "hello 2", "sha256:Hello"):
+            message, its_code = code(await send(guarded, documentId=given))
+            assert its_code == "BAD_USER_INPUT"
+            assert message.endswith("in lower case; or a name that this server's operator gave a document")
 
     async def test_what_is_not_trusted_is_not_even_parsed(self, guarded: AsyncClient) -> None:
         assert code(await post(guarded, query="{" * 100_000))[1] == "FORBIDDEN"
