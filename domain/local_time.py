@@ -7,7 +7,7 @@ that the clock showed twice or jumped over: it has two readings, and the value o
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -26,12 +26,15 @@ _LOCAL = re.compile(
 )
 _ZONE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*", re.ASCII)
 _ZONE_CHARS_MAX = 64
+# A clock without seconds shows the same minute for so long.
+_MINUTE = timedelta(seconds=59, microseconds=999_999)
 # Files beside the zones: of the machine's own, of no place, and with leap seconds, which the clocks of programs do not show.
 _NO_ZONES = re.compile(r"(localtime|posixrules|Factory|(right|posix)/.*)")
 
 
 class Readings(NamedTuple):
-    """The instants that a time can mean: `earliest` and `latest` are the same but where a clock is put forward or back.
+    """The instants that a time can mean: from `earliest` to `latest`, which are the same but where a clock is put forward or
+    back, or shows no seconds.
 
     `local` is whether it was said without an offset. A named tuple: an import makes two for each row.
     """
@@ -43,9 +46,9 @@ class Readings(NamedTuple):
     def counts(self, value: ConsentValue, now: datetime) -> datetime:
         """Which of them a record of this value is given: no opt-out is passed by what may have been before it.
 
-        An OPTED_OUT has the latest that is not yet to come, everything else the earliest.
+        An OPTED_OUT has the latest, as far as that has come, everything else the earliest.
         """
-        return self.latest if value is ConsentValue.OPTED_OUT and self.latest <= now else self.earliest
+        return min(self.latest, max(self.earliest, now)) if value is ConsentValue.OPTED_OUT else self.earliest
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,8 @@ class LocalTimes:
         except (ValueError, OverflowError) as error:
             how = "" if self.order is None else f" in the order {ORDERS[self.order]}"
             raise _refusal(f"it is no date and time of the calendar{how}", field) from error
-        return Readings(min(instants), max(instants), local=True)
+        shown_within = _MINUTE if second_of_minute is None else timedelta(0)
+        return Readings(min(instants), max(instants) + shown_within, local=True)
 
     def _date(self, first: str, second: str, third: str, field: str) -> tuple[int, int, int]:
         if (len(first) == 4) is (len(third) == 4):

@@ -10,6 +10,7 @@ from domain.refusals import Refusal, RefusalCode
 
 OUT, IN, NOT_SET = ConsentValue.OPTED_OUT, ConsentValue.OPTED_IN, ConsentValue.NOT_SET
 AFTERNOON = datetime(2026, 11, 24, 14, 5, tzinfo=UTC)
+MINUTE = timedelta(seconds=59, microseconds=999_999)
 LATER = datetime(2027, 1, 1, tzinfo=UTC)
 
 
@@ -41,7 +42,13 @@ def test_a_local_time_is_the_instant_at_which_the_clock_of_the_zone_shows_it(
     text: str, date_format: str | None, instant: datetime
 ) -> None:
     readings = LocalTimes.of("Europe/Berlin", date_format).read(text, field="modifiedon")
-    assert (readings.earliest, readings.latest) == (instant, instant)
+    # Where no seconds are shown, it may have been at the end of that minute.
+    within = (
+        MINUTE
+        if text.count(":05") + text.count(".05") == 1 and ":00" not in text and ":01" not in text
+        else timedelta(0)
+    )
+    assert (readings.earliest, readings.latest) == (instant, instant + within)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +103,7 @@ def test_where_a_clock_is_put_forward_or_back_an_opt_out_is_the_latest_and_all_e
 ) -> None:
     order = "mdy" if "New_York" in zone else "dmy"
     readings = LocalTimes.of(zone, order).read(text, field="modifiedon")
-    latest = earliest + timedelta(hours=hours)
+    latest = earliest + timedelta(hours=hours) + MINUTE
     assert (readings.earliest, readings.latest) == (earliest, latest)
     assert {value: readings.counts(value, LATER) for value in ConsentValue} == {
         OUT: latest,
@@ -105,10 +112,17 @@ def test_where_a_clock_is_put_forward_or_back_an_opt_out_is_the_latest_and_all_e
     }
 
 
+def test_an_opt_out_of_the_minute_that_is_shown_is_no_earlier_than_an_opt_in_within_it() -> None:
+    times = LocalTimes.of("Europe/Berlin", None)
+    opted_out = times.read("11/24/2026 3:05 PM", field="modifiedon").counts(OUT, LATER)
+    assert opted_out > times.read("11/24/2026 3:05:59 PM", field="modifiedon").counts(IN, LATER)
+
+
 def test_an_opt_out_of_this_very_hour_is_not_put_into_the_future_where_it_would_be_refused() -> None:
     readings = LocalTimes.of("Europe/Berlin", "dmy").read("25.10.2026 02:30", field="modifiedon")
     during_the_first = datetime(2026, 10, 25, 0, 40, tzinfo=UTC)
-    assert readings.counts(OUT, during_the_first) == readings.earliest
+    assert readings.counts(OUT, during_the_first) == during_the_first
+    assert readings.counts(OUT, readings.earliest - timedelta(hours=1)) == readings.earliest
     assert readings.counts(OUT, readings.latest) == readings.latest
 
 

@@ -96,7 +96,7 @@ async def test_a_date_that_can_be_two_is_refused_until_its_order_is_said(prepare
     assert (totals.refused, totals.refused_opt_outs) == (1, 1)
     assert "--date-format" in said
     await run(prepared, row(at="03/05/2025 15:05"), target=Target(time_zone="Europe/Berlin", date_format="dmy"))
-    assert await value_of(prepared) == ("OPTED_OUT", datetime(2025, 5, 3, 13, 5, tzinfo=UTC))
+    assert await value_of(prepared) == ("OPTED_OUT", datetime(2025, 5, 3, 13, 5, 59, 999_999, tzinfo=UTC))
 
 
 @pytest.mark.parametrize("rows", [["02:10", "02:40"], ["02:40", "02:10"]])
@@ -113,7 +113,7 @@ async def test_contacts_of_the_hour_that_a_clock_shows_twice_opt_out_as_late_and
     one = f"x,{ADA},Allow,Do Not Allow,Allow,10/26/2025 2:30 AM"
     totals, said = await run(prepared, one, header=header, format="contacts")
     assert (totals.recorded, totals.events, said) == (1, 4, [])
-    assert await value_of(prepared) == ("OPTED_OUT", datetime(2025, 10, 26, 1, 30, tzinfo=UTC))
+    assert await value_of(prepared) == ("OPTED_OUT", datetime(2025, 10, 26, 1, 30, 59, 999_999, tzinfo=UTC))
     assert await value_of(prepared, "transactional") == ("OPTED_IN", datetime(2025, 10, 26, 0, 30, tzinfo=UTC))
     again, _ = await run(prepared, one, header=header, format="contacts")
     assert (again.recorded, again.unchanged) == (0, 1)
