@@ -76,27 +76,38 @@ def left_by_erasure(opted_out: Iterable[Level], since: datetime) -> Suppression:
     """
     levels = frozenset(opted_out)
     if len(levels) > LEVELS_MAX:
-        return Suppression(since=since, commercial=True, tracking=True, levels=frozenset(), everything=True)
+        return everything(since)
     return Suppression(since=since, commercial=True, tracking=True, levels=levels)
 
 
+def everything(since: datetime) -> Suppression:
+    """What covers whatever there is, today and later."""
+    return Suppression(since=since, commercial=True, tracking=True, levels=frozenset(), everything=True)
+
+
 def brought(covers: object, since: datetime) -> Suppression:
-    """What a file says that a suppression covers. What cannot be read covers everything: in doubt it is blocked."""
+    """What a file says that a suppression covers. What cannot be read, or would cover nothing, covers everything: in doubt it is
+    blocked.
+    """
     try:
         members = cast(Mapping[str, Any], covers)
-        flags = [members[name] for name in ("commercial", "tracking")] + [members.get("everything", False)]
+        commercial, tracking = members["commercial"], members["tracking"]
+        is_everything = members.get("everything", False)
+        listed = members["levels"]
         levels = frozenset(
             (
                 clean_key(level["purpose"], field="purpose"),
                 None if level.get("topic") is None else clean_key(level["topic"], field="topic"),
             )
-            for level in members["levels"]
+            for level in listed
         )
     except (AttributeError, KeyError, TypeError, Refusal):
-        flags, levels = [True, True, True], frozenset[Level]()
-    commercial, tracking, everything = flags
-    if len(levels) > LEVELS_MAX or not all(isinstance(flag, bool) for flag in flags) or everything:
-        return Suppression(since=since, commercial=True, tracking=True, levels=frozenset(), everything=True)
+        return everything(since)
+    readable = isinstance(listed, list) and all(
+        isinstance(flag, bool) for flag in (commercial, tracking, is_everything)
+    )
+    if not readable or is_everything or len(levels) > LEVELS_MAX or not (commercial or tracking or levels):
+        return everything(since)
     return Suppression(since=since, commercial=commercial, tracking=tracking, levels=levels)
 
 

@@ -142,10 +142,10 @@ class Deciding:
         """The answer for one address; None is what is known of what is no address."""
         if known is None:
             key = _NO_ADDRESS
-        elif known.__class__ is Stood:
+        elif isinstance(known, Stood):
             key = None
         else:
-            key = what_decides(known)  # type: ignore[arg-type]
+            key = what_decides(known)
         alike = self._alike.get(key)
         if alike is not None:
             allowed, tracking_allowed, decided = alike

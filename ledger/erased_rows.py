@@ -48,7 +48,9 @@ async def erased_events(connection: Connected, tenant: Tenant, positions: Collec
 async def _blocked(
     connection: Connected, tenant: Tenant, asked: Mapping[int, Capture], lost: Mapping[int, Mapping[int, StoredEntry]]
 ) -> set[int]:
-    """Those at whose level a suppression blocks the address."""
+    """Those at whose level a suppression of after the opt-out blocks the address. One that was brought in can be older: what
+    ends it need not end the opt-out.
+    """
     if not asked:
         return set()
     keys = {
@@ -63,10 +65,13 @@ async def _blocked(
     standings = {blind_indexes[number]: one.standing() for number, one in found.items()}
     blocked: set[int] = set()
     for number, key in keys.items():
-        capture = captured(next(iter(lost[number].values())).entry)
+        events = [one.entry for one in lost[number].values()]
+        capture = captured(events[0])
+        opted_out_at = max(one.effective_at or one.recorded_at for one in events)
         standing = standings.get(key, NOTHING_KNOWN)
+        later = [one for one in standing.suppressions if one.since >= opted_out_at]
         if capture is not None and is_suppressed(
-            standing.suppressions, standing.opt_ins, catalogue.purposes[capture.purpose], capture.topic
+            later, standing.opt_ins, catalogue.purposes[capture.purpose], capture.topic
         ):
             blocked.add(number)
     return blocked

@@ -162,16 +162,16 @@ class ExistingBounce(StandingOfRows):
 class ExistingSuppression(StandingOfRows):
     """What a row that says that an erasure left a suppression meets."""
 
-    brought: Suppression | None
-    """What it says, if all of it could be read."""
-
     def levels(self, catalogue: Catalogue) -> Iterable[Level]:
         """None: a suppression is of the address."""
         return ()
 
-    def keeps(self) -> bool:
-        """Whether there is nothing to record: the same suppression stands, by this row or another, or by the erasure itself."""
-        known = self.brought is not None and self.brought in self.standing.suppressions
+    def keeps(self, brought: Suppression | None) -> bool:
+        """Whether there is nothing to record: the same suppression stands, by this row or another, or by the erasure itself.
+
+        `brought` is what the row says, if its time could be read.
+        """
+        known = brought is not None and brought in self.standing.suppressions
         self.kept = ConsentKept.SUPPRESSION_KNOWN if known else None
         return known
 

@@ -75,7 +75,7 @@ async def _commands(tenant: Tenant, caller: Caller, rows: Sequence[HardBounceRow
         found = await connection.fetch(_KNOWN, tenant.id, blind_indexes)
     known = {row[0]: _Known(*row[1:]) for row in found}
     return [
-        _command(tenant, caller, row, subject, known.get(subject.blind_index, _NOTHING))
+        _command_or_refusal(tenant, caller, row, subject, known.get(subject.blind_index, _NOTHING))
         if isinstance(subject, Subject)
         else subject
         for row, subject in zip(rows, subjects, strict=True)
@@ -89,8 +89,13 @@ def _subject(tenant: Tenant, row: HardBounceRow) -> Subject | Refusal:
         return refusal
 
 
-def _command(tenant: Tenant, caller: Caller, row: HardBounceRow, subject: Subject, known: _Known) -> Command:
-    evidence, _ = given_evidence(mended_evidence(row.evidence), {}, row.address, subject.address)
+def _command_or_refusal(
+    tenant: Tenant, caller: Caller, row: HardBounceRow, subject: Subject, known: _Known
+) -> Command | Refusal:
+    try:
+        evidence, _ = given_evidence(mended_evidence(row.evidence), {}, row.address, subject.address)
+    except Refusal as refusal:
+        return refusal
     draft = bounce_draft(row.channel, Bounce.HARD, row.status, evidence)
     existing = ExistingBounce(
         parts=row_parts(tenant, IMPORT_APPLICATION, (row.row_key,)),

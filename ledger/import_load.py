@@ -62,20 +62,25 @@ class Load:
     ) -> None:
         """Raises Refusal for the profile and the purpose."""
         self.purposes = _purposes(catalogue, format, profile, purpose)
-        # No file needs a column for the sake of what is inactive alone, unless that is all there is.
+        # No file needs a column for the sake of what is inactive alone, unless that is all there is; one that it has is read.
         decisive = [one for one in self.purposes if one.active] or self.purposes
         self._opt_in = {one.key for one in decisive}
-        self.columns = tuple(dict.fromkeys(name for one in decisive for name in _LOOKED_AT[one.type]))
+        self._required = _columns_of(decisive)
+        self.columns = _columns_of(self.purposes)
         self._format = format
         self._times = times
         self._clock = clock
 
     def reader(self) -> CsvRows:
         """A reader of such a file; only the columns that the purposes look at need be there."""
-        return CsvRows((ADDRESS, *self.columns, MODIFIED), self._read, _NAMES, may_say_no=self._may_say_no)
+        return CsvRows((ADDRESS, *self._required, MODIFIED), self._read, _NAMES, may_say_no=self._may_say_no)
 
     def _allows(self, row: Mapping[str, str]) -> tuple[bool | None, ...]:
-        return tuple(_ALLOWS.get(row[name].strip().casefold()) for name in self.columns)
+        return tuple(self._allowed(name, row.get(name, "").strip().casefold()) for name in self.columns)
+
+    def _allowed(self, name: str, cell: str) -> bool | None:
+        # What need not be there forbids nothing where it is not.
+        return _ALLOWS.get(cell) if cell or name in self._required else True
 
     def _may_say_no(self, row: Mapping[str, str] | None) -> bool:
         return row is None or not all(self._allows(row))
@@ -146,6 +151,10 @@ class Load:
         if refused is not None:
             refused = refused_as(refused, opt_out=not all(allows))
         return LoadedRow(address, allows, modified_on, digest, refused, modified_latest)
+
+
+def _columns_of(purposes: Sequence[Purpose]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for one in purposes for name in _LOOKED_AT[one.type]))
 
 
 def _unreadable(column: str) -> Refusal:

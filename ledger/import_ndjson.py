@@ -84,7 +84,11 @@ class NdjsonRows:
             self._too_long = False
             yield Row(self._line, _untold(f"the line is longer than {_LINE_BYTES_MAX} bytes"))
         elif raw.strip():
-            yield _read(self._line, raw)
+            try:
+                row = _read(self._line, raw)
+            except RecursionError:
+                row = Row(self._line, _untold("the line is nested too deep"))
+            yield row
 
     @staticmethod
     def _check_encoding(raw: bytes) -> None:

@@ -1,7 +1,7 @@
 """What became of rows, told from what became of the captures that they led to: pure, but for the keys met before."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from domain.consent import ConsentValue
 from domain.refusals import Refusal
@@ -50,15 +50,19 @@ def outcomes(work: Work, done: Sequence[Done], resumed: Resumed | None) -> tuple
     """(what became of each row, the number of events that they led to)."""
     settled = [_settle(capture, one, resumed) for capture, one in zip(work.captures, done, strict=True)]
     told: list[RowTold] = []
-    met: set[int] = set()
+    met: dict[int, RowTold] = {}
     for line, key in zip(work.lines, work.keys, strict=True):
-        # The same row twice at one address: it led to the event once.
-        row = _before(line) if key in met else _together(line, [of_key[key] for of_key, _ in settled])
+        # The same row twice at one address: it led to the event once, or is refused as often as it stands there.
+        before = met.get(key)
+        if before is None:
+            row = _together(line, [of_key[key] for of_key, _ in settled])
+        else:
+            row = replace(before, line=line) if before.outcome is Outcome.REFUSED else _before(line)
         unread = work.unread.get(line)
         if unread is not None and row.outcome is not Outcome.REFUSED:
             row = _in_part(line, row.outcome, unread)
         told.append(row)
-        met.add(key)
+        met.setdefault(key, row)
     return told, sum(events for _, events in settled)
 
 

@@ -6,12 +6,15 @@ that is lost; nothing is guessed.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
+from domain.addresses import Channel
+from domain.catalogue import Catalogue
 from domain.consent import ActorKind
 from domain.events import CURRENT_VERSIONS, EventType
 from domain.refusals import Refusal, RefusalCode
-from domain.suppression import brought
+from domain.suppression import Suppression, brought, everything
 from domain.time import format_instant
 from eventstore.command import Command, Draft, IndexColumns, SeenRecords
 from ledger.assembly import Caller, Tenant
@@ -38,14 +41,15 @@ def _command_or_refusal(tenant: Tenant, caller: Caller, row: SuppressionRow) -> 
         blind_index = _blind_index(tenant, row)
     except Refusal as refusal:
         return refusal
-    existing = ExistingSuppression(
-        parts=row_parts(tenant, IMPORT_APPLICATION, (row.row_key,)),
-        blind_index=blind_index,
-        brought=None if row.since is None else brought(row.covers, row.since),
-    )
+    existing = ExistingSuppression(parts=row_parts(tenant, IMPORT_APPLICATION, (row.row_key,)), blind_index=blind_index)
 
     def decide(recorded_at: datetime) -> list[Draft]:
-        return [] if existing.all_known or existing.keeps() else [_draft(row, recorded_at)]
+        said = None if row.since is None else _covered(tenant.catalogue, row.covers, row.since)
+        if existing.all_known or existing.keeps(said):
+            return []
+        # Since when cannot be read, or lies in the future: from now on, and nothing that the person said by now ends it.
+        since = recorded_at if row.since is None else min(row.since, recorded_at)
+        return [_draft(row.channel, _covered(tenant.catalogue, row.covers, since))]
 
     return Command(decide=decide, application=caller.application, circumstances=existing, suppresses=blind_index)
 
@@ -63,15 +67,31 @@ def _blind_index(tenant: Tenant, row: SuppressionRow) -> bytes:
     return row.blind_index
 
 
-def _draft(row: SuppressionRow, recorded_at: datetime) -> Draft:
-    # Since when cannot be read, or lies in the future: from now on, and nothing that the person said by now ends it.
-    since = recorded_at if row.since is None else min(row.since, recorded_at)
-    covered = brought(row.covers, since)
+def _covered(catalogue: Catalogue, covers: object, since: datetime) -> Suppression:
+    """What is covered, by the keys of this catalogue; a level that names nothing in it may be any: everything, then."""
+    said = brought(covers, since)
+    try:
+        levels = [
+            (purpose := catalogue.purpose(ref), catalogue.topic_of(purpose, topic_ref))
+            for ref, topic_ref in said.levels
+        ]
+    except Refusal:
+        return everything(since)
+    return replace(
+        said, levels=frozenset((purpose.key, None if topic is None else topic.key) for purpose, topic in levels)
+    )
+
+
+def _draft(channel: Channel, covered: Suppression) -> Draft:
     return Draft(
         type=EventType.CONTACT_POINT_SUPPRESSED,
         version=CURRENT_VERSIONS[EventType.CONTACT_POINT_SUPPRESSED],
-        data={"channel": str(row.channel), "since": format_instant(since), "suppression": covered.to_data()},
+        data={
+            "channel": str(channel),
+            "since": format_instant(covered.since),
+            "suppression": covered.to_data(),
+        },
         effective_at=None,
         actor=ActorKind.SYSTEM,
-        columns=IndexColumns(channel=row.channel),
+        columns=IndexColumns(channel=channel),
     )

@@ -239,7 +239,10 @@ async def _recorded_or_refused(
             return Recorded(entries, repeated, _existing(command))
         case SubjectErasing():
             # An erasure was left half done there; that is completed first, and what is recorded begins a new contact point.
-            appended = await append(tenant, command)
+            try:
+                appended = await append(tenant, command)
+            except Refusal as refusal:
+                return refusal
             return Recorded(appended.entries, appended.repeated, _existing(command))
         case Refusal():
             return answer

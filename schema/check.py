@@ -195,9 +195,11 @@ class CheckQuery:
         context = info.context
         context.require_in_unit("check")
         answers = await check.check(context.tenant, _question(context, input, input.addresses))
+        # With the catalogue of now: while they are explained, another request may bring a newer one.
+        shown = decisions(context, input.channel, given(input.known_at), answers)
         if _selects(info.selected_fields, "reasons"):
             await explain(answers)
-        return decisions(context, input.channel, given(input.known_at), answers)
+        return shown
 
 
 def _selects(selections: Iterable[Selection], name: str) -> bool:

@@ -92,3 +92,19 @@ async def test_a_column_is_not_needed_for_what_is_inactive_alone(tenant: Tenant,
     content = f"emailaddress1,donotemail,modifiedon\n{ADA},1,2024-01-01T00:00:00Z\n"
     assert await run(tenant, "leads", content) == []
     assert await recorded(tenant, ADA) == {("commercial", None, "OPTED_OUT"), ("transactional", None, "OPTED_OUT")}
+
+
+@pytest.mark.parametrize(
+    ("bulk", "said"),
+    [("1", {"OPTED_OUT"}), ("0", set[str]()), ("", set[str]())],
+    ids=["forbids", "allows", "is empty"],
+)
+async def test_a_column_that_is_there_is_read_for_what_is_inactive_alone(
+    tenant: Tenant, caller: Caller, bulk: str, said: set[str]
+) -> None:
+    await update_purpose(tenant, caller, ref="commercial", active=False)
+    content = f"emailaddress1,donotemail,donotbulkemail,modifiedon\n{ADA},0,{bulk},2024-01-01T00:00:00Z\n"
+    assert await run(tenant, "leads", content) == []
+    held = await recorded(tenant, ADA)
+    assert ("transactional", None, "OPTED_IN") in held
+    assert {value for purpose, _, value in held if purpose == "commercial"} == said

@@ -279,3 +279,13 @@ def test_a_purpose_that_was_refused_is_told_though_another_is_recorded() -> None
     assert (row.outcome, row.message, row.opt_out, row.partly, events) == (
         Outcome.RECORDED, "there is no such purpose", True, True, 1,
     )  # fmt: skip
+
+
+async def test_a_line_that_is_nested_too_deep_is_refused_and_the_next_is_read(tenant: Tenant) -> None:
+    start = '{"address":"ada@example.org","purpose":"commercial","value":"OPTED_OUT","evidence":{"attributes":{"a":'
+    for depth in (*range(900, 1_000, 5), 5_000):
+        deep = start + "[" * depth + "]" * depth + "}}}\n"
+        after = f'{{"address":"b{depth}@example.org","purpose":"commercial","value":"OPTED_OUT"}}\n'
+        totals, _ = await run(tenant, "ndjson", deep + after)
+        assert totals.rows == 2
+        assert totals.refused_opt_outs + totals.recorded + totals.unchanged >= 2

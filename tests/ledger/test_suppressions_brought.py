@@ -422,6 +422,9 @@ ALL = Suppression(since=SINCE, commercial=True, tracking=True, levels=frozenset(
             {"commercial": False, "tracking": False, "levels": [{"purpose": f"p{at}"} for at in range(LEVELS_MAX + 1)]},
             ALL,
         ),
+        ({"commercial": False, "tracking": False, "levels": []}, ALL),
+        ({"commercial": True, "tracking": True, "levels": {}}, ALL),
+        ({"commercial": True, "tracking": True, "levels": ""}, ALL),
         ([], ALL),
         ("all", ALL),
     ],
@@ -471,3 +474,42 @@ async def test_any_blind_index_of_the_key_is_taken(tenant: Tenant, caller: Calle
     assert (await bring_in(tenant, json.dumps(line))).recorded == 1
     [answer] = await check(tenant, Question(channel=Channel.SMS, addresses=["+49 30 123456"], purpose="commercial"))
     assert str(answer.decision.reasons[0].code) == "SUPPRESSED"
+
+
+async def test_a_level_that_names_nothing_here_covers_everything_and_a_guid_its_purpose(
+    tenant: Tenant, caller: Caller
+) -> None:
+    guid = "10000000-0000-4000-8000-000000000009"
+    await import_catalogue(tenant, caller, {"purposes": [{"key": "transactional", "guid": guid}]}, allow_looser=True)
+    covers = {"commercial": False, "tracking": False}
+    for address, level in ((ADA, {"purpose": "receipts"}), (GRACE, {"purpose": guid})):
+        line = {
+            "suppression": "ERASURE", "channel": "EMAIL", "address": address, "since": "2026-01-01T00:00:00Z",
+            "covers": {**covers, "levels": [level]},
+        }  # fmt: skip
+        assert (await bring_in(tenant, json.dumps(line))).recorded == 1
+        assert (await bring_in(tenant, json.dumps(line))).unchanged == 1
+    assert await reason(tenant, "transactional", ADA) == await reason(tenant, "commercial", ADA) == "SUPPRESSED"
+    assert await reason(tenant, "transactional", GRACE) == "SUPPRESSED"
+    assert await reason(tenant, "commercial", GRACE) != "SUPPRESSED"
+
+
+async def test_a_suppression_that_is_older_than_an_opt_out_does_not_stand_for_it(
+    tenant: Tenant, caller: Caller
+) -> None:
+    row = json.dumps(
+        {"address": ADA, "purpose": "commercial", "value": "OPTED_OUT", "effectiveAt": "2026-05-01T00:00:00Z"}
+    )
+    await bring_in(tenant, row)
+    await erase_contact_point(
+        tenant, caller, channel=Channel.EMAIL, address=ADA, reason="asked", keep_suppression=False
+    )
+    older = {
+        "suppression": "ERASURE", "channel": "EMAIL", "address": ADA, "since": "2026-01-01T00:00:00Z",
+        "covers": {"commercial": True, "tracking": True, "levels": []},
+    }  # fmt: skip
+    await bring_in(tenant, json.dumps(older))
+    assert (await bring_in(tenant, row)).recorded == 1
+    between = {"effectiveAt": "2026-03-01T00:00:00Z", "actor": {"kind": "RECIPIENT"}}
+    await bring_in(tenant, json.dumps({"address": ADA, "purpose": "commercial", "value": "OPTED_IN", **between}))
+    assert await reason(tenant) == "OPTED_OUT"
