@@ -48,9 +48,17 @@ _NOTHING = _Known()
 
 
 async def record_bounce_rows(
-    tenant: Tenant, caller: Caller, rows: Sequence[HardBounceRow], rehearsed: SeenRecords | None
+    tenant: Tenant,
+    caller: Caller,
+    rows: Sequence[HardBounceRow],
+    rehearsed: SeenRecords | None,
+    *,
+    recorded_since: int | None = None,
 ) -> list[Done]:
-    """What became of each, in this order; where there is `rehearsed`, nothing is written. Raises StoreUnavailable."""
+    """What became of each, in this order; where there is `rehearsed`, nothing is written. Raises StoreUnavailable.
+
+    What was recorded from the position `recorded_since` on is this import's own, and is not brought back once it was erased.
+    """
 
     async def write(some: Sequence[HardBounceRow]) -> Sequence[Done]:
         commands = await _commands(tenant, caller, some)
@@ -62,7 +70,7 @@ async def record_bounce_rows(
         return []
     done = list(await write(rows))
     asked: Mapping[int, HardBounceRow] = dict(enumerate(rows))
-    while asked := await _of_erased(tenant, asked, done):
+    while asked := await _of_erased(tenant, asked, done, recorded_since):
         for number, answer in zip(asked, await write(list(asked.values())), strict=True):
             done[number] = answer
     return done
@@ -110,7 +118,7 @@ def _command_or_refusal(
 
 
 async def _of_erased(
-    tenant: Tenant, asked: Mapping[int, HardBounceRow], done: Sequence[Done]
+    tenant: Tenant, asked: Mapping[int, HardBounceRow], done: Sequence[Done], recorded_since: int | None
 ) -> dict[int, HardBounceRow]:
     """Those that were recorded before at a contact point that was erased since, as rows of the address's present life."""
     positions: dict[int, int] = {}
@@ -118,7 +126,7 @@ async def _of_erased(
         answer = done[number]
         if not isinstance(answer, Refusal) and answer.existing is not None and not answer.events:
             [before] = answer.existing.known
-            if before is not None:
+            if before is not None and (recorded_since is None or before.position < recorded_since):
                 positions[number] = before.position
     if not positions:
         return {}

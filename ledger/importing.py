@@ -206,7 +206,11 @@ class _Run:
                 self._tenant, self._caller, part, self._rehearsed, recorded_since=self._recorded_since
             )
         bounces = [one for one in asked if isinstance(one, HardBounceRow)]
-        bounced = iter(await record_bounce_rows(self._tenant, self._caller, bounces, self._rehearsed))
+        bounced = iter(
+            await record_bounce_rows(
+                self._tenant, self._caller, bounces, self._rehearsed, recorded_since=self._recorded_since
+            )
+        )
         suppressions = [one for one in asked if isinstance(one, SuppressionRow)]
         suppressed = iter(await record_suppression_rows(self._tenant, self._caller, suppressions, self._rehearsed))
         settled = {Capture: iter(done), HardBounceRow: bounced, SuppressionRow: suppressed}

@@ -1,6 +1,7 @@
 """A large batch is looked up part by part, and must answer as if each address had been asked alone, all at one moment."""
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -224,3 +225,21 @@ async def test_what_fails_in_the_middle_leaves_no_statement_behind(
             await check(tenant, question(addresses))
     assert given_up == [True]
     assert len(await check(tenant, question(addresses))) == MANY
+
+
+async def test_others_go_on_between_addresses_that_take_long(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As if each look at the clock were a second later.
+    monkeypatch.setattr(checking, "monotonic", itertools.count().__next__)
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    running = asyncio.create_task(other())
+    answers = await check(tenant, question([f"a@{'漢' * number}" for number in range(FLIGHT_ADDRESSES_MAX)]))
+    running.cancel()
+    assert len(answers) == FLIGHT_ADDRESSES_MAX
+    assert turns >= FLIGHT_ADDRESSES_MAX // 100

@@ -10,6 +10,7 @@ from domain.addresses import Channel
 from domain.consent import ConsentSource, ConsentValue
 from ledger.assembly import Caller, Tenant
 from ledger.check import Question, check
+from ledger.erasure import erase_contact_point
 from ledger.import_formats import Target, reading
 from ledger.import_rows import RowTold, Totals
 from ledger.importing import IMPORTER, import_consents, run_import
@@ -116,6 +117,24 @@ async def test_the_senders_own_key_stands_for_one_opt_out(tenant: Tenant, caller
     assert await run(tenant, file) == (0, 1, 0)
 
 
+async def resumed(tenant: Tenant, file: tuple[str, bytes, Target], since: int) -> Totals:
+    format, content, target = file
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield content
+
+    asked = reading(await tenant.latest_catalogue(), format, target, tenant.ledger.clock)
+    told: list[RowTold] = []
+    return await run_import(
+        tenant, IMPORTER, pieces(), asked, told=told.append, progress=lambda _: None, recorded_since=since
+    )
+
+
+async def size_of(tenant: Tenant) -> int:
+    async with tenant.ledger.connection() as connection:
+        return await connection.fetchval("SELECT size FROM log_heads WHERE tenant = $1", tenant.id)
+
+
 async def test_an_import_that_goes_on_records_no_row_of_its_own_twice(tenant: Tenant, caller: Caller) -> None:
     format, _, target = AS_OF_THE_IMPORT["list"]
     content = f"emailaddress1\n{ADA}\n{BOB}\n".encode()
@@ -123,21 +142,41 @@ async def test_an_import_that_goes_on_records_no_row_of_its_own_twice(tenant: Te
     await run(tenant, (format, content.decode(), target))
     for address in (ADA, BOB):
         await opt_in(tenant, caller, address)
-    async with tenant.ledger.connection() as connection:
-        since = await connection.fetchval("SELECT size FROM log_heads WHERE tenant = $1", tenant.id)
-
-    async def resumed(upto: int) -> Totals:
-        async def pieces() -> AsyncIterator[bytes]:
-            yield content[:upto]
-
-        asked = reading(await tenant.latest_catalogue(), format, target, tenant.ledger.clock)
-        told: list[RowTold] = []
-        return await run_import(
-            tenant, IMPORTER, pieces(), asked, told=told.append, progress=lambda _: None, recorded_since=since
-        )
-
-    assert (await resumed(content.index(BOB.encode()))).events == 1
+    since = await size_of(tenant)
+    assert (await resumed(tenant, (format, content[: content.index(BOB.encode())], target), since)).events == 1
     await opt_in(tenant, caller)
-    totals = await resumed(len(content))
+    totals = await resumed(tenant, (format, content, target), since)
     assert (totals.recorded, totals.unchanged, totals.events) == (2, 0, 2)
     assert await allowed(tenant)
+
+
+@of_the_import
+async def test_what_an_import_recorded_anew_before_it_was_cut_off_counts_as_its_own(
+    tenant: Tenant, caller: Caller, file: File
+) -> None:
+    format, content, target = file
+    for _ in range(2):
+        # Also where one of before had recorded it anew already.
+        await run(tenant, file)
+        await opt_in(tenant, caller)
+    since = await size_of(tenant)
+    for _ in range(2):
+        totals = await resumed(tenant, (format, content.encode(), target), since)
+        assert (totals.recorded, totals.unchanged, totals.events) == (1, 0, 1)
+    assert await size_of(tenant) == since + 1
+    assert not await allowed(tenant)
+
+
+@of_the_import
+async def test_what_an_import_recorded_and_was_erased_since_it_does_not_bring_back(
+    tenant: Tenant, caller: Caller, file: File
+) -> None:
+    format, content, target = file
+    since = await size_of(tenant)
+    assert (await resumed(tenant, (format, content.encode(), target), since)).recorded == 1
+    await erase_contact_point(
+        tenant, caller, channel=Channel.EMAIL, address=ADA, keep_suppression=False, reason="asked for"
+    )
+    size = await size_of(tenant)
+    assert (await resumed(tenant, (format, content.encode(), target), since)).recorded == 1
+    assert await size_of(tenant) == size
