@@ -96,7 +96,10 @@ class Runner:
                     pause_s = _TAKEN_PAUSE_S
                     return
                 for _ in range(_STEPS_IN_A_ROW):
-                    if not await step(self._pool, lease, projection, entries_max=self._step_entries):
+                    taken = await step(self._pool, lease, projection, entries_max=self._step_entries)
+                    # What came in meanwhile waits for the next round: a busy log would be followed in steps of a few
+                    # entries, each a transaction. A step of one may have parked it, with more behind it.
+                    if taken != 1 and taken < self._step_entries:
                         return
                     # Others of this process get their turn between two steps.
                     await asyncio.sleep(0)

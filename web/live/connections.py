@@ -13,6 +13,8 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from web.joined_writes import JoinedWrites
+
 _EXTENSION = "consentry.connection"
 _GRACE_S = 5.0
 _SILENT_S = 30.0
@@ -46,13 +48,14 @@ class HttpConnection(_Known, AutoHTTPProtocol):  # type: ignore[misc, valid-type
     scope: Scope | None
     transport: asyncio.Transport
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:
         """Take the connection, unless there are as many as the process can hold; end it where it asks for nothing."""
-        super().connection_made(transport)
+        loop = asyncio.get_running_loop()
+        super().connection_made(JoinedWrites(transport, loop))
         if len(self.connections) > connections_max():
             self.transport.abort()
         else:
-            asyncio.get_running_loop().call_later(_SILENT_S, self._end_if_silent)
+            loop.call_later(_SILENT_S, self._end_if_silent)
 
     def _end_if_silent(self) -> None:
         if self.scope is None:
