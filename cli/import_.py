@@ -13,6 +13,7 @@ from cli.options import Subparsers, add_settings, add_tenant, with_tenant
 from cli.progress import Progress
 from domain.addresses import Channel
 from domain.consent import ConsentValue
+from domain.json_members import each_once
 from domain.local_time import DATE_FORMATS
 from domain.refusals import RefusalCode
 from ledger.assembly import Tenant
@@ -85,14 +86,16 @@ async def _import_catalogue(tenant: Tenant, options: argparse.Namespace) -> int:
     if options.file.stat().st_size > _CATALOGUE_BYTES_MAX:
         raise FileUnusable(f"a catalogue file has at most {_CATALOGUE_BYTES_MAX} bytes")
     try:
-        document: object = json.loads(options.file.read_bytes())
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise FileUnusable("the catalogue file is not JSON") from error
+        document: object = json.loads(options.file.read_bytes(), object_pairs_hook=each_once)
+    except (ValueError, RecursionError) as error:
+        raise FileUnusable("the catalogue file is not JSON in which each member stands once") from error
     done = await import_catalogue(
         tenant, IMPORTER, document, dry_run=options.dry_run, allow_looser=options.allow_looser
     )
     for setting in done.looser:
         print(f"laxer: {setting}", file=sys.stderr)
+    for setting in done.left:
+        print(f"left as it is, without overwrite (what is there -> the file's): {setting}", file=sys.stderr)
     print(json.dumps(of_catalogue(done.items, done.changed, done.events).to_json()))
     return 0
 

@@ -8,7 +8,8 @@
  "topics":   [{"key", "purpose", "guid"?, "name"?, "description"?, "active"?}],
  "overwrite": false}
 
-What is there by its key is left as it is, but for its GUID, unless the file says `overwrite`. A purpose that is new is held to
+What is there by its key is left as it is, but for its GUID, unless the file says `overwrite`; `as_said` tells what that leaves
+out. A purpose that is new is held to
 the presets that its profiles have and the file does not name for them: the file was written without knowing of these.
 """
 
@@ -74,18 +75,36 @@ def import_catalogue(catalogue: Catalogue, document: object) -> list[CatalogueDr
     return [draft for drafts in changes_by_item(catalogue, document) for draft in drafts]
 
 
+def as_said(catalogue: Catalogue, document: object) -> Catalogue:
+    """The catalogue as it would be if all of it became as a file says, whether or not that says `overwrite`.
+
+    Raises Refusal with the path in the file.
+    """
+    changes = _changes(catalogue, _members(document), overwrite=True)
+    return after_drafts(catalogue, [draft for drafts in changes for draft in drafts])
+
+
 def changes_by_item(catalogue: Catalogue, document: object) -> list[list[CatalogueDraft]]:
     """For each item of a file the events that bring a catalogue in line with it; none where it is.
 
     Raises Refusal with the path in the file.
     """
+    members = _members(document)
+    overwrite = members.get("overwrite", False)
+    if not isinstance(overwrite, bool):
+        raise Refusal(RefusalCode.INVALID, "overwrite is true or false", ("overwrite",))
+    return _changes(catalogue, members, overwrite=overwrite)
+
+
+def _members(document: object) -> Mapping[str, object]:
     if not isinstance(document, dict):
         raise Refusal(RefusalCode.INVALID, "a catalogue file holds an object with business units, purposes and topics")
     members = cast(Mapping[str, object], document)
     _only(members, frozenset(("overwrite", *(name for name, _ in _SECTIONS))), ())
-    overwrite = members.get("overwrite", False)
-    if not isinstance(overwrite, bool):
-        raise Refusal(RefusalCode.INVALID, "overwrite is true or false", ("overwrite",))
+    return members
+
+
+def _changes(catalogue: Catalogue, members: Mapping[str, object], *, overwrite: bool) -> list[list[CatalogueDraft]]:
     # What the file makes is made as the file says it; what was there is changed only if that is asked for.
     there = {
         "businessUnits": frozenset(catalogue.units),

@@ -10,7 +10,7 @@ from domain import catalogue_commands as commands
 from domain import presets
 from domain.agents import SendingAgent
 from domain.catalogue import BusinessUnit, Catalogue, ComplianceProfile, Purpose, Topic
-from domain.catalogue_import import after_drafts, changes_by_item
+from domain.catalogue_import import after_drafts, as_said, changes_by_item
 from domain.changed_settings import changed_settings
 from domain.consent import ActorKind
 from domain.events import CURRENT_VERSIONS, CatalogueDraft, EventType
@@ -40,13 +40,14 @@ class Changed(Generic[Item]):
 class ImportedCatalogue:
     """Of a catalogue file: its items, how many of them changed something, and the events that they led to.
 
-    `looser` says which settings are laxer now, where that was allowed.
+    `looser` says which settings are laxer now, where that was allowed; `left` which the file has otherwise, and stayed.
     """
 
     items: int
     changed: int
     events: int
     looser: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
 
 
 async def change(
@@ -321,16 +322,19 @@ async def import_catalogue(
 ) -> ImportedCatalogue:
     """Make what a catalogue file has and the catalogue lacks, and note its GUIDs.
 
-    A file may be older than what was set since: what would make a setting laxer is refused, unless `allow_looser`.
-    `dry_run` only says what there would be. Raises Refusal with the path in the file.
+    A file may be older than what was set since: what would make a setting laxer is refused, unless `allow_looser`. So is a file
+    that has something stricter than what is there, and would leave that as it is. `dry_run` only says what there would be.
+    Raises Refusal with the path in the file.
     """
     changes: list[list[CatalogueDraft]] = []
     looser: list[str] = []
+    left: list[str] = []
 
     def decide(catalogue: Catalogue) -> list[CatalogueDraft]:
         changes[:] = changes_by_item(catalogue, document)
         drafts = [draft for drafts in changes for draft in drafts]
-        looser[:] = loosened(catalogue, after_drafts(catalogue, drafts))
+        after, said = after_drafts(catalogue, drafts), as_said(catalogue, document)
+        looser[:] = loosened(catalogue, after)
         if looser and not allow_looser:
             raise Refusal(
                 RefusalCode.INVALID,
@@ -338,13 +342,23 @@ async def import_catalogue(
                 " so: --allow-looser, over HTTP allowLooser=true",
                 ("overwrite",),
             )
+        stays_laxer = loosened(said, after)
+        if stays_laxer:
+            raise Refusal(
+                RefusalCode.INVALID,
+                f"the file is stricter than what is there and would stay (the file's -> what stays): {'; '.join(stays_laxer)}."
+                ' Nothing was changed. For what is there to become as the file says, it says "overwrite": true; what it is not'
+                " to change, it leaves out",
+                ("overwrite",),
+            )
+        left[:] = changed_settings(after, said)
         return drafts
 
     if dry_run:
         decide(await tenant.latest_catalogue())
     else:
         await change(tenant, caller, "importCatalogue", decide, {}, None)
-    return ImportedCatalogue(len(changes), sum(map(bool, changes)), sum(map(len, changes)), tuple(looser))
+    return ImportedCatalogue(len(changes), sum(map(bool, changes)), sum(map(len, changes)), tuple(looser), tuple(left))
 
 
 def _owned(tenant: Tenant, fields: Mapping[str, Any]) -> dict[str, Any]:

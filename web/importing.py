@@ -25,6 +25,7 @@ from starlette.types import Receive, Scope, Send
 from domain.addresses import Channel
 from domain.consent import ConsentValue
 from domain.json_lines import one_line
+from domain.json_members import each_once
 from domain.refusals import LimitExceeded, Refusal, RefusalCode
 from ledger.assembly import Caller, Tenant
 from ledger.catalogue import import_catalogue
@@ -186,13 +187,15 @@ async def _catalogue(
         raise Refusal(RefusalCode.INVALID, "a catalogue takes dryRun and allowLooser alone", (min(others),))
     body = b"".join([piece async for piece in _pieces(request, CATALOGUE_BYTES_MAX)])
     try:
-        document: object = json.loads(body)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise FileUnusable("the catalogue file is not JSON") from error
+        document: object = json.loads(body, object_pairs_hook=each_once)
+    except (ValueError, RecursionError) as error:
+        raise FileUnusable("the catalogue file is not JSON in which each member stands once") from error
     done = await import_catalogue(tenant, caller, document, dry_run=dry_run, allow_looser=_flag(given, "allowLooser"))
     totals: dict[str, object] = {**of_catalogue(done.items, done.changed, done.events).to_json()}
     if done.looser:
         totals["looser"] = done.looser
+    if done.left:
+        totals["left"] = done.left
     return Response(json.dumps(totals) + "\n", media_type=MEDIA_TYPE, headers=_NO_STORE)
 
 

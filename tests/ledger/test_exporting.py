@@ -4,8 +4,9 @@ import csv
 import io
 import itertools
 import json
+import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -204,11 +205,54 @@ async def test_what_is_there_is_left_as_it_is_unless_the_file_says_otherwise(
     tenant: Tenant, caller: Caller, overwrite: bool
 ) -> None:
     item = {"key": "commercial", "name": "Offers", "enforcement": {"EMAIL": "DISABLED"}}
-    await import_catalogue(tenant, caller, {"purposes": [item], "overwrite": overwrite}, allow_looser=overwrite)
+    document = {"purposes": [item], "overwrite": overwrite}
+    done = await import_catalogue(tenant, caller, document, allow_looser=overwrite)
+    setting = "purpose commercial: enforcement of EMAIL NON_RESTRICTIVE -> DISABLED"
+    assert (done.looser, done.left) == (((setting,), ()) if overwrite else ((), (setting,)))
     held = tenant.catalogue.purposes["commercial"]
     assert (held.name, held.enforcement[Channel.EMAIL]) == (
         ("Offers", EnforcementModel.DISABLED) if overwrite else ("Commercial", EnforcementModel.NON_RESTRICTIVE)
     )
+
+
+STRICTER_THAN_A_NEW_TENANT: Sequence[tuple[dict[str, object], str]] = (
+    (
+        {"purposes": [{"key": "commercial", "enforcement": {"EMAIL": "RESTRICTIVE"}}]},
+        "purpose commercial: enforcement of EMAIL RESTRICTIVE -> NON_RESTRICTIVE",
+    ),
+    (
+        {"purposes": [{"key": "commercial", "requiredEvidence": ["METHOD"]}]},
+        "purpose commercial: requiredEvidence without METHOD",
+    ),
+    (
+        {"purposes": [{"key": "commercial", "optInExpiry": [{"legalBasis": "CONSENT_IMPLIED", "months": 6}]}]},
+        "purpose commercial: optInExpiry for any other basis 6 months -> never",
+    ),
+    ({"purposes": [{"key": "commercial", "active": False}]}, "purpose commercial: active again"),
+    (
+        {"profiles": [{"key": "default", "doubleOptIn": "EVERY_SUBMISSION"}]},
+        "profile default: doubleOptIn EVERY_SUBMISSION -> OFF",
+    ),
+    (
+        {"profiles": [{"key": "default", "presets": ["GDPR"]}]},
+        "purpose commercial: enforcement of EMAIL RESTRICTIVE -> NON_RESTRICTIVE",
+    ),
+)
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize(("document", "setting"), STRICTER_THAN_A_NEW_TENANT)
+async def test_what_a_file_has_stricter_than_what_is_there_is_never_left_out_without_a_word(
+    tenant: Tenant, caller: Caller, document: dict[str, object], setting: str, dry_run: bool
+) -> None:
+    document = {**document, "topics": [{"key": "new", "purpose": "commercial"}]}
+    before = tenant.catalogue
+    with pytest.raises(Refusal, match=re.escape(setting)) as refused:
+        await import_catalogue(tenant, caller, document, dry_run=dry_run)
+    assert refused.value.path == ("overwrite",)
+    assert await tenant.latest_catalogue() == before
+    done = await import_catalogue(tenant, caller, {**document, "overwrite": True}, dry_run=dry_run)
+    assert (done.items, done.left) == (2, ())
 
 
 @pytest.mark.parametrize("dry_run", [False, True])

@@ -304,6 +304,26 @@ async def test_a_catalogue_makes_nothing_laxer_unless_the_request_says_so(caller
     assert (status, answer[-1]["looser"]) == (200, [setting])
 
 
+async def test_a_catalogue_says_what_it_leaves_and_leaves_nothing_stricter(caller: Caller) -> None:
+    def file(model: str) -> bytes:
+        return json.dumps({"purposes": [{"key": "commercial", "enforcement": {"EMAIL": model}}]}).encode()
+
+    status, answer = await caller.send("/import/catalogue", file("DISABLED"))
+    assert (status, answer[-1]["left"]) == (
+        200,
+        ["purpose commercial: enforcement of EMAIL NON_RESTRICTIVE -> DISABLED"],
+    )
+    status, answer = await caller.send("/import/catalogue", file("RESTRICTIVE"))
+    assert status == 400
+    assert "enforcement of EMAIL RESTRICTIVE -> NON_RESTRICTIVE" in answer[0]["errors"][0]["message"]
+
+
+async def test_a_catalogue_with_a_member_twice_is_refused(caller: Caller) -> None:
+    file = b'{"purposes": [{"key": "commercial", "enforcement": {"EMAIL": "RESTRICTIVE", "EMAIL": "NON_RESTRICTIVE"}}]}'
+    status, answer = await caller.send("/import/catalogue", file)
+    assert (status, "each member stands once" in answer[0]["errors"][0]["message"]) == (400, True)
+
+
 async def test_a_selection_goes_out_as_a_file_of_any_size(caller: Caller) -> None:
     await caller.send("/import/contact-point-consents", FILE)
     asked = "/export/contact-points?purpose=commercial&contactability="

@@ -7,7 +7,7 @@ One that says nothing holds a descriptor; the process keeps some for its databas
 import asyncio
 import resource
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -48,10 +48,10 @@ class HttpConnection(_Known, AutoHTTPProtocol):  # type: ignore[misc, valid-type
     scope: Scope | None
     transport: asyncio.Transport
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, unless there are as many as the process can hold; end it where it asks for nothing."""
         loop = asyncio.get_running_loop()
-        super().connection_made(JoinedWrites(transport, loop))
+        super().connection_made(JoinedWrites(cast(asyncio.Transport, transport), loop))
         if len(self.connections) > connections_max():
             self.transport.abort()
         else:
