@@ -9,6 +9,7 @@ from enum import StrEnum
 from functools import lru_cache, wraps
 from typing import Any, TypeVar
 
+import orjson
 from starlette.responses import Response
 
 PARTIAL_SUCCESS = 294
@@ -84,13 +85,13 @@ def wants_events(accept: str | None) -> bool:
 
 
 class GraphQLAnswer(Response):
-    """The answer, as bytes. Its JSON is ASCII, so what a client sent comes back as it was, lone surrogates too."""
+    """The answer, as bytes of JSON. What a client sent comes back as it was, lone surrogates too."""
 
     def __init__(self, body: dict[str, Any], status: int, media_type: MediaType) -> None:
         # Starlette's own would go through all headers once more to find that these two are there.
         self.status_code = status
         self.background = None
-        self.body = encoded(body).encode("ascii")
+        self.body = _as_bytes(body)
         self.raw_headers = [(b"content-length", b"%d" % len(self.body)), _CONTENT_TYPES[media_type]]
 
 
@@ -105,6 +106,17 @@ def status_of_result(body: dict[str, Any], media_type: MediaType) -> int:
 
 
 encoded = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+
+# What is no JSON by itself is a mistake of ours, and is to fail as one.
+_JSON_ALONE = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+
+
+def _as_bytes(body: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(body, option=_JSON_ALONE)
+    except TypeError:
+        # Lone surrogates and integers beyond 64 bits.
+        return encoded(body).encode("ascii")
 
 
 def _accepted(accept: str) -> dict[str, float]:

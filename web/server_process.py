@@ -20,8 +20,10 @@ from web.settings import Settings
 _GRACEFUL_S = 10
 _HEADERS_BYTES_MAX = 64 * 1024
 _BACKLOG = 2048
-# Documents that are given up are cycles: later than this, a flood of them would hold memory for long.
-_COLLECT_AFTER = (5_000, 10, 5)
+# A batch of 10,000 makes tens of thousands of objects, which are gone with its answer: not looked at before that, they cost
+# the collector nothing. Documents that are given up are cycles: all of it is collected after 200,000 objects at the latest, or
+# a flood of them would hold memory for long.
+_COLLECT_AFTER = (50_000, 1, 1)
 # Of what a client sends in one WebSocket message; what is larger goes by POST.
 _MESSAGE_BYTES_MAX = 256 * 1024
 _PING_EVERY_S = 20.0

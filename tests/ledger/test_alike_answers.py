@@ -21,8 +21,11 @@ from domain.double_opt_in import Request
 from domain.standing import Standing, decision_of, tracking_of
 from domain.suppression import Level, Suppression
 from ledger import answers as answering
+from ledger import catalogue
 from ledger.answers import Deciding, Taken
-from projections.current_consent import what_decides
+from ledger.assembly import Caller, Tenant
+from ledger.record import Capture, record_consent
+from projections.current_consent import Found, rows_by_blind_index, what_decides
 from tests.semantics.given import after
 
 AS_OF = datetime(2026, 6, 1, 12, 0, 0, tzinfo=UTC)
@@ -91,29 +94,36 @@ def standings(draw: st.DrawFn) -> tuple[UUID | None, Standing]:
     return contact_point, Standing(held, erased, blocked, opt_ins, requested, bounced)
 
 
+def sent(instant: datetime | None) -> bytes | None:
+    """As PostgreSQL sends it."""
+    if instant is None:
+        return None
+    return ((instant - datetime(2000, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)).to_bytes(8, "big", signed=True)
+
+
 def rows_of(contact_point: UUID | None, standing: Standing) -> list[Any]:
     """The rows that the statement has of it."""
     nothing = [None] * 4
     made: list[list[Any]] = [
         [
-            1, contact_point, one.purpose, one.topic or "", one.unit, str(one.value), one.effective_at, one.recorded_at,
-            one.valid_until, one.position, standing.erased, *nothing,
+            1, contact_point, one.purpose, one.topic or "", one.unit, str(one.value), sent(one.effective_at),
+            sent(one.recorded_at), sent(one.valid_until), one.position, standing.erased, *nothing,
         ]
         for by_unit in standing.records.values() for one in by_unit.values()
     ] + [
         [
-            1, contact_point, purpose, topic or "", "", None, one.requested_at, None, one.expires_at, one.position,
-            standing.erased, *nothing,
+            1, contact_point, purpose, topic or "", "", None, sent(one.requested_at), None, sent(one.expires_at),
+            one.position, standing.erased, *nothing,
         ]
         for (purpose, topic), one in standing.requests.items()
     ]  # fmt: skip
     if standing.bounced:
-        made.append([1, contact_point, "", "", "", None, AS_OF, None, None, 7, standing.erased, *nothing])
+        made.append([1, contact_point, "", "", "", None, sent(AS_OF), None, None, 7, standing.erased, *nothing])
     if contact_point is not None and not made:
         made.append([1, contact_point, *[None] * 8, standing.erased, *nothing])
     opt_ins = [[purpose, topic or "", at.isoformat()] for (purpose, topic), at in standing.opt_ins.items()]
     made += [
-        [1, None, *[None] * 8, False, None, one.since, json.dumps(one.to_data()), json.dumps(opt_ins) if opt_ins else None]
+        [1, None, *[None] * 8, False, None, sent(one.since), json.dumps(one.to_data()), json.dumps(opt_ins) if opt_ins else None]
         for one in standing.suppressions
     ]  # fmt: skip
     return [tuple(row) for row in made]
@@ -251,3 +261,36 @@ def test_alike_addresses_are_decided_once_and_the_reasons_of_each_made_once(monk
         assert [answer.decision.reasons[0].record for answer in answers] == [*records_of, *[None] * 5]
     assert len(made) == 6
     assert answers[3].decision is answers[3].decision
+
+
+async def test_the_store_gives_such_rows(tenant: Tenant, caller: Caller) -> None:
+    await catalogue.create_topic(tenant, caller, key="news", name="News", purpose="commercial")
+    until = datetime(2031, 2, 3, 4, 5, 6, 789_012, tzinfo=UTC)
+    known: list[tuple[str, str | None, ConsentValue, datetime | None]] = [
+        ("commercial", None, ConsentValue.OPTED_IN, until),
+        ("commercial", "news", ConsentValue.OPTED_OUT, None),
+        ("tracking", None, ConsentValue.NOT_SET, None),
+    ]
+    for purpose, topic, value, valid_until in known:
+        capture = Capture(
+            channel=Channel.EMAIL,
+            address="ann@example.org",
+            purpose=purpose,
+            topic=topic,
+            value=value,
+            effective_at=datetime(1999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+            valid_until=valid_until,
+        )
+        await record_consent(tenant, caller, capture)
+    asked = [tenant.blind_index(Channel.EMAIL, "ann@example.org")]
+    async with tenant.ledger.connection() as connection:
+        _, [rows] = await rows_by_blind_index(connection, tenant.id, asked, ["commercial", "tracking"], ["", "news"])
+    found = Found(rows)
+    records = [record for by_unit in found.records.values() for record in by_unit.values()]
+    assert {(one.purpose, one.topic, one.value, one.valid_until) for one in records} == set(known)
+    assert {one.effective_at.year for one in records} == {1999}
+    decides, made = what_decides(rows), what_decides(rows_of(found.contact_point, found.standing()))
+    assert isinstance(decides, tuple)
+    assert isinstance(made, tuple)
+    assert sorted(decides) == sorted(made)
+    assert len(decides) == len(known)
