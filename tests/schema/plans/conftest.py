@@ -5,7 +5,7 @@ import pytest
 from web.settings import read_settings
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def _only_compiled() -> None:
     if not read_settings({}).compiled_documents:
         pytest.skip("compiled documents are off")
