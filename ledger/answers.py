@@ -16,7 +16,7 @@ from domain.catalogue import Catalogue, MessageSubject
 from domain.decision import Decision, ReasonCode, refuse_address
 from domain.standing import Standing, decision_of, tracking_of
 from ledger.look_up import stood
-from projections.current_consent import Rows, what_decides
+from projections.current_consent import Rows, is_all_that_decides, what_decides
 
 _EXPLAINED_PER_TURN = 500
 
@@ -140,21 +140,21 @@ class Deciding:
 
     def answer(self, address: str, known: Known | None) -> Answer:
         """The answer for one address; None is what is known of what is no address."""
-        if known is None:
-            key = _NO_ADDRESS
-        elif isinstance(known, Stood):
-            key = None
-        else:
-            key = what_decides(known)
+        if isinstance(known, Stood):
+            return self._answer(address, known, _decided(self._taken, known))
+        key = _NO_ADDRESS if known is None else what_decides(known)
         alike = self._alike.get(key)
         if alike is not None:
             allowed, tracking_allowed, decided = alike
-        else:
-            decided = _decided(self._taken, known)
-            allowed, tracking_allowed = decided.decision.allowed, decided.tracking.allowed
-            if key is not None:
-                self._alike[key] = allowed, tracking_allowed, None if known else decided
-        return Answer(self._taken, address, known, decided, allowed, tracking_allowed)
+            return Answer(self._taken, address, known, decided, allowed, tracking_allowed)
+        decided = _decided(self._taken, known)
+        answer = self._answer(address, known, decided)
+        if known is None or is_all_that_decides(known):
+            self._alike[key] = answer.allowed, answer.tracking_allowed, None if known else decided
+        return answer
+
+    def _answer(self, address: str, known: Known | None, decided: _Decided) -> Answer:
+        return Answer(self._taken, address, known, decided, decided.decision.allowed, decided.tracking.allowed)
 
 
 _NO_ADDRESS = "no address"

@@ -103,22 +103,24 @@ class Found:
 
 # The places of columns in a row.
 _NUMBER, _PURPOSE, _TOPIC, _VALUE, _SINCE = 0, 2, 3, 5, 12
-_DECIDING = itemgetter(_PURPOSE, _TOPIC, 4, _VALUE, 8, 10)  # and unit, valid_until, erasing
-_LEVEL = itemgetter(_PURPOSE, _TOPIC)
+_DECIDING = itemgetter(_PURPOSE, _TOPIC, 4, _VALUE, 8, 10, _SINCE)  # and unit, valid_until, erasing
 
 
-def what_decides(rows: Rows) -> Hashable | None:
-    """What alone says whether one may send or track, for rows that are records and at most one of each level.
-
-    Of such a record that is its level, unit, value and expiry, and whether the contact point is being erased. None for any
-    other rows: which of several units' records counts, what awaits a confirmation and what blocks is not told so.
+def what_decides(rows: Rows) -> Hashable:
+    """What alone says whether one may send or track, where `is_all_that_decides`: of each row its level, unit, value and expiry,
+    and whether the contact point is being erased.
     """
-    for row in rows:
-        if row[_VALUE] is None and (row[_PURPOSE] is not None or row[_SINCE] is not None):
-            return None
-    if len(rows) > 1 and len(set(map(_LEVEL, rows))) < len(rows):
-        return None
     return tuple(map(_DECIDING, rows))
+
+
+def is_all_that_decides(rows: Rows) -> bool:
+    """Whether rows are records and at most one of each level; it is the same for all rows with the same `what_decides`.
+
+    Which of several units' records counts, what awaits a confirmation and what blocks is not told by that.
+    """
+    if any(row[_VALUE] is None and (row[_PURPOSE] is not None or row[_SINCE] is not None) for row in rows):
+        return False
+    return len({(row[_PURPOSE], row[_TOPIC]) for row in rows}) == len(rows)
 
 
 _VALUES = {str(value): value for value in ConsentValue}

@@ -21,9 +21,9 @@ _GRACEFUL_S = 10
 _HEADERS_BYTES_MAX = 64 * 1024
 _BACKLOG = 2048
 # A batch of 10,000 makes tens of thousands of objects, which are gone with its answer: not looked at before that, they cost
-# the collector nothing. Documents that are given up are cycles: all of it is collected after 200,000 objects at the latest, or
+# the collector nothing. Documents that are given up are cycles: all of it is collected after 300,000 objects at the latest, or
 # a flood of them would hold memory for long.
-_COLLECT_AFTER = (50_000, 1, 1)
+_COLLECT_AFTER = (100_000, 0, 0)
 # Of what a client sends in one WebSocket message; what is larger goes by POST.
 _MESSAGE_BYTES_MAX = 256 * 1024
 _PING_EVERY_S = 20.0

@@ -25,7 +25,7 @@ from ledger import catalogue
 from ledger.answers import Deciding, Taken
 from ledger.assembly import Caller, Tenant
 from ledger.record import Capture, record_consent
-from projections.current_consent import Found, rows_by_blind_index, what_decides
+from projections.current_consent import Found, is_all_that_decides, rows_by_blind_index, what_decides
 from tests.semantics.given import after
 
 AS_OF = datetime(2026, 6, 1, 12, 0, 0, tzinfo=UTC)
@@ -235,7 +235,7 @@ ONE = ConsentRecord("commercial", None, "root", ConsentValue.OPTED_IN, MOMENTS[0
     ids=["awaited", "bounced", "suppressed", "of two units"],
 )
 def test_what_is_more_than_a_record_for_each_level_is_decided_by_itself(standing: Standing) -> None:
-    assert what_decides(rows_of(UUID(int=1), standing)) is None
+    assert not is_all_that_decides(rows_of(UUID(int=1), standing))
 
 
 def test_alike_addresses_are_decided_once_and_the_reasons_of_each_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,6 +290,7 @@ async def test_the_store_gives_such_rows(tenant: Tenant, caller: Caller) -> None
     assert {(one.purpose, one.topic, one.value, one.valid_until) for one in records} == set(known)
     assert {one.effective_at.year for one in records} == {1999}
     decides, made = what_decides(rows), what_decides(rows_of(found.contact_point, found.standing()))
+    assert is_all_that_decides(rows)
     assert isinstance(decides, tuple)
     assert isinstance(made, tuple)
     assert sorted(decides) == sorted(made)
