@@ -64,6 +64,12 @@ def add(commands: Subparsers) -> None:
         help="the order of the parts of such a date: mdy, dmy or ymd; with 12 or 24 behind it, the hours of its time",
     )
     command.add_argument(
+        "--encoding",
+        metavar="NAME",
+        help="of a CSV file, as windows-1250 or shift_jis; where it is not said, and is no Unicode, addresses with letters"
+        " beyond ASCII are refused",
+    )
+    command.add_argument(
         "--allow-looser",
         action="store_true",
         help="let a catalogue make laxer what is set now; without it that is refused",
@@ -116,6 +122,7 @@ async def _import_consents(tenant: Tenant, options: argparse.Namespace) -> int:
                 channel=options.channel and Channel(options.channel),
                 time_zone=options.time_zone,
                 date_format=options.date_format,
+                encoding=options.encoding,
             ),
             dry_run=options.dry_run,
         )

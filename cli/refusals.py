@@ -26,6 +26,7 @@ _OPTIONS = {
     "scope": "--scope",
     "timeZone": "--time-zone",
     "dateFormat": "--date-format",
+    "encoding": "--encoding",
 }
 
 
