@@ -149,6 +149,10 @@ def _say_what_is_left_out(left: exporting.Left) -> None:
             "opt-ins go out without evidence that their purposes require: where it is required too, they are refused",
         ),
         (
+            left.without_guid,
+            "records name a purpose or topic that has no GUID by its key: Dynamics cannot take these, another tenant can",
+        ),
+        (
             left.not_enforced,
             "of the suppressed ones are NOT carried: their purposes have enforcement DISABLED, which an Opted Out does not stop."
             " These addresses will be sendable elsewhere",
