@@ -14,7 +14,7 @@ from cli.progress import Progress
 from domain.addresses import Channel
 from domain.consent import ConsentValue
 from domain.local_time import DATE_FORMATS
-from domain.refusals import RefusalCode
+from domain.refusals import Refusal, RefusalCode
 from ledger.assembly import Tenant
 from ledger.catalogue import import_catalogue
 from ledger.import_formats import FORMATS, Target
@@ -25,6 +25,8 @@ _CATALOGUE = "catalogue"
 _CATALOGUE_BYTES_MAX = 20_000_000
 _REASONS_MAX = 1_000
 _REFUSED = 3
+# What says how rows are read, and what becomes of them: a catalogue has none, and is taken or refused as a whole.
+_OF_ROWS = ("report", "profile", "purpose", "topic", "value", "channel", "time_zone", "date_format", "encoding")
 
 
 def add(commands: Subparsers) -> None:
@@ -81,6 +83,11 @@ def add(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
+    others = _OF_ROWS if options.format == _CATALOGUE else ("allow_looser",)
+    for name in others:
+        if getattr(options, name) not in (None, False):
+            option = f"--{name.replace('_', '-')}"
+            raise Refusal(RefusalCode.INVALID, f"{option} does not go with --format {options.format}", ())
     work = _import_catalogue if options.format == _CATALOGUE else _import_consents
     with options.file.open("rb"):
         pass  # said before a database is started for nothing

@@ -27,6 +27,7 @@ _OPTIONS = {
     "timeZone": "--time-zone",
     "dateFormat": "--date-format",
     "encoding": "--encoding",
+    "url": "--url",
 }
 
 

@@ -215,6 +215,12 @@ async def test_a_file_of_another_code_page_is_read_once_that_is_said(
     assert "consentry: --encoding: there is no such encoding" in capfd.readouterr().err
     assert json.loads(await consentry(*command, "--encoding", "windows-1250"))["recorded"] == 1
     assert (await consentry("check", address, "--purpose", "commercial", *at, code=3)).startswith("NOT ALLOWED")
+    exported = tmp_path / "exported.csv"
+    assert (
+        await asyncio.to_thread(main, ("export", "--format", "contact-point-consents", "-o", str(exported), *at)) == 0
+    )
+    assert f'"{address}"' in exported.read_text("utf-8")
+    assert "records name a purpose or topic that has no GUID by its key: Dynamics cannot" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("dry_run", [(), ("--dry-run",)])
