@@ -90,11 +90,7 @@ class ImportRun:
 
 async def begin_run(tenant: Tenant, caller: Caller, key: str | None, format: str, target: Target) -> ImportRun | None:
     """The run under a key, begun now or before; None without a key. Raises Refusal, StoreUnavailable."""
-    place = asdict(target)
-    if target.encoding is None:
-        # As before there was such an option: an import that was cut off then goes on.
-        del place["encoding"]
-    stored = stored_key(tenant, caller.application, key, "import", {"format": format, **place})
+    stored = stored_key(tenant, caller.application, key, "import", {"format": format, **asdict(target)})
     if stored is None:
         return None
     async with tenant.ledger.connection() as connection:
