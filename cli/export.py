@@ -60,10 +60,14 @@ def add(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
-    if (options.address is not None) != (options.format in _RECORDS):
-        raise Refusal(RefusalCode.INVALID, f"--address goes with {' and '.join(_RECORDS)}, and with these only", ())
-    if (options.purpose is not None) != (options.format == _SELECTION):
-        raise Refusal(RefusalCode.INVALID, f"--purpose goes with {_SELECTION}, and with this only", ())
+    for option, given, formats in (
+        ("--address", options.address, (*_RECORDS,)),
+        ("--purpose", options.purpose, (_SELECTION,)),
+    ):
+        if given is None and options.format in formats:
+            raise Refusal(RefusalCode.INVALID, f"--format {options.format} needs {option}", ())
+        if given is not None and options.format not in formats:
+            raise Refusal(RefusalCode.INVALID, f"{option} goes with --format {' and '.join(formats)} only", ())
     if options.purpose is not None:
         return with_tenant(options, lambda tenant: _contact_points(tenant, options))
     if options.address is not None:
@@ -147,6 +151,10 @@ def _say_what_is_left_out(left: exporting.Left) -> None:
         (
             left.needing_evidence,
             "opt-ins go out without evidence that their purposes require: where it is required too, they are refused",
+        ),
+        (
+            left.without_guid,
+            "records name a purpose or topic that has no GUID by its key: Dynamics cannot take these, another tenant can",
         ),
         (
             left.not_enforced,

@@ -15,7 +15,7 @@ from domain.addresses import Channel
 from domain.consent import ConsentValue
 from domain.json_members import each_once
 from domain.local_time import DATE_FORMATS
-from domain.refusals import RefusalCode
+from domain.refusals import Refusal, RefusalCode
 from ledger.assembly import Tenant
 from ledger.catalogue import import_catalogue
 from ledger.import_formats import FORMATS, Target
@@ -26,6 +26,8 @@ _CATALOGUE = "catalogue"
 _CATALOGUE_BYTES_MAX = 20_000_000
 _REASONS_MAX = 1_000
 _REFUSED = 3
+# What says how rows are read, and what becomes of them: a catalogue has none, and is taken or refused as a whole.
+_OF_ROWS = ("report", "profile", "purpose", "topic", "value", "channel", "time_zone", "date_format", "encoding")
 
 
 def add(commands: Subparsers) -> None:
@@ -65,6 +67,12 @@ def add(commands: Subparsers) -> None:
         help="the order of the parts of such a date: mdy, dmy or ymd; with 12 or 24 behind it, the hours of its time",
     )
     command.add_argument(
+        "--encoding",
+        metavar="NAME",
+        help="of a CSV file, as windows-1250 or shift_jis; where it is not said, and is no Unicode, addresses with letters"
+        " beyond ASCII are refused",
+    )
+    command.add_argument(
         "--allow-looser",
         action="store_true",
         help="let a catalogue make laxer what is set now; without it that is refused",
@@ -76,6 +84,11 @@ def add(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
+    others = _OF_ROWS if options.format == _CATALOGUE else ("allow_looser",)
+    for name in others:
+        if getattr(options, name) not in (None, False):
+            option = f"--{name.replace('_', '-')}"
+            raise Refusal(RefusalCode.INVALID, f"{option} does not go with --format {options.format}", ())
     work = _import_catalogue if options.format == _CATALOGUE else _import_consents
     with options.file.open("rb"):
         pass  # said before a database is started for nothing
@@ -119,6 +132,7 @@ async def _import_consents(tenant: Tenant, options: argparse.Namespace) -> int:
                 channel=options.channel and Channel(options.channel),
                 time_zone=options.time_zone,
                 date_format=options.date_format,
+                encoding=options.encoding,
             ),
             dry_run=options.dry_run,
         )

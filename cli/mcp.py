@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import codecs
 import os
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from domain.refusals import Refusal, RefusalCode
 from web.settings import http_url
 from web.structured_log import configure_logging
 
+_PATH = "/mcp"
 _DEFAULT_URL = "http://127.0.0.1:8080"
 
 
@@ -36,18 +38,33 @@ def run(options: argparse.Namespace) -> int:
         server = http_url(url)
     except ValueError as error:
         raise Refusal(RefusalCode.INVALID, str(error), ("url",)) from None
+    if server.endswith(_PATH):
+        right = server.removesuffix(_PATH)
+        raise Refusal(
+            RefusalCode.INVALID, f"it is the server's address, to which {_PATH} is added: say {right}", ("url",)
+        )
     key = _key(options.key_file)
 
     from web.agent_tools.bridge import serve_stdio
 
-    asyncio.run(serve_stdio(f"{server}/mcp", key))
+    asyncio.run(serve_stdio(f"{server}{_PATH}", key))
     return 0
 
 
 def _key(file: Path | None) -> str:
     """The API key. Raises Refusal INVALID, OSError."""
-    text = os.environ.get("CONSENTRY_KEY", "") if file is None else file.read_text("utf-8", "replace")
-    key = text.strip()
+    key = (os.environ.get("CONSENTRY_KEY", "") if file is None else _text(file.read_bytes())).strip()
     if not key or not key.isascii() or not key.isprintable() or " " in key:
-        raise Refusal(RefusalCode.INVALID, "give the API key in CONSENTRY_KEY or in a --key-file", ("key",))
+        wrong = (
+            "give the API key in CONSENTRY_KEY or in a --key-file"
+            if file is None
+            else f"{file} holds no API key: the key alone, as text in UTF-8, or in UTF-16 with its byte order mark"
+        )
+        raise Refusal(RefusalCode.INVALID, wrong, ("key",))
     return key
+
+
+def _text(content: bytes) -> str:
+    """What a text file says, as editors and shells write it: PowerShell begins it with a mark, and may use UTF-16."""
+    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if marked else "utf-8-sig", "replace")

@@ -26,6 +26,8 @@ _OPTIONS = {
     "scope": "--scope",
     "timeZone": "--time-zone",
     "dateFormat": "--date-format",
+    "encoding": "--encoding",
+    "url": "--url",
 }
 
 

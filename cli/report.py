@@ -70,13 +70,15 @@ def run(options: argparse.Namespace) -> int:
         summary = PropagationSummary()
         found = every(tenant, wanted)
         # What is refused is refused before the head of a table is written.
-        one = await anext(found, None)
+        next_one = await anext(found, None)
         with output_file(options.output) as output:
             write = _WRITERS[options.format](output)
-            while one is not None:
-                summary.add(one)
-                write(one)
-                one = await anext(found, None)
+            while next_one is not None:
+                one, passes = next_one
+                summary.add(one, passes=passes)
+                if passes:
+                    write(one)
+                next_one = await anext(found, None)
             said = json.dumps({**summary.to_json(), "notFollowing": await not_following(tenant)})
             # A line that is no row would make the file no CSV.
             print(said, file=sys.stderr if options.format == "csv" else output)

@@ -277,7 +277,8 @@ def _found(items: Mapping[str, Item], ref: str, guids: Mapping[str, str] | None,
     if item is None and guids is not None:
         item = items.get(guids.get(ref.lower(), ""))
     if item is None:
-        raise Refusal(RefusalCode.NOT_FOUND, f"there is no {what} with this key, id or GUID", (field_name,))
+        by = "key or id; GUIDs are kept of purposes and topics alone" if guids is None else "key, id or GUID"
+        raise Refusal(RefusalCode.NOT_FOUND, f"there is no {what} with this {by}", (field_name,))
     return item
 
 

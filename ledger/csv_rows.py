@@ -1,7 +1,7 @@
 """CSV files as they come, whatever they hold: rows from pieces of a file, one reader for every CSV format.
 
-Encoding and delimiter (comma, semicolon, tab) are told from the beginning; columns are found by their names, in any order
-and case. A row that is wrong is refused alone, whatever is wrong with it.
+Encoding, unless it is told, and delimiter (comma, semicolon, tab) are seen from the beginning; columns are found by their
+names, in any order and case. A row that is wrong is refused alone, whatever is wrong with it.
 """
 
 import csv
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from domain.refusals import Refusal, RefusalCode
 from ledger.csv_quotes import QuotedLines, every_cell_quoted, says_no
 from ledger.dynamics_columns import AS_THEY_ARE, ColumnNames
-from ledger.file_encoding import HEAD_BYTES, Decoder
+from ledger.file_encoding import HEAD_BYTES, Decoder, Encoding
 from ledger.import_rows import FileUnusable, LoadedRow, OptOutRefused, Row, refused_as
 from ledger.record import Capture
 
@@ -76,12 +76,22 @@ class CsvRows:
     """Rows of one file. `read` makes what a row says of its cells, by column; it raises Refusal.
 
     A row that is refused, by whatever, is an OptOutRefused if `may_say_no`: what nobody can tell may be an opt-out.
+    `identifying` are the columns that say whose consent a row is, and to what: no row is taken where they may say another.
     """
 
     def __init__(
-        self, required: Sequence[str], read: ReadRow, names: ColumnNames = AS_THEY_ARE, *, may_say_no: MaySayNo
+        self,
+        required: Sequence[str],
+        read: ReadRow,
+        names: ColumnNames = AS_THEY_ARE,
+        *,
+        identifying: Sequence[str],
+        encoding: Encoding | None,
+        may_say_no: MaySayNo,
     ) -> None:
         self._required = required
+        self._identifying = identifying
+        self._encoding = encoding
         self._read = read
         self._names = names
         self._row_may_say_no = may_say_no
@@ -124,7 +134,7 @@ class CsvRows:
         if not self._head.strip():
             raise FileUnusable("the file is empty")
         head = bytes(self._head)
-        self._decoder = Decoder(head)
+        self._decoder = Decoder(head, self._encoding)
         self._head.clear()
         return head
 
@@ -249,6 +259,11 @@ class CsvRows:
         if len(cells) != len(header):
             return _refusal((), f"the row has {len(cells)} columns, the header {len(header)}")
         row = dict(zip(header, cells, strict=True))
+        if self._decoder is not None and self._decoder.doubtful:
+            for name in self._identifying:
+                doubt = self._decoder.doubt(row.get(name, ""))
+                if doubt is not None:
+                    return _refusal((name,), f"{name} {doubt}")
         everything = "".join(cells)
         if len(everything) > _FIELD_CHARS_MAX or "\x00" in everything or _SURROGATE.search(everything):
             refusal = self._unreadable(row)
@@ -274,10 +289,10 @@ class CsvRows:
         return content if says_no(content) and "\N{REPLACEMENT CHARACTER}" not in content.address else None
 
     def _unreadable(self, row: Mapping[str, str]) -> Refusal | None:
-        encoding = "" if self._decoder is None else self._decoder.name
+        unreadable = "" if self._decoder is None else self._decoder.unreadable()
         for name, value in row.items():
             if _SURROGATE.search(value):
-                return _refusal((name,), f"{name} is not {encoding}")
+                return _refusal((name,), f"{name} {unreadable}")
             if "\x00" in value:
                 return _refusal((name,), f"{name} holds NUL")
             if len(value) > _FIELD_CHARS_MAX:

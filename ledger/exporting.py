@@ -71,7 +71,7 @@ class Left:
     stop: they will be sendable, too. An ndjson file has lines of their own for all of these. `by_blind_index`: the lines of it
     that name an erased address by blind index; a tenant with another key refuses them, and there the address is sendable.
     `needing_evidence`: opt-ins that go out without what their purpose requires of one: where it requires that too, they are
-    refused.
+    refused. `without_guid`: rows that name a purpose or topic by its key, which Dynamics does not know.
     """
 
     def __init__(self) -> None:
@@ -83,6 +83,7 @@ class Left:
         self.by_blind_index = 0
         self.not_enforced = 0
         self.needing_evidence = 0
+        self.without_guid = 0
 
 
 async def contact_point_consents(tenant: Tenant, left: Left) -> AsyncIterator[list[str]]:
@@ -130,6 +131,7 @@ async def contact_point_consents(tenant: Tenant, left: Left) -> AsyncIterator[li
                 left.not_enforced += _is_not_enforced(catalogue, capture.channel, purpose)
                 value = ConsentValue.OPTED_OUT
             left.needing_evidence += value is ConsentValue.OPTED_IN and _lacks_evidence(catalogue.purposes[purpose], {})
+            left.without_guid += _is_named_by_key(catalogue, purpose, topic)
             dynamics = capture.dynamics or {}
             opened = evidence.get(position, {})
             yield [
@@ -159,11 +161,17 @@ async def contact_point_consents(tenant: Tenant, left: Left) -> AsyncIterator[li
             continue
         left.suppressed += 1
         left.not_enforced += _is_not_enforced(catalogue, blocked.channel, blocked.level[0])
+        left.without_guid += _is_named_by_key(catalogue, *blocked.level)
         yield _blocked_row(catalogue, blocked)
 
 
 def _is_not_enforced(catalogue: Catalogue, channel: Channel, purpose: str) -> bool:
     return catalogue.purposes[purpose].enforcement[channel] is EnforcementModel.DISABLED
+
+
+def _is_named_by_key(catalogue: Catalogue, purpose: str, topic: str | None) -> bool:
+    """Whether a row of this level, as `_RECORDS` or `blocked_levels` has it, names something that has no GUID."""
+    return catalogue.purposes[purpose].guid is None or bool(topic and catalogue.topics[topic].guid is None)
 
 
 def _blocked_row(catalogue: Catalogue, blocked: Blocked) -> list[str]:

@@ -18,6 +18,7 @@ from domain.refusals import Refusal, RefusalCode
 from domain.time import format_instant
 from ledger.csv_rows import CsvRows
 from ledger.dynamics_columns import CONSENT_COLUMNS, ColumnNames
+from ledger.file_encoding import Encoding
 from ledger.import_lookups import PURPOSE, TOPIC, Lookups
 from ledger.import_rows import IMPORT_APPLICATION
 from ledger.record import SYSTEM, Actor, Capture
@@ -47,9 +48,16 @@ class ConsentRecords:
         self._times = times
         self._clock = clock
 
-    def reader(self) -> CsvRows:
+    def reader(self, encoding: Encoding | None) -> CsvRows:
         """A reader of such a file."""
-        return CsvRows(REQUIRED, self._read, _NAMES, may_say_no=_may_say_no)
+        return CsvRows(
+            REQUIRED,
+            self._read,
+            _NAMES,
+            identifying=(ADDRESS, PURPOSE, TOPIC),
+            encoding=encoding,
+            may_say_no=_may_say_no,
+        )
 
     def _read(self, row: Mapping[str, str]) -> Capture:
         address = row[ADDRESS]

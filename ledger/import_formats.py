@@ -10,6 +10,7 @@ from domain.consent import ConsentValue
 from domain.local_time import LocalTimes
 from domain.refusals import Refusal, RefusalCode
 from ledger import import_contact_point_consents, import_ndjson, import_subscription_list
+from ledger.file_encoding import Encoding
 from ledger.import_contact_point_consents import COLUMN_OF_FIELD, ConsentRecords
 from ledger.import_load import ADDRESS as LOAD_ADDRESS
 from ledger.import_load import CONTACTS, LEADS, MODIFIED, Load
@@ -29,13 +30,14 @@ class Target:
     channel: Channel | None = None
     time_zone: str | None = None
     date_format: str | None = None
+    encoding: str | None = None
 
 
 _TAKES: Mapping[str, frozenset[str]] = {
-    import_contact_point_consents.FORMAT: frozenset(("profile", "time_zone", "date_format")),
-    CONTACTS: frozenset(("profile", "purpose", "channel", "time_zone", "date_format")),
-    LEADS: frozenset(("profile", "purpose", "channel", "time_zone", "date_format")),
-    import_subscription_list.FORMAT: frozenset(("profile", "purpose", "topic", "value", "channel")),
+    import_contact_point_consents.FORMAT: frozenset(("profile", "time_zone", "date_format", "encoding")),
+    CONTACTS: frozenset(("profile", "purpose", "channel", "time_zone", "date_format", "encoding")),
+    LEADS: frozenset(("profile", "purpose", "channel", "time_zone", "date_format", "encoding")),
+    import_subscription_list.FORMAT: frozenset(("profile", "purpose", "topic", "value", "channel", "encoding")),
     import_ndjson.FORMAT: frozenset(),
 }
 FORMATS = tuple(_TAKES)
@@ -59,14 +61,16 @@ def reading(catalogue: Catalogue, format: str, target: Target, clock: Callable[[
     for name in (field.name for field in fields(target)):
         if getattr(target, name) is not None and name not in takes:
             shown = _SHOWN.get(name, name)
-            raise Refusal(RefusalCode.INVALID, f"{format} does not take a {shown}: its rows say it", (shown,))
+            why = "an encoding: it is UTF-8" if name == "encoding" else f"a {shown}: its rows say it"
+            raise Refusal(RefusalCode.INVALID, f"{format} does not take {why}", (shown,))
     times = LocalTimes.of(target.time_zone, target.date_format)
+    encoding = None if target.encoding is None else Encoding.of(target.encoding)
     profile = target.profile or DEFAULT_PROFILE
     if format in (CONTACTS, LEADS):
         if target.channel not in (None, Channel.EMAIL):
             raise Refusal(RefusalCode.INVALID, f"{format} say what is allowed by EMAIL alone", ("channel",))
         load = Load(catalogue, format=format, profile=profile, purpose=target.purpose, times=times, clock=clock)
-        return Reading(load.reader(), {"address": LOAD_ADDRESS, "effectiveAt": MODIFIED}, load)
+        return Reading(load.reader(encoding), {"address": LOAD_ADDRESS, "effectiveAt": MODIFIED}, load)
     if format == import_subscription_list.FORMAT:
         if target.purpose is None:
             raise Refusal(RefusalCode.INVALID, "say which purpose the members go into", ("purpose",))
@@ -81,8 +85,8 @@ def reading(catalogue: Catalogue, format: str, target: Target, clock: Callable[[
             value=target.value,
             channel=target.channel or Channel.EMAIL,
         )
-        return Reading(members.reader(), {"address": members.column})
+        return Reading(members.reader(encoding), {"address": members.column})
     if format == import_ndjson.FORMAT:
         return Reading(import_ndjson.NdjsonRows(), {})
     records = ConsentRecords(Lookups(catalogue, target.profile), times, clock)
-    return Reading(records.reader(), COLUMN_OF_FIELD)
+    return Reading(records.reader(encoding), COLUMN_OF_FIELD)

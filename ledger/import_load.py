@@ -16,6 +16,7 @@ from domain.refusals import Refusal, RefusalCode
 from domain.time import format_instant
 from ledger.csv_rows import CsvRows
 from ledger.dynamics_columns import PERSON_COLUMNS, ColumnNames
+from ledger.file_encoding import Encoding
 from ledger.import_contact_point_consents import spelled
 from ledger.import_rows import IMPORT_APPLICATION, LoadedRow, OptOutRefused, refused_as
 from ledger.load_groups import AddressGroup
@@ -71,9 +72,16 @@ class Load:
         self._times = times
         self._clock = clock
 
-    def reader(self) -> CsvRows:
+    def reader(self, encoding: Encoding | None) -> CsvRows:
         """A reader of such a file; only the columns that the purposes look at need be there."""
-        return CsvRows((ADDRESS, *self._required, MODIFIED), self._read, _NAMES, may_say_no=self._may_say_no)
+        return CsvRows(
+            (ADDRESS, *self._required, MODIFIED),
+            self._read,
+            _NAMES,
+            identifying=(ADDRESS,),
+            encoding=encoding,
+            may_say_no=self._may_say_no,
+        )
 
     def _allows(self, row: Mapping[str, str]) -> tuple[bool | None, ...]:
         return tuple(self._allowed(name, row.get(name, "").strip().casefold()) for name in self.columns)

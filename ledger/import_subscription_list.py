@@ -10,6 +10,7 @@ from domain.catalogue import Catalogue
 from domain.consent import ConsentSource, ConsentValue
 from domain.refusals import Refusal, RefusalCode
 from ledger.csv_rows import CsvRows
+from ledger.file_encoding import Encoding
 from ledger.import_contact_point_consents import row_key
 from ledger.import_rows import IMPORT_APPLICATION
 from ledger.record import Capture
@@ -50,9 +51,15 @@ class SubscriptionList:
         self._channel = channel
         self.column = ADDRESS_COLUMNS[channel]
 
-    def reader(self) -> CsvRows:
+    def reader(self, encoding: Encoding | None) -> CsvRows:
         """A reader of such a file."""
-        return CsvRows((self.column,), self._read, may_say_no=lambda _: self._value is ConsentValue.OPTED_OUT)
+        return CsvRows(
+            (self.column,),
+            self._read,
+            identifying=(self.column,),
+            encoding=encoding,
+            may_say_no=lambda _: self._value is ConsentValue.OPTED_OUT,
+        )
 
     def _read(self, row: Mapping[str, str]) -> Capture:
         if not row[self.column].strip():

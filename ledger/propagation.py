@@ -157,6 +157,7 @@ async def page(
     place, last, followers = await _range(
         tenant, wanted, -1 if after is None else cursor_position(tenant, after, "after")
     )
+    place = max(place, _passed_by_none(wanted, followers, last))
     batch = _BATCH if wanted.overdue or wanted.not_acknowledged_by is not None else min(_BATCH, size)
     items: list[tuple[str, Propagation]] = []
     looked_through = 0
@@ -187,8 +188,9 @@ async def total_count(tenant: Tenant, wanted: PropagationFilter) -> int | None:
         return await read.count(connection, tenant.id, of_opt_outs)
 
 
-async def every(tenant: Tenant, wanted: PropagationFilter) -> AsyncIterator[Propagation]:
-    """All of them, oldest first, up to the log's end as it was at the start; in constant memory, holding no connection.
+async def every(tenant: Tenant, wanted: PropagationFilter) -> AsyncIterator[tuple[Propagation, bool]]:
+    """All that were recorded when it is asked, each with whether it passes the rest of the filter; oldest first, up to the
+    log's end as it was at the start; in constant memory, holding no connection.
 
     Raises Refusal NOT_FOUND (an application), StoreUnavailable.
     """
@@ -196,8 +198,7 @@ async def every(tenant: Tenant, wanted: PropagationFilter) -> AsyncIterator[Prop
     while place < last:
         found = await _batch(tenant, followers, place, last, _BATCH)
         for one in found:
-            if _passes(wanted, one):
-                yield one
+            yield one, _passes(wanted, one)
         place = found[-1].event.position if len(found) == _BATCH else last
 
 
@@ -215,7 +216,7 @@ def _passes(wanted: PropagationFilter, one: Propagation) -> bool:
 
 
 async def _range(tenant: Tenant, wanted: PropagationFilter, after: int) -> tuple[int, int, _Followers]:
-    """(after which position, up to which one, who follows). Leaves out what a filter cannot let pass."""
+    """(after which position, up to which one, who follows): what was recorded when it is asked."""
     name = wanted.not_acknowledged_by
     async with tenant.ledger.connection() as connection:
         last = (await read.head(connection, tenant.id)).size - 1
@@ -229,10 +230,14 @@ async def _range(tenant: Tenant, wanted: PropagationFilter, after: int) -> tuple
             there = await connection.fetchval(_IS_THERE, tenant.id, name)
             if not there:
                 raise Refusal(RefusalCode.NOT_FOUND, "there is no application with this key", ("notAcknowledgedBy",))
-            after = max(after, followers.cursors.get(name, (-1, None))[0])
-    if wanted.overdue:
-        after = max(after, followers.known_to_all(last))
     return after, last, followers
+
+
+def _passed_by_none(wanted: PropagationFilter, followers: _Followers, last: int) -> int:
+    """Up to where the filter lets nothing pass, as far as that is known without looking."""
+    name = wanted.not_acknowledged_by
+    acknowledged = -1 if name is None else followers.cursors.get(name, (-1, None))[0]
+    return max(acknowledged, followers.known_to_all(last) if wanted.overdue else -1)
 
 
 async def _followers(connection: Connected, tenant: Tenant) -> _Followers:

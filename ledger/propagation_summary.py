@@ -27,11 +27,16 @@ class PropagationSummary:
         self._slowest: dict[str, Any] | None = None
         self._buckets: Counter[int] = Counter()
 
-    def add(self, one: Propagation) -> None:
-        """Take account of an opt-out."""
+    def add(self, one: Propagation, *, passes: bool = True) -> None:
+        """Take account of an opt-out; of one that does not pass the filter, only if nobody is expected to know it.
+
+        Nobody can be late with such a one: no filter lets it pass, and that there are any must be seen all the same.
+        """
+        self._expected_of_nobody += not any(known.expected for known in one.applications)
+        if not passes:
+            return
         self._opt_outs += 1
         self._overdue += one.overdue
-        self._expected_of_nobody += not any(known.expected for known in one.applications)
         for known in one.applications:
             if known.seconds is None:
                 self._unacknowledged += 1
@@ -56,7 +61,7 @@ class PropagationSummary:
         return None
 
     def to_json(self) -> dict[str, Any]:
-        """The sum. Acknowledgements are counted of who was expected to know."""
+        """The sum. Acknowledgements are counted of who was expected to know; `expectedOfNobody` before a filter."""
         return {
             "optOuts": self._opt_outs,
             "overdue": self._overdue,

@@ -45,7 +45,18 @@ CATALOGUE_BYTES_MAX = 20_000_000
 IMPORT_BYTES_MAX = 4 * 1024**3
 MEDIA_TYPE = "application/x-ndjson"
 PATH = "/import/"
-_PARAMETERS = ("profile", "purpose", "topic", "value", "channel", "timeZone", "dateFormat", "dryRun", "allowLooser")
+_PARAMETERS = (
+    "profile",
+    "purpose",
+    "topic",
+    "value",
+    "channel",
+    "timeZone",
+    "dateFormat",
+    "encoding",
+    "dryRun",
+    "allowLooser",
+)
 # Of a file that cannot be used so much is still read, so that the client gets to read why.
 _DISCARDED_BYTES_MAX = 8 * 1024 * 1024
 _NO_STORE = {"cache-control": "no-store"}
@@ -92,6 +103,7 @@ async def _answer(request: Request, bytes_max: int) -> Response:
         channel=_member(Channel, given, "channel"),
         time_zone=given.get("timeZone"),
         date_format=given.get("dateFormat"),
+        encoding=given.get("encoding"),
     )
     asked = reading(await tenant.latest_catalogue(), format, target, tenant.ledger.clock)
     key = None if dry_run else request.headers.get("idempotency-key")

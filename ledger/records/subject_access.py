@@ -139,7 +139,9 @@ def _event(catalogue: Catalogue, fact: Fact) -> Sequence[str]:
     ]
     if entry.effective_at is not None:
         lines.append(f"    counts from: {format_instant(entry.effective_at)}")
-    for name, value in sorted(fact.personal.items()):
+    # A reason of the table's own list names nobody, so it is no personal data; it is what the person said all the same.
+    said = {"reason": fact.data["reason"]} if fact.data.get("reason") else {}
+    for name, value in sorted({**said, **fact.personal}.items()):
         lines.append(f"    {_LABELS.get(name, name)}: {_text(value)}")
     data = {"type": str(entry.type), "actor": str(entry.actor), **dict(sorted(fact.data.items()))}
     lines.append(f"    as data: {_text(data)}")

@@ -193,6 +193,36 @@ async def test_refused_rows_are_no_failure_of_the_command(data: Path, tmp_path: 
     assert all(line["message"].endswith("; it is an opt-out, or may be one") for line in told)
 
 
+async def test_a_file_of_another_code_page_is_read_once_that_is_said(
+    data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file, address = tmp_path / "p.csv", "łukasz.żak0@x.example"
+    file.write_text(f"emailaddress1\n{address}\n", "cp1250")
+    at = ("--tenant", "demo", "--data-dir", str(data))
+    command = (
+        "import",
+        str(file),
+        "--format",
+        "subscription-list",
+        "--purpose",
+        "commercial",
+        "--value",
+        "opted_out",
+        *at,
+    )
+    assert json.loads(await consentry(*command))["refusedOptOuts"] == 1
+    assert await asyncio.to_thread(main, (*command, "--encoding", "klingon")) == 2
+    assert "consentry: --encoding: there is no such encoding" in capfd.readouterr().err
+    assert json.loads(await consentry(*command, "--encoding", "windows-1250"))["recorded"] == 1
+    assert (await consentry("check", address, "--purpose", "commercial", *at, code=3)).startswith("NOT ALLOWED")
+    exported = tmp_path / "exported.csv"
+    assert (
+        await asyncio.to_thread(main, ("export", "--format", "contact-point-consents", "-o", str(exported), *at)) == 0
+    )
+    assert f'"{address}"' in exported.read_text("utf-8")
+    assert "records name a purpose or topic that has no GUID by its key: Dynamics cannot" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("dry_run", [(), ("--dry-run",)])
 async def test_refused_rows_are_a_failure_of_a_command_that_is_told_so(
     data: Path, tmp_path: Path, dry_run: tuple[str, ...]

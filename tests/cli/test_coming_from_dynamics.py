@@ -1,5 +1,6 @@
 """docs/coming-from-dynamics.md: its files and commands, run as they stand there, answer what it says."""
 
+import itertools
 import json
 import re
 import shlex
@@ -10,11 +11,11 @@ import httpx
 import pytest
 
 from tests.crash.server import Server, consentry
+from tests.docs.told import fences, page
 
-DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "coming-from-dynamics.md").read_text("utf-8")
+DOCUMENT = page("coming-from-dynamics.md")
 FILES = re.findall(r"<!-- file (\S+) -->\n```\w+\n(.*?)```", DOCUMENT, re.DOTALL)
-CONSOLE = "".join(re.findall(r"```console\n(.*?)```", DOCUMENT, re.DOTALL))
-CURLS = re.findall(r"```sh\n(.*?)```\n\n```json\n(.*?)```", DOCUMENT, re.DOTALL)
+BLOCKS = fences(DOCUMENT)
 _NOT_ALLOWED = 3
 
 
@@ -33,13 +34,28 @@ async def test_the_way_from_an_export_to_the_first_check_is_as_it_is_told(
         (tmp_path / name).write_text(content, "utf-8")
     assert [name for name, _ in FILES] == [
         "catalogue.json", "contact_point_consents.csv", "exported.csv", "contacts.csv", "subscription_list.csv",
+        "enforcement.json",
     ]  # fmt: skip
-    commands = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", CONSOLE, re.MULTILINE)
-    assert len(commands) == CONSOLE.count("$ ")
     at = ("--data-dir", str(tmp_path / "data"))
+    flows: list[tuple[str, str]] = []
+    for (language, content), (_, answer) in itertools.pairwise([*BLOCKS, ("", "")]):
+        if language == "console":
+            await _in_the_shell(content, tmp_path, at)
+        elif language == "sh" and "/graphql" in content:
+            await _asked(server, content, json.loads(answer), at)
+        elif language == "sh":
+            flows.append((content, answer))
+    # What a flow exports is compared with what the commands of the page's end have exported.
+    [(curls, last)] = flows
+    await _over_http(server, tmp_path, curls, json.loads(last), at)
+
+
+async def _in_the_shell(block: str, folder: Path, at: tuple[str, ...]) -> None:
+    commands = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE)
+    assert len(commands) == block.count("$ ")
     for command, says in commands:
         program, *words = shlex.split(command)
-        paths = [str(tmp_path / word) if re.search(r"\.(csv|json)$", word) else word for word in words]
+        paths = [str(folder / word) if re.search(r"\.(csv|json)$", word) else word for word in words]
         if program == "cat":
             said = Path(paths[0]).read_text("utf-8")
         else:
@@ -49,18 +65,29 @@ async def test_the_way_from_an_export_to_the_first_check_is_as_it_is_told(
             assert said.splitlines()[: len(expected) - 1] == expected[:-1], command
         elif expected:
             assert said.splitlines() == expected, command
-    [(curls, last)] = CURLS
-    await _over_http(server, tmp_path, curls, json.loads(last), at)
+
+
+def _words(line: str, server: Server, secret: str) -> list[str]:
+    return shlex.split(line.replace("$URL", server.url).replace("$KEY", secret.strip()))
+
+
+def _headers(words: list[str]) -> dict[str, str]:
+    return dict(word.split(": ", 1) for word in words if re.match(r"[A-Za-z-]+: ", word))
+
+
+async def _asked(server: Server, curl: str, answer: object, at: tuple[str, ...]) -> None:
+    secret = await consentry("keys", "create", "--tenant", "acme", "--application", "asker", "--scope", "read", *at)
+    words = _words(curl, server, secret)
+    async with httpx.AsyncClient(headers=_headers(words)) as client:
+        given = await client.post(f"{server.url}/graphql", content=words[words.index("-d") + 1])
+    assert given.json() == answer
 
 
 async def _over_http(server: Server, folder: Path, curls: str, last: object, at: tuple[str, ...]) -> None:
     scopes = ("--scope", "write", "--scope", "read", "--scope", "read:personal")
     secret = await consentry("keys", "create", "--tenant", "acme", "--application", "flow", *scopes, *at)
-    sent, got = (
-        shlex.split(line.replace("$URL", server.url).replace("$KEY", secret.strip())) for line in curls.splitlines()
-    )
-    headers = dict(word.split(": ", 1) for word in sent if ": " in word)
-    async with httpx.AsyncClient(headers=headers) as client:
+    sent, got = (_words(line, server, secret) for line in curls.splitlines())
+    async with httpx.AsyncClient(headers=_headers(sent)) as client:
         [url] = [word for word in sent if word.startswith("http")]
         answer = await client.post(url, content=(folder / sent[2]).read_bytes())
         assert json.loads(answer.text.splitlines()[-1]) == last

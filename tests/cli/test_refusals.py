@@ -13,6 +13,7 @@ from domain.refusals import Refusal, RefusalCode
         ("key", "the key: no such"),
         ("tenant", "--tenant: no such"),
         ("businessUnit", "--unit: no such"),
+        ("encoding", "--encoding: no such"),
     ],
 )
 def test_options_are_named_as_they_are_given(field: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:

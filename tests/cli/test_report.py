@@ -94,6 +94,22 @@ async def test_json_lines_and_filters(served: tuple[Path, list[int]]) -> None:
     assert len((await report(folder, "--format", "json", "--since", "2026-01-01T00:00:00Z")).splitlines()) == 4
 
 
+async def test_what_nobody_is_expected_to_know_is_counted_whatever_is_filtered(
+    served: tuple[Path, list[int]], tmp_path: Path
+) -> None:
+    file = tmp_path / "list.csv"
+    file.write_text("emailaddress1\nada@example.org\n")
+    at = ("--tenant", "quiet", "--data-dir", str(served[0]))
+    await consentry("tenants", "create", "quiet", "--name", "Quiet", "--data-dir", str(served[0]))
+    await consentry(
+        "import", str(file), "--format", "subscription-list", "--purpose", "commercial", "--value", "OPTED_OUT", *at
+    )
+    for options, opt_outs in (((), 1), (("--overdue",), 0)):
+        *_, last = (await consentry("report", "propagation", "--format", "json", *options, *at)).splitlines()
+        said = json.loads(last)
+        assert (said["optOuts"], said["expectedOfNobody"]) == (opt_outs, 1)
+
+
 async def test_a_csv_file_is_nothing_but_rows(served: tuple[Path, list[int]]) -> None:
     folder, found = served
     rows = list(csv.DictReader(io.StringIO(await report(folder, "--format", "csv"))))

@@ -1,11 +1,14 @@
 """docs/agents.md works as written: its agents send to a mail server what they may, nothing else, and keep the receipts."""
 
 import asyncio
+import contextlib
 import io
 import json
 import re
+import smtplib
 import socket
-from collections.abc import AsyncIterator
+import ssl
+from collections.abc import AsyncIterator, Iterator
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
@@ -15,12 +18,14 @@ import httpx
 import pytest
 import uvicorn
 from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult, LoginPassword
 
 from cli.main import parser
 from ledger.api_keys import SCOPES, create_key
 from ledger.assembly import Caller, Ledger, Tenant
 from ledger.catalogue import import_catalogue
 from ledger.signing import verifier_keys
+from tests.ledger.receiver import tls_for
 from verifier.checkpoint import Trust
 from verifier.verify import verify_file
 from web.app import create_app
@@ -53,14 +58,22 @@ def inbox() -> Inbox:
     return Inbox()
 
 
-@pytest.fixture
-async def mail(inbox: Inbox) -> AsyncIterator[tuple[str, int]]:
+@contextlib.contextmanager
+def mail_server(inbox: Inbox, **options: Any) -> Iterator[tuple[str, int]]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    controller = Controller(inbox, hostname="127.0.0.1", port=port)
+    controller = Controller(inbox, hostname="127.0.0.1", port=port, **options)
     controller.start()
-    yield "127.0.0.1", port
-    controller.stop()
+    try:
+        yield "localhost", port
+    finally:
+        controller.stop()
+
+
+@pytest.fixture
+def mail(inbox: Inbox) -> Iterator[tuple[str, int]]:
+    with mail_server(inbox) as address:
+        yield address
 
 
 @pytest.fixture
@@ -83,15 +96,20 @@ async def graphql(url: str, key: str, document: str) -> Any:
     return answer["data"]
 
 
+def the_program() -> dict[str, Any]:
+    program: dict[str, Any] = {"__name__": "sending_agent"}
+    [source] = blocks("python")
+    exec(compile(source, "docs/agents.md", "exec"), program)  # noqa: S102 - the program of the page
+    return program
+
+
 async def test_two_agents_ask_before_each_message_and_one_no_stops_one_of_them(
     url: str, mail: tuple[str, int], inbox: Inbox, tenant: Tenant, tmp_path: Path
 ) -> None:
     admin = await create_key(tenant, "admin", SCOPES)
     [configure] = blocks("graphql")
     await graphql(url, admin, configure)
-    program: dict[str, Any] = {"__name__": "sending_agent"}
-    [source] = blocks("python")
-    exec(compile(source, "docs/agents.md", "exec"), program)  # noqa: S102 - the program of the page
+    program = the_program()
     key = await create_key(tenant, "sales", ["check"])
 
     with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}) as client:
@@ -143,6 +161,44 @@ async def test_two_agents_ask_before_each_message_and_one_no_stops_one_of_them(
         await write(program["SendingAgent"]("sales-close", stranger, mail, tmp_path))
     assert len(inbox.messages) == 3
     await receipts_are_proven(tenant, tmp_path, allowed=3, blocked=2)
+
+
+async def test_it_logs_in_over_an_encrypted_connection_and_over_no_other(
+    url: str, inbox: Inbox, tenant: Tenant, tmp_path: Path
+) -> None:
+    [configure] = blocks("graphql")
+    await graphql(url, await create_key(tenant, "admin", SCOPES), configure)
+    key = await create_key(tenant, "sales", ["check"])
+    offered, trusted = tls_for("localhost", tmp_path)
+    logins: list[tuple[str, bytes]] = []
+
+    def known(server: Any, session: Any, envelope: Any, mechanism: str, data: LoginPassword) -> AuthResult:
+        logins.append((mechanism, data.password))
+        return AuthResult(success=data.password == b"secret", handled=False)
+
+    login: dict[str, Any] = {"authenticator": known, "auth_required": True}
+    made = the_program()["SendingAgent"]
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}) as client:
+
+        async def write(mail: tuple[str, int], password: str, tls: ssl.SSLContext | None = trusted) -> bool:
+            agent = made("sales-close", client, mail, tmp_path, ("sales", password), tls)
+            return await asyncio.to_thread(agent.write_to, ADA, "Hello", "May we talk?")
+
+        with mail_server(inbox, tls_context=offered, require_starttls=True, **login) as mail:
+            assert await write(mail, "secret")
+            with pytest.raises(smtplib.SMTPAuthenticationError):
+                await write(mail, "wrong")
+            with pytest.raises(ssl.SSLCertVerificationError):
+                await write(mail, "secret", None)
+        assert {password for _, password in logins} == {b"secret", b"wrong"}
+        said = len(logins)
+        with (
+            mail_server(inbox, auth_require_tls=False, authenticator=known) as mail,
+            pytest.raises(smtplib.SMTPNotSupportedError),
+        ):
+            await write(mail, "secret")
+        assert len(logins) == said
+    assert len(inbox.messages) == 1
 
 
 async def receipts_are_proven(tenant: Tenant, folder: Path, *, allowed: int, blocked: int) -> None:

@@ -2,12 +2,14 @@
 
 import json
 import re
+import shlex
 import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cli.main import parser
 from domain.addresses import Channel
 from domain.controller import MEMBERS
 from ledger.assembly import Tenant
@@ -51,3 +53,16 @@ async def test_the_example_leads_to_its_records(example: Tenant) -> None:
 def test_the_page_names_every_setting() -> None:
     setting = blocks("graphql")[0]
     assert not [name for name in MEMBERS if f"{name}:" not in setting and name != "sensitiveCategories"]
+
+
+def test_each_command_takes_what_the_page_says_that_it_takes() -> None:
+    commands = re.findall(r"^\| `consentry (.*?)` \|", PAGE, re.MULTILINE)
+    assert len(commands) == 3
+    for command in commands:
+        words = [*shlex.split(command), "--channel", "SMS"]
+        assert parser().parse_args(words).channel == "SMS"
+        if words[0] == "export":
+            assert parser().parse_args([*words, "--profile", "brand"]).profile == "brand"
+    assert [line for line in PAGE.splitlines() if "--profile" in line and "of the two exports" not in line] == []
+    with pytest.raises(SystemExit):
+        parser().parse_args(["subject-access", "a@example.org", "--tenant", "demo", "--profile", "brand"])

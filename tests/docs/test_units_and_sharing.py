@@ -31,4 +31,4 @@ async def bound(tenant: Tenant, unit: str | None) -> App:
 
 def test_every_block_is_a_step() -> None:
     assert len(blocks(PAGE, "json")) == len(told(PAGE))
-    assert len(blocks(PAGE, "sh")) == 1
+    assert len(blocks(PAGE, "sh")) == 2

@@ -45,4 +45,4 @@ def fences(text: str) -> list[tuple[str, str]]:
 def commands(text: str) -> Iterator[str]:
     """Each command line of `consentry` that a page shows, without its name."""
     for block in blocks(text, "sh"):
-        yield from re.findall(r"^\.venv/bin/consentry (.*)$", block, re.MULTILINE)
+        yield from re.findall(r"^(?:(?:export )?[A-Z_]+=\$\()?\.venv/bin/consentry (.*?)\)?$", block, re.MULTILINE)

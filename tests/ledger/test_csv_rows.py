@@ -19,7 +19,7 @@ def reader() -> CsvRows:
     def read(row: Mapping[str, str]) -> LoadedRow:
         return LoadedRow(row["a"], (), None, repr(dict(row)).encode())
 
-    return CsvRows(("a", "b"), read, may_say_no=lambda _: True)
+    return CsvRows(("a", "b"), read, identifying=("a",), encoding=None, may_say_no=lambda _: True)
 
 
 def said(rows: Sequence[Row]) -> list[tuple[int, object]]:
@@ -112,7 +112,7 @@ def read_all(content: str, *, no: bool) -> list[Row]:
     def read(row: Mapping[str, str]) -> LoadedRow:
         return LoadedRow(row["a"], (not no,), None, repr((row["a"], row["b"])).encode())
 
-    rows = CsvRows(("a", "b"), read, may_say_no=lambda _: True)
+    rows = CsvRows(("a", "b"), read, identifying=("a",), encoding=None, may_say_no=lambda _: True)
     return [*rows.feed(content.encode()), *rows.end()]
 
 

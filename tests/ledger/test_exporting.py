@@ -276,6 +276,25 @@ async def test_an_old_export_of_the_catalogue_does_not_undo_what_was_made_strict
     assert "purpose commercial: requiredEvidence without METHOD" in meant.looser
 
 
+async def test_rows_that_name_by_a_key_what_has_no_guid_are_counted(tenant: Tenant, caller: Caller) -> None:
+    guid = "10000000-0000-4000-8000-00000000000{}"
+    topics = [
+        {"key": "with", "purpose": "commercial", "guid": guid.format(2)},
+        {"key": "without", "purpose": "commercial"},
+    ]
+    purposes = [{"key": "commercial", "guid": guid.format(1)}]
+    await import_catalogue(tenant, caller, {"purposes": purposes, "topics": topics})
+    said = Capture(channel=Channel.EMAIL, address="a@example.org", purpose="commercial", value=ConsentValue.OPTED_OUT)
+    for one in (said, replace(said, topic="with")):
+        await record_consent(tenant, caller, one)
+    _, left = await export(tenant)
+    assert left.without_guid == 0
+    for one in (replace(said, topic="without"), replace(said, purpose="transactional")):
+        await record_consent(tenant, caller, one)
+    _, left = await export(tenant)
+    assert left.without_guid == 2
+
+
 async def test_opt_ins_that_would_be_refused_for_lack_of_evidence_are_counted(tenant: Tenant, caller: Caller) -> None:
     early = Capture(channel=Channel.EMAIL, address="a@example.org", purpose="commercial", value=ConsentValue.OPTED_IN)
     shown = replace(early, address="b@example.org", evidence=Evidence(notice_text="News?", method="button"))

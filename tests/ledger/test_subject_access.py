@@ -90,6 +90,15 @@ async def test_everything_about_one_person_and_nothing_of_another(
         assert hidden not in text
 
 
+async def test_a_reason_is_told_in_words_whether_of_the_list_or_of_ones_own(tenant: Tenant, caller: Caller) -> None:
+    listed, own = "Opt-out - Privacy concerns", "too many of them"
+    for reason in (listed, own):
+        await capture(tenant, caller, ADA, ConsentValue.OPTED_OUT, reason=reason)
+    text = await subject_access(tenant, await facts_of(tenant, Channel.EMAIL, ADA))
+    prose = [line.strip() for line in text.splitlines() if not line.startswith("    as data: ")]
+    assert [line for line in prose if line.startswith("reason: ")] == [f'reason: "{listed}"', f'reason: "{own}"']
+
+
 def test_there_are_words_for_all_there_is() -> None:
     """A code without words would end the answer to somebody who has a right to it."""
     for words, codes in (

@@ -59,6 +59,7 @@ async def run(
             topic=target.get("topic"),
             value=ConsentValue(target["value"]) if "value" in target else None,
             channel=Channel(target["channel"]) if "channel" in target else None,
+            encoding=target.get("encoding"),
         ),
         dry_run=dry_run,
     )
@@ -497,7 +498,10 @@ FILES = [
 @pytest.mark.parametrize("written", FILES)
 async def test_files_are_read_as_they_come(tenant: Tenant, written: Callable[[str], bytes]) -> None:
     content = contacts(f"jürgen@example.org,0,1,0,{LATE}", f"{ADA},0,0,0,{LATE}")
-    totals, reported = await run(tenant, written(content), "contacts")
+    file = written(content)
+    # A code page is the one thing that a file does not show.
+    told = {"encoding": "windows-1252"} if file == content.encode("cp1252") else {}
+    totals, reported = await run(tenant, file, "contacts", **told)
     assert (counts(totals), reported) == ((2, 0, 0, 6), [])
     assert await consent(tenant, "JÜRGEN@example.org") == (OUT, LATE)
 

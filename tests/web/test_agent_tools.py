@@ -384,6 +384,9 @@ async def test_a_store_that_is_away_and_what_is_not_expected_say_not_to_send(
 async def test_without_a_server_or_a_valid_key_the_process_says_not_to_send(url: str, sales: Tenant) -> None:
     async with over_stdio(url, "ck_1_000000000000_" + "a" * 43) as agent:
         assert "the API key is not valid" in await agent.refused("check_consent", address=ADA, agent="sqa")
+    async with over_stdio(f"{url}/elsewhere", "key") as agent:
+        said = await agent.refused("check_consent", address=ADA, agent="sqa")
+        assert f"(status 404): there are no tools at {url}/elsewhere/mcp; give its own address as --url" in said
     with socket.create_server(("127.0.0.1", 0)) as taken:
         nobody = f"http://127.0.0.1:{taken.getsockname()[1]}"
     async with over_stdio(nobody, "key") as agent:

@@ -134,6 +134,16 @@ async def test_refs_are_keys_or_guids_however_they_are_spelled(provider: Provide
 
 
 @pytest.mark.parametrize(
+    ("field", "what"), [("complianceprofile", "compliance profile"), ("owningbusinessunit", "business unit")]
+)
+async def test_a_profile_or_unit_named_by_a_guid_is_told_that_it_has_none(
+    provider: Provider, field: str, what: str
+) -> None:
+    said = refused(await provider.ask(**{field: f"{{{GUID}}}"}), 400, "NOT_FOUND")
+    assert said == f"there is no {what} with this key or id; GUIDs are kept of purposes and topics alone"
+
+
+@pytest.mark.parametrize(
     ("channel_type", "channel", "address"),
     [
         ("custom", Channel.CUSTOM, "A-1"),

@@ -214,6 +214,18 @@ async def test_local_times_are_read_as_the_request_says_and_another_zone_under_i
     assert status == 409
 
 
+async def test_a_code_page_is_read_as_the_request_says_and_is_part_of_what_its_key_stands_for(caller: Caller) -> None:
+    path = "/import/subscription-list?purpose=commercial&value=OPTED_OUT"
+    content = "emailaddress1\nłukasz@example.org\n".encode("cp1250")
+    _, [told, *_, totals] = await caller.send(path, content, **{"idempotency-key": "list"})
+    assert (told["path"], told["optOut"], totals["refusedOptOuts"]) == (["emailaddress1"], True, 1)
+    status, _ = await caller.send(f"{path}&encoding=windows-1250", content, **{"idempotency-key": "list"})
+    assert status == 409
+    _, lines = await caller.send(f"{path}&encoding=windows-1250", content, **{"idempotency-key": "list-2"})
+    assert lines[-1] == {"rows": 1, "recorded": 1, "unchanged": 0, "refused": 0, "events": 1}
+    assert "łukasz@example.org" in (await caller.client.get("/export/contact-point-consents")).text
+
+
 @pytest.mark.parametrize(
     ("path", "content", "headers", "status", "says"),
     [
@@ -229,6 +241,8 @@ async def test_local_times_are_read_as_the_request_says_and_another_zone_under_i
         ("/import/contacts?timeZone=Nowhere", b"", {}, 400, "no such time zone"),
         ("/import/leads?timeZone=UTC&dateFormat=ydm", b"", {}, 400, "no such date format"),
         ("/import/ndjson?timeZone=UTC", b"", {}, 400, "does not take a timeZone"),
+        ("/import/contacts?encoding=klingon", b"", {}, 400, "no such encoding"),
+        ("/import/ndjson?encoding=utf-8", b"", {}, 400, "does not take an encoding"),
         ("/import/contacts", b"", {}, 400, "the file is empty"),
         ("/import/contacts", b"\x1f\x8b\x08\x00", {}, 400, "compressed (gzip)"),
         ("/import/contacts", b"x", {"content-encoding": "gzip"}, 415, "compressed"),
@@ -376,6 +390,7 @@ async def test_what_an_export_leaves_out_can_be_asked_for(caller: Caller) -> Non
     assert told.headers["content-type"] == "application/json"
     others = {
         "erasedSuppressions": 0, "suppressionsByBlindIndex": 0, "suppressedNotEnforced": 0, "needingEvidence": 0,
+        "withoutGuid": 1,
     }  # fmt: skip
     assert told.json() == {"leftOut": {"erased": 0, "withoutCode": 1, "suppressed": 0, "withExpiry": 1, **others}}
     assert (await caller.client.get("/export/ndjson?leftOut=true")).json()["leftOut"]["withoutCode"] == 0

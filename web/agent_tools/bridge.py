@@ -50,6 +50,8 @@ class Bridge:
             why = str(answer["error"]["message"]).removeprefix("DO NOT SEND. ")
         except (ValueError, KeyError, TypeError, ValidationError):
             why = "what it answered is not of this protocol"
+            if response.status_code == httpx.codes.NOT_FOUND:
+                why = f"there are no tools at {self._url}; give its own address as --url, to which /mcp is added"
         return failed(f"The server of the tools refused (status {response.status_code}): {why}.")
 
 
