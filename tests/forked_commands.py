@@ -77,7 +77,7 @@ def _server() -> socket.socket:
 def _fork_for_each(requests: socket.socket) -> None:
     """Returns in each fork, ready to run its command; ends when nobody can ask any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, _reap)
     while True:
         request, files, _, _ = socket.recv_fds(requests, _REQUEST_BYTES_MAX, _FILES)
         if not request:
@@ -88,6 +88,12 @@ def _fork_for_each(requests: socket.socket) -> None:
             return
         for file in files:
             os.close(file)
+
+
+def _reap(*_: object) -> None:
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _fork_and_tell(request: bytes, told: int, out: int, err: int) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import asyncpg
+import pytest
 
 from tests import forked_commands
 
@@ -32,10 +33,12 @@ class Server:
 
     async def start(self) -> None:
         command = ("serve", "--port", "0", *self._options)
-        with Path(os.devnull if self._log is None else self._log).open("ab") as errors:
+        with tempfile.TemporaryFile() if self._log is None else self._log.open("ab+") as errors:
             self._process, output = await _started(command, errors.fileno())
-        line = (await asyncio.wait_for(output.readline(), 90)).decode()
-        assert line.startswith("Consentry listening on "), line
+            line = (await asyncio.wait_for(output.readline(), 90)).decode()
+            if not line.startswith("Consentry listening on "):
+                errors.seek(0)
+                pytest.fail(f"{line}{errors.read().decode()}")
         self.url = line.split()[-1]
 
     def resident_mib_at_most(self) -> float:
