@@ -14,6 +14,8 @@ import pytest
 from tests import forked_commands
 
 ROOT = Path(__file__).resolve().parents[2]
+# Before one asks again: who asks without a pause takes the processor from the server that starts.
+PAUSE_S = 0.02
 COMMAND = "import sys; from cli.main import main; sys.exit(main())"
 
 
