@@ -135,8 +135,9 @@ def _end(main: Callable[[], int]) -> None:
 
 if __name__ == "__main__":
     import web.serve  # noqa: F401 - what a server loads once it is one
-    from cli.main import main
+    from cli.main import main, parser
 
+    parser()  # imports all commands
     # What is imported stays shared between all of them: no fork's collector goes through it.
     gc.freeze()
     _fork_for_each(socket.socket(fileno=int(sys.argv[1])))
