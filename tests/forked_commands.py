@@ -7,6 +7,7 @@ folder, standard output and errors of its own; the fork runs the command as the 
 import asyncio
 import atexit
 import contextlib
+import ctypes
 import gc
 import json
 import os
@@ -21,6 +22,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 _REQUEST_BYTES_MAX = 100_000
+_PR_SET_PDEATHSIG = 1
 _FILES = 3  # where the process is told of, its output and its errors
 
 
@@ -96,8 +98,15 @@ def _reap(*_: object) -> None:
             pass
 
 
+def _end_with_parent() -> None:
+    """What a test that failed has left running ends when the tests do."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def _fork_and_tell(request: bytes, told: int, out: int, err: int) -> None:
     """Returns in the command's own process. Its parent says here which that is, and later how it ended."""
+    _end_with_parent()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     pid = os.fork()
     if pid != 0:
@@ -108,6 +117,7 @@ def _fork_and_tell(request: bytes, told: int, out: int, err: int) -> None:
         with contextlib.suppress(OSError):
             os.write(told, f"{os.waitstatus_to_exitcode(status)}\n".encode())
         os._exit(0)
+    _end_with_parent()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.close(told)
     for file, standard in ((out, 1), (err, 2)):
