@@ -29,8 +29,9 @@ run: setup
 	$(BIN)/consentry serve --demo
 
 # A file's tests stay together, on as many processes as there are cores, up to four: each has a PostgreSQL of its own.
+# They are not ordered anew by how many tests a file has: tests/conftest.py puts those first that take longest.
 test: setup
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check .

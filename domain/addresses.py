@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from functools import lru_cache
 
 import idna
 import phonenumbers
@@ -105,6 +106,7 @@ def _any_email(trimmed: str) -> str:
     return f"{folded}@{_domain(domain)}"
 
 
+@lru_cache(maxsize=1_000)
 def _domain(domain: str) -> str:
     try:
         encoded = idna.encode(unicodedata.normalize("NFC", domain).casefold(), uts46=True).decode("ascii").lower()

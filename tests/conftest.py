@@ -28,8 +28,30 @@ from web.settings import read_settings
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
+# A file's tests stay together in one process: one of these that began last would keep it busy while the others have ended.
+_LONGEST_FIRST = (
+    "tests/web/pages/in_a_browser/test_every_page.py",
+    "tests/crash/test_importing.py",
+    "tests/crash/test_followers_miss_nothing.py",
+    "tests/crash/test_kill_while_delivering.py",
+    "tests/ledger/test_exporting.py",
+    "tests/web/test_importing.py",
+    "tests/web/pages/in_a_browser/",
+    "tests/web/test_",
+    "tests/crash/",
+    "tests/cli/",
+    "tests/docs/",
+)
+
 _numbers = itertools.count(1)
 APPLICATION = Caller("tests", frozenset(("check", "read", "read:personal", "write", "admin", "audit", "erase")))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        return next((n for n, start in enumerate(_LONGEST_FIRST) if item.nodeid.startswith(start)), len(_LONGEST_FIRST))
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,5 +1,6 @@
-"""The command line as its users meet it: real processes on a real data directory."""
+"""The command line as its users meet it: processes on a real data directory, most of them forked off one that has it loaded."""
 
+import argparse
 import asyncio
 import csv
 import json
@@ -322,6 +323,30 @@ async def test_a_preset_says_what_it_would_change_and_what_it_changed(data: Path
 
 async def test_the_version_is_that_of_what_is_installed() -> None:
     assert await consentry("--version") == f"consentry {version('consentry')}\n"
+
+
+def commands_of(top: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    [choices] = [action.choices for action in top._actions if isinstance(action, argparse._SubParsersAction)]
+    return dict(choices)
+
+
+def test_a_command_that_is_loaded_alone_is_what_it_is_among_all() -> None:
+    among_all = commands_of(parser())
+    assert len(among_all) == len({path for path in (ROOT / "cli").glob("*.py") if "\ndef add(" in path.read_text()})
+    for name, command in among_all.items():
+        [(loaded, alone)] = commands_of(parser(name)).items()
+        assert (loaded, alone.format_help()) == (name, command.format_help())
+
+
+async def test_a_process_that_begins_at_its_imports_does_the_same_as_a_forked_one(data: Path) -> None:
+    command = ("tenants", "list", "--data-dir", str(data))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", COMMAND, *command,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=environment(), cwd=ROOT,
+    )  # fmt: skip
+    output, errors = await process.communicate()
+    assert (process.returncode, errors) == (0, b"")
+    assert output.decode() == await consentry(*command)
 
 
 async def test_a_key_is_bound_to_a_unit(data: Path, tmp_path: Path) -> None:

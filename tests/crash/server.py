@@ -4,12 +4,18 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import asyncpg
+import pytest
+
+from tests import forked_commands
 
 ROOT = Path(__file__).resolve().parents[2]
+# Before one asks again: who asks without a pause takes the processor from the server that starts.
+PAUSE_S = 0.02
 COMMAND = "import sys; from cli.main import main; sys.exit(main())"
 
 
@@ -24,19 +30,17 @@ class Server:
     def __init__(self, *options: str, log: Path | None = None) -> None:
         self._options = options
         self._log = log
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: forked_commands.Process | None = None
         self.url = ""
 
     async def start(self) -> None:
-        with contextlib.ExitStack() as stack:
-            errors = asyncio.subprocess.DEVNULL if self._log is None else stack.enter_context(self._log.open("ab"))
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-c", COMMAND, "serve", "--port", "0", *self._options,
-                stdout=asyncio.subprocess.PIPE, stderr=errors, env=environment(), cwd=ROOT,
-            )  # fmt: skip
-        assert self._process.stdout is not None
-        line = (await asyncio.wait_for(self._process.stdout.readline(), 90)).decode()
-        assert line.startswith("Consentry listening on "), line
+        command = ("serve", "--port", "0", *self._options)
+        with tempfile.TemporaryFile() if self._log is None else self._log.open("ab+") as errors:
+            self._process, output = await _started(command, errors.fileno())
+            line = (await asyncio.wait_for(output.readline(), 90)).decode()
+            if not line.startswith("Consentry listening on "):
+                errors.seek(0)
+                pytest.fail(f"{line}{errors.read().decode()}")
         self.url = line.split()[-1]
 
     def resident_mib_at_most(self) -> float:
@@ -59,7 +63,7 @@ class Server:
 
     async def kill(self) -> None:
         assert self._process is not None
-        self._process.kill()
+        self._process.send_signal(signal.SIGKILL)
         await self._process.wait()
 
     async def stop(self) -> int:
@@ -86,11 +90,25 @@ async def restart_database(options: list[str], number: signal.Signals = signal.S
 
 async def consentry(*arguments: str, code: int = 0) -> str:
     """Run one command of the command line; its standard output."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", COMMAND, *arguments,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=environment(), cwd=ROOT,
-    )  # fmt: skip
-    output, errors = await process.communicate()
-    assert process.returncode == code, errors.decode()
-    assert "Traceback" not in errors.decode()
-    return output.decode()
+    with tempfile.TemporaryFile() as errors:
+        process, output = await _started(arguments, errors.fileno())
+        said = await output.read()
+        ended = await process.wait()
+        errors.seek(0)
+        complaints = errors.read().decode()
+    assert ended == code, complaints
+    assert "Traceback" not in complaints
+    return said.decode()
+
+
+async def _started(arguments: Sequence[str], errors: int) -> tuple[forked_commands.Process, asyncio.StreamReader]:
+    """A process of the command line, and what it prints."""
+    reading, writing = os.pipe()
+    output = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(output), os.fdopen(reading, "rb")
+    )
+    try:
+        return await forked_commands.start(arguments, environment(), ROOT, writing, errors), output
+    finally:
+        os.close(writing)

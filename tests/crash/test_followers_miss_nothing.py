@@ -20,7 +20,7 @@ import websockets
 from eventstore import read
 from ledger.assembly import LedgerConfig, open_ledger
 from ledger.history import EventFilter, entry_filter
-from tests.crash.server import Server, consentry, restart_database
+from tests.crash.server import PAUSE_S, Server, consentry, restart_database
 
 WRITERS, SERVERS, FOLLOWERS, EVENTS_PER_WRITER = 8, 3, 20, 60
 RECORD = """mutation ($input: RecordConsentInput!) {
@@ -116,7 +116,7 @@ async def follow(follower: Follower, servers: list[Server], secret: str) -> None
                     stay -= 1
                     if not follower.take(payload) or stay == 0:
                         break
-        await asyncio.sleep(0)
+        await asyncio.sleep(PAUSE_S)
 
 
 async def write(writer: int, servers: list[Server], secret: str) -> int:
@@ -144,7 +144,7 @@ async def record(client: httpx.AsyncClient, servers: list[Server], chance: rando
                 assert not answer["data"]["recordConsent"]["errors"], answer
                 return answer["data"]["recordConsent"]["position"]
             assert answer["errors"][0]["extensions"]["code"] == "UNAVAILABLE", answer
-        await asyncio.sleep(0)
+        await asyncio.sleep(PAUSE_S)
 
 
 async def progress(followers: list[Follower], events: int) -> None:

@@ -8,7 +8,7 @@ import httpx
 from domain.consent import current
 from ledger.assembly import LedgerConfig, Tenant, open_ledger
 from projections.inline import consent_record
-from tests.crash.server import Server, consentry
+from tests.crash.server import PAUSE_S, Server, consentry
 from tests.eventstore.test_append import verify
 
 WRITERS, KILLS = 16, 10
@@ -42,7 +42,7 @@ async def test_a_killed_server_loses_and_doubles_nothing(where: tuple[list[str],
             }
             # Killed meanwhile: ask again, with the same key, until there is an answer.
             while (answer := await ask(client, body)) is None:
-                await asyncio.sleep(0)
+                await asyncio.sleep(PAUSE_S)
             assert "errors" not in answer, answer
             payload = answer["data"]["recordConsent"]
             assert payload["errors"] == []
@@ -62,7 +62,7 @@ async def test_a_killed_server_loses_and_doubles_nothing(where: tuple[list[str],
         for _ in range(KILLS):
             before = len(acknowledged)
             while len(acknowledged) < before + 40:
-                await asyncio.sleep(0)
+                await asyncio.sleep(PAUSE_S)
                 for task in writers:
                     assert not task.done() or task.result()
             await server.kill()

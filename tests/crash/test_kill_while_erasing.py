@@ -9,7 +9,7 @@ import httpx
 from ledger.assembly import LedgerConfig, open_ledger
 from ledger.erasure_completion import complete_pending
 from ledger.verifying import verify_database
-from tests.crash.server import Server, consentry
+from tests.crash.server import PAUSE_S, Server, consentry
 from tests.eventstore.test_append import everything
 
 WRITERS, KILLS, ROUNDS_A_KILL = 8, 6, 10
@@ -44,9 +44,10 @@ async def test_a_killed_server_leaves_nothing_half_erased(where: tuple[list[str]
             try:
                 response = await client.post(f"{server.url}/graphql", json={"query": query, "variables": variables})
             except httpx.TransportError:
-                await asyncio.sleep(0)
+                await asyncio.sleep(PAUSE_S)
                 continue
             if response.status_code == 503:
+                await asyncio.sleep(PAUSE_S)
                 continue
             body = response.json()
             assert "errors" not in body, body
@@ -78,7 +79,7 @@ async def test_a_killed_server_leaves_nothing_half_erased(where: tuple[list[str]
         for _ in range(KILLS):
             before = finished
             while finished < before + ROUNDS_A_KILL:
-                await asyncio.sleep(0)
+                await asyncio.sleep(PAUSE_S)
                 for task in workers:
                     assert not task.done() or task.result()
             await server.kill()

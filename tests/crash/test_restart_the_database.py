@@ -12,7 +12,7 @@ import pytest
 
 from eventstore import read
 from ledger.assembly import LedgerConfig, open_ledger
-from tests.crash.server import Server, consentry, restart_database
+from tests.crash.server import PAUSE_S, Server, consentry, restart_database
 from tests.crash.test_kill_the_relay import STREAM, relay
 from tests.crash.test_kill_while_delivering import CREATE, RECORD
 from tests.ledger.receiver import Received, Receiver, Reply
@@ -41,7 +41,7 @@ class Reading:
             while not self.seen or self.seen[-1] < last:
                 with contextlib.suppress(httpx.TransportError):
                     await self._once(client)
-                await asyncio.sleep(0)
+                await asyncio.sleep(PAUSE_S)
 
     async def _once(self, client: httpx.AsyncClient) -> None:
         after = {} if self._cursor is None else {"after": self._cursor}

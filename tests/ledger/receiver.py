@@ -75,7 +75,7 @@ class Receiver:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until a request makes `condition` true."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not condition():
                 self._grown.clear()
                 await self._grown.wait()

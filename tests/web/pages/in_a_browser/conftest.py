@@ -39,15 +39,15 @@ class Site:
     url: str
     key: str
     log: Path
+    client: httpx.AsyncClient
     tokens: list[str] = field(default_factory=list)
 
     async def ask(self, document: str, **variables: Any) -> Any:
-        async with httpx.AsyncClient() as client:
-            response = await client.post(
-                f"{self.url}/graphql",
-                json={"query": document, "variables": variables},
-                headers={"authorization": f"Bearer {self.key}"},
-            )
+        response = await self.client.post(
+            f"{self.url}/graphql",
+            json={"query": document, "variables": variables},
+            headers={"authorization": f"Bearer {self.key}"},
+        )
         answer = response.json()
         assert "errors" not in answer, answer
         return answer["data"]
@@ -140,7 +140,8 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
         key = await create_key(tenant, "sender", SCOPES)
     server = Server("--data-dir", str(folder / "data"), log=folder / "log")
     await server.start()
-    yield Site(server.url, key, folder / "log")
+    async with httpx.AsyncClient() as client:
+        yield Site(server.url, key, folder / "log", client)
     await server.stop()
 
 

@@ -41,8 +41,10 @@ async def test_every_page_has_no_barrier_and_nothing_cut_off(
     visitors: Visitors, site: Site, axe: str, pictures: Path, tag: str
 ) -> None:
     found: dict[str, Any] = {}
+    # One window for all of them: a new one costs more than all that is looked at in it.
+    page = (await visitors()).page
     for name, way in WAYS.items():
-        page = (await visitors(size=WIDE)).page
+        await page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
         await way(page, site, f"?lang={tag}")
         assert await page.get_attribute("html", "lang") == tag
         assert await page.evaluate("getComputedStyle(document.body).direction") == ("rtl" if tag == "ar" else "ltr")
@@ -57,7 +59,6 @@ async def test_every_page_has_no_barrier_and_nothing_cut_off(
         await page.evaluate(axe)
         if violations := await page.evaluate(AXE):
             found[name] = violations
-        await page.close()
     assert found == {}, json.dumps(found, indent=1)
 
 
@@ -80,24 +81,23 @@ async def test_boxes_stand_before_their_words_in_either_direction(visitors: Visi
     assert (box["x"] > label["x"]) is (tag == "ar")
 
 
-@pytest.mark.parametrize("name", WAYS)
-async def test_every_page_is_the_same_without_scripts(visitors: Visitors, site: Site, name: str) -> None:
-    shown: list[str] = []
-    for javascript in (True, False):
-        visitor = await visitors(size=PHONE, javascript=javascript)
-        await WAYS[name](visitor.page, site, "?lang=en")
-        shown.append(await visitor.page.locator("body").inner_text())
-        assert await visitor.page.locator("script").count() == 0
-    assert shown[0] == shown[1]
+async def test_every_page_is_the_same_without_scripts(visitors: Visitors, site: Site) -> None:
+    with_and_without = [(await visitors(size=PHONE, javascript=javascript)).page for javascript in (True, False)]
+    for name, way in WAYS.items():
+        shown: list[str] = []
+        for page in with_and_without:
+            await way(page, site, "?lang=en")
+            shown.append(await page.locator("body").inner_text())
+            assert await page.locator("script").count() == 0, name
+        assert shown[0] == shown[1], name
 
 
 async def test_words_made_twice_as_big_still_fit(visitors: Visitors, site: Site) -> None:
+    page = (await visitors(size=(640, 900))).page
     for name, way in WAYS.items():
-        visitor = await visitors(size=(640, 900))
-        await way(visitor.page, site, "?lang=de")
+        await way(page, site, "?lang=de")
         # As the browser's own setting does it (WCAG 2.2, 1.4.4): the root's size, on which all others rest.
-        await visitor.page.wait_for_load_state()
-        await visitor.page.evaluate("document.documentElement.style.fontSize = '32px'")
-        measured = await visitor.page.evaluate(MEASURE)
+        await page.wait_for_load_state()
+        await page.evaluate("document.documentElement.style.fontSize = '32px'")
+        measured = await page.evaluate(MEASURE)
         assert (measured["width"], measured["cut"]) == (640, 0), name
-        await visitor.page.close()
