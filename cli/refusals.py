@@ -8,6 +8,7 @@ from eventstore.migrate import DatabaseTooNew, DatabaseUnusable
 from eventstore.personal.keyring import KeyUnusable
 from eventstore.signing_keys import SigningKeyUnusable
 from ledger.checkpoints import LogRewritten
+from ledger.going_back import LogWentBack
 from ledger.import_rows import FileUnusable
 from ledger.replaying import ReplayMismatch
 from web.settings import SettingInvalid
@@ -45,6 +46,8 @@ def exit_code_of(error: Exception) -> int:
             return _say(str(error), UNUSABLE)
         case FileNotFoundError() | IsADirectoryError() | PermissionError():
             return _say(f"{error.filename}: {error.strerror}", UNUSABLE)
+        case LogWentBack():
+            return _say(f"{error}. Nothing is allowed: see docs/backup-and-upgrade.md", FAILED)
         case StoreUnavailable():
             return _say(f"the store does not answer: {error}", FAILED)
         case (

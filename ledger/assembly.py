@@ -24,18 +24,20 @@ from eventstore.personal.keyed_hash import KeyedHash
 from eventstore.personal.keyring import MASTER_KEY_FILE, Keyring, KeyUnusable, load_master_key
 from eventstore.personal.vault import Connected
 from eventstore.read import EntryFilter, Head, StoredEntry
-from eventstore.signing_keys import SIGNING_KEYS_FOLDER, SigningKeys
+from eventstore.signing_keys import SIGNING_KEYS_FOLDER, SigningKeys, SigningKeyUnusable
 from eventstore.tail import LogTails
 from eventstore.wakeup import Wakeup, wait
 from ledger.check_queue import CheckQueue
 from ledger.existing_consent import read_standing
 from ledger.flood_limit import FloodLimit, JoinedOptOuts
+from ledger.going_back import GoingBack
 from ledger.key_cache import KeyCache
 from ledger.look_up import LookUp, Seen, look_up
 from ledger.outgoing_addresses import Network
 from projections.catalogue import HeldCatalogue
 from projections.inline import InlineCurrentConsent
 from projections.selection_counts import KeptCounts
+from tlog.note import VerifierKey
 
 if TYPE_CHECKING:
     from ledger.api_keys import Identity
@@ -99,6 +101,7 @@ class Tenant:
         self.blind_index = BlindIndex(self.keys.blind_index)
         self.idempotency_hash = KeyedHash(self.keys.idempotency)
         self.signing_keys = SigningKeys(ledger.signing_keys_dir, key)
+        self.going_back = GoingBack(key)
         self._held = HeldCatalogue(tenant_id)
         self.check_queue = CheckQueue[LookUp, Seen](self._look_up, addresses=lambda look: len(look.blind_indexes))
         self.log = Log(
@@ -176,6 +179,18 @@ class Tenant:
             if left <= 0:
                 raise NotYetAvailable(position)
             await wait(growth, min(left, 1.0))
+
+    async def look_back(self) -> None:
+        """Note whether the log still holds what was signed of it. Raises StoreUnavailable."""
+        listed = self.catalogue.verifier_keys
+        try:
+            signed = self.signing_keys.largest_signed(VerifierKey.parse(listed[0]).name) if listed else None
+        except SigningKeyUnusable as error:
+            self.going_back.cannot_be_told(str(error))
+            return
+        if signed is not None:
+            async with self.ledger.connection() as connection:
+                await self.going_back.compare(connection, self.id, signed)
 
     async def _look_up(self, asked: Sequence[LookUp]) -> Sequence[Seen]:
         async with self.ledger.connection() as connection:
@@ -258,6 +273,10 @@ class Ledger:
         """The tenant with this number, if this process holds it already."""
         return self._tenants.get(tenant_id)
 
+    def held_tenants(self) -> Sequence[Tenant]:
+        """All tenants that this process holds."""
+        return list(self._tenants.values())
+
     async def tenant_numbers(self) -> frozenset[int]:
         """The numbers of all tenants: those of a moment ago, for whoever asks for what may be none at all, and often."""
         loop = asyncio.get_running_loop()
@@ -278,6 +297,7 @@ class Ledger:
             raise Refusal(RefusalCode.NOT_FOUND, "there is no tenant with this key", ("tenant",))
         tenant = Tenant(self, row[0], row[1], row[2])
         await tenant.latest_catalogue()
+        await tenant.look_back()
         return self._tenants.setdefault(tenant.id, tenant)
 
     async def close(self) -> None:

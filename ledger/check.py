@@ -67,8 +67,9 @@ async def check(tenant: Tenant, question: Question) -> list[Answer]:
     """The answers, in the order asked.
 
     Raises Refusal (unknown, inactive or foreign profile, purpose, topic), LimitExceeded, NotYetAvailable and
-    StoreUnavailable.
+    StoreUnavailable, LogWentBack too.
     """
+    tenant.going_back.require_none()
     if len(question.addresses) > ADDRESSES_MAX:
         raise LimitExceeded("addresses", ADDRESSES_MAX, len(question.addresses))
     if question.as_of is None and question.known_at is None:

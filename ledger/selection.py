@@ -307,6 +307,7 @@ async def _asked(
     tenant: Tenant, selection: Selection, *, subject: MessageSubject | None = None
 ) -> AsyncGenerator[_Asked]:
     """One snapshot, with all that the bits do not say in it set aside. Raises NotYetAvailable where that is too much."""
+    tenant.going_back.require_none()
     loop = asyncio.get_running_loop()
     until = loop.time() + WAIT_FOR_POSITION_S
     while True:

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from ledger.assembly import Ledger
 from ledger.erasure_completion import complete_pending_if_it_can
+from ledger.going_back import look_at_all
 from ledger.publishing import Publisher
 from ledger.selection_expiry import expire_selections
 from ledger.webhook_worker import WebhookWorker
@@ -20,6 +21,7 @@ from web.settings import Settings
 
 ERASURES_EVERY_S = 5.0
 EXPIRY_EVERY_S = 30.0
+LOOK_BACK_EVERY_S = 5.0
 _log = logging.getLogger("consentry.web.background")
 
 
@@ -36,6 +38,10 @@ async def run_background(ledger: Ledger, settings: Settings) -> AsyncGenerator[N
             asyncio.create_task(
                 _repeat("moving on what expired", expire_selections, ledger, stop, every_s=EXPIRY_EVERY_S),
                 name="expire-selections",
+            ),
+            asyncio.create_task(
+                _repeat("looking at whether logs went back", look_at_all, ledger, stop, every_s=LOOK_BACK_EVERY_S),
+                name="look-back",
             ),
         ]
         tasks.append(asyncio.create_task(Runner(ledger.pool, ledger.wakeup).run(), name="follow"))

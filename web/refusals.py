@@ -11,6 +11,7 @@ from graphql import GraphQLError
 
 from domain.refusals import LimitExceeded, NotYetAvailable, Refusal, RefusalCode
 from eventstore.database import StoreUnavailable
+from ledger.going_back import LogWentBack
 from schema.refusals import Forbidden
 from web.admission import Overloaded
 from web.graphql_limits import LimitReached
@@ -101,6 +102,8 @@ def _expected(error: Exception) -> dict[str, Any] | None:
             return error_entry("NOT_YET_AVAILABLE", str(error), position=error.position)
         case Overloaded():
             return error_entry("UNAVAILABLE", "too much is asked at once; ask again in a moment")
+        case LogWentBack():
+            return error_entry("UNAVAILABLE", "this log is older than what was signed of it: nothing can be allowed")
         case StoreUnavailable():
             return error_entry("UNAVAILABLE", "the store does not answer; nothing can be said now, ask again")
         case _:
