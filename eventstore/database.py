@@ -125,17 +125,16 @@ class _PlainConnection(asyncpg.Connection):
         self._executed_before_last = self._protocol.queries_count
         return await super()._get_statement(*args, **options)  # pyright: ignore - no part of its stubs
 
-    @property
     def _may_be_unsynced(self) -> bool:
         # A statement is prepared without a Sync, which comes with its execution. Who is cancelled in the turn in which it was
         # prepared, or brings arguments that cannot be encoded, leaves a transaction open that asyncpg knows nothing of.
         return bool(self._protocol.queries_count == self._executed_before_last)
 
     def get_reset_query(self) -> str:
-        return "SELECT 1" if self._may_be_unsynced else ""
+        return "SELECT 1" if self._may_be_unsynced() else ""
 
     async def reset(self, *, timeout: float | None = None) -> None:
-        if timeout is None and (self._may_be_unsynced or self.is_in_transaction()):
+        if timeout is None and (self._top_xact is not None or self.is_in_transaction() or self._may_be_unsynced()):
             timeout = GIVING_BACK_S
         await super().reset(timeout=timeout)
 
