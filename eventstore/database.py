@@ -16,6 +16,8 @@ SERVICE_ROLE = "consentry_service"
 SCHEMA = "consentry"
 COMMAND_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 5.0
+# For the end of a statement that was given up; then its connection is closed.
+GIVING_BACK_S = 1.0
 _WATCH_S = 1.0
 
 # Every statement here is probes of an index, or a walk along one. A bitmap of a tenant's rows, sorted, is what a planner
@@ -111,10 +113,37 @@ async def open_pool(address: DatabaseAddress, *, min_size: int, max_size: int) -
 
 
 class _PlainConnection(asyncpg.Connection):
-    """A pooled connection that is given back as it is: ours never keep session state, so no round trip resets it."""
+    """A pooled connection that is given back as it is: ours never keep session state, so no round trip resets it.
+
+    Only what a caller who left, or failed, may have left open is closed before another gets it.
+    """
+
+    # How many statements had been executed when the last was looked up, and perhaps prepared.
+    _executed_before_last: int = -1
+
+    async def _get_statement(self, *args: Any, **options: Any) -> Any:
+        self._executed_before_last = self._protocol.queries_count
+        return await super()._get_statement(*args, **options)  # pyright: ignore - no part of its stubs
+
+    def _may_be_unsynced(self) -> bool:
+        # A statement is prepared without a Sync, which comes with its execution. Who is cancelled in the turn in which it was
+        # prepared, or brings arguments that cannot be encoded, leaves a transaction open that asyncpg knows nothing of.
+        return bool(self._protocol.queries_count == self._executed_before_last)
 
     def get_reset_query(self) -> str:
-        return ""
+        return "SELECT 1" if self._may_be_unsynced() else ""
+
+    async def reset(self, *, timeout: float | None = None) -> None:
+        if timeout is None and (self._top_xact is not None or self.is_in_transaction() or self._may_be_unsynced()):
+            timeout = GIVING_BACK_S
+        await super().reset(timeout=timeout)
+
+    async def _cancel(self, *waiters: Any) -> None:
+        # asyncpg waits for as long as for a statement until the database heeds a cancellation; who was cancelled has waited.
+        async with asyncio.timeout(GIVING_BACK_S) as limit:
+            await super()._cancel(*waiters)  # pyright: ignore - no part of its stubs
+        if limit.expired():
+            self.terminate()
 
 
 # Insufficient resources, operator intervention, system errors, connection exceptions, and lost races that may be tried again.

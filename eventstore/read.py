@@ -174,11 +174,18 @@ WITH RECURSIVE search (low, high) AS (
 )
 SELECT low FROM search WHERE low = high
 """
+_SIZE_BEFORE = _SIZE_AT.replace("recorded_at <= $2", "recorded_at < $2")
 
 
 async def size_at(connection: Connected, tenant: int, instant: datetime) -> int:
     """How many entries the log held once everything recorded by `instant`, and nothing later, was in it."""
     size: int = await connection.fetchval(_SIZE_AT, tenant, instant)
+    return size
+
+
+async def size_before(connection: Connected, tenant: int, instant: datetime) -> int:
+    """The same without what was recorded at `instant` itself."""
+    size: int = await connection.fetchval(_SIZE_BEFORE, tenant, instant)
     return size
 
 

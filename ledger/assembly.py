@@ -49,6 +49,9 @@ CHECK_TIMEOUT_S = 5.0
 # For one of the pool's connections, while others hold them all.
 CONNECTION_WAIT_S = 5.0
 CONNECTION_WAITERS_MAX = 1_000
+# Large batches hold a connection for long, so a part of them is for these, in their turn; who checks one address has the others.
+BATCHES_AT_ONCE = 5
+BATCH_WAIT_S = 10.0
 DEFAULT_PUBLIC_URL = "http://127.0.0.1:8080"
 _POOL_CONNECTIONS_MAX = 10
 _FEED_READERS = 2
@@ -234,6 +237,7 @@ class Ledger:
         # Feeds that catch up read from the store two at a time: whoever records and checks has the other connections.
         self.feed_reading = asyncio.Semaphore(_FEED_READERS)
         self._connection_waiters = 0
+        self._batch_places = asyncio.Semaphore(BATCHES_AT_ONCE)
         self._tenants: dict[int, Tenant] = {}
         self._numbers: frozenset[int] = frozenset()
         self._numbers_read_at: float | None = None
@@ -243,10 +247,8 @@ class Ledger:
         """A connection of the service's role. Raises StoreUnavailable where the database does not answer, and where too
         many wait for it, or one would for too long.
         """
-        if self._connection_waiters >= CONNECTION_WAITERS_MAX:
-            raise StoreUnavailable("too many wait for a connection")
         with store_errors():
-            self._connection_waiters += 1
+            self._waits()
             try:
                 # Not the pool's own timeout, which makes a task of each wait.
                 async with asyncio.timeout(CONNECTION_WAIT_S):
@@ -257,6 +259,27 @@ class Ledger:
                 yield connection
             finally:
                 await self.pool.release(connection)
+
+    @contextlib.asynccontextmanager
+    async def connection_of_batch(self) -> AsyncGenerator[Connected]:
+        """The same for a large batch, of which BATCHES_AT_ONCE have one and the others wait in their turn."""
+        with store_errors():
+            self._waits()
+            try:
+                async with asyncio.timeout(BATCH_WAIT_S):
+                    await self._batch_places.acquire()
+            finally:
+                self._connection_waiters -= 1
+        try:
+            async with self.connection() as connection:
+                yield connection
+        finally:
+            self._batch_places.release()
+
+    def _waits(self) -> None:
+        if self._connection_waiters >= CONNECTION_WAITERS_MAX:
+            raise StoreUnavailable("too many wait for a connection")
+        self._connection_waiters += 1
 
     async def tenant(self, key: str) -> Tenant:
         """The tenant with this key, its catalogue up to date. Raises Refusal NOT_FOUND."""

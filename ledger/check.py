@@ -179,7 +179,7 @@ async def _seen_now(tenant: Tenant, question: Question, subject: MessageSubject)
     asking: asyncio.Task[list[Seen]] | None = None
     asked: _Part | None = None
     async with (
-        tenant.ledger.connection() as connection,
+        tenant.ledger.connection_of_batch() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
         try:
@@ -207,8 +207,10 @@ async def _see_then(
     """The same at other times: folded from the contact points' own events, in one snapshot and bounded memory."""
     if question.min_position is not None:
         await tenant.wait_for_position(question.min_position)
+    # More streams than one statement reads keep a connection as long as a large batch does.
+    several = len(blind_indexes) > _STREAMS_PER_READ
     async with (
-        tenant.ledger.connection() as connection,
+        tenant.ledger.connection_of_batch() if several else tenant.ledger.connection() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
         head = await read.head(connection, tenant.id)

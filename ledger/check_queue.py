@@ -2,13 +2,13 @@
 
 Knows callers and how many addresses each brings, nothing of storage. At most FLIGHTS_MAX statements run at once; each
 starts after its questions were asked, so whatever was acknowledged before a question is seen by its answer. Those that
-would wait too long, or are too many, are told that the store does not answer.
+wait too long, on the ground or in a flight that does not land, or are too many, are told that the store does not answer.
 """
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Generic, NamedTuple, TypeVar
 
 from eventstore.database import StoreUnavailable
 
@@ -19,6 +19,14 @@ WAIT_S = 10.0
 
 Asked = TypeVar("Asked")
 Answered = TypeVar("Answered")
+
+
+class _Place(NamedTuple, Generic[Asked, Answered]):
+    """Who is in a flight: what was asked and when, and where the answer goes."""
+
+    asked: Asked
+    since: float
+    future: asyncio.Future[Answered]
 
 
 class CheckQueue(Generic[Asked, Answered]):
@@ -35,6 +43,9 @@ class CheckQueue(Generic[Asked, Answered]):
         # What each asks, and when it asked; who leaves takes its place away, so that the living alone are counted.
         self._waiting: OrderedDict[asyncio.Future[Answered], tuple[Asked, float]] = OrderedDict()
         self._flights: set[asyncio.Task[None]] = set()
+        # Those that fly now, by the identity of their group.
+        self._aboard: dict[int, Sequence[_Place[Asked, Answered]]] = {}
+        self._late: asyncio.TimerHandle | None = None
         # Not the size of the set: that would count a flight that found nobody left and has yet to be discarded, and
         # whoever asked in between would wait for a flight that never comes.
         self._flying = 0
@@ -48,7 +59,11 @@ class CheckQueue(Generic[Asked, Answered]):
             raise StoreUnavailable("too many checks wait for the database")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answered] = loop.create_future()
-        self._waiting[future] = (asked, loop.time())
+        now = loop.time()
+        self._waiting[future] = (asked, now)
+        if self._late is None:
+            # One timer for all that wait: nobody's own, as hardly anybody ever waits that long.
+            self._late = loop.call_at(now + WAIT_S, self._tell_the_late)
         if self._flying < FLIGHTS_MAX:
             self._flying += 1
             flight = asyncio.create_task(self._fly(), name="check")
@@ -68,35 +83,53 @@ class CheckQueue(Generic[Asked, Answered]):
         finally:
             self._flying -= 1
 
-    async def _answer(self, group: Sequence[tuple[Asked, asyncio.Future[Answered]]]) -> None:
+    async def _answer(self, group: Sequence[_Place[Asked, Answered]]) -> None:
+        self._aboard[id(group)] = group
         try:
-            answers = await self._ask([asked for asked, _ in group])
+            answers = await self._ask([place.asked for place in group])
             if len(answers) != len(group):
                 raise RuntimeError("a flight came back with another number of answers than it has callers")
-            for (_, future), answer in zip(group, answers, strict=True):
-                if not future.done():
-                    future.set_result(answer)
+            for place, answer in zip(group, answers, strict=True):
+                if not place.future.done():
+                    place.future.set_result(answer)
         except BaseException as error:
-            for _, future in group:
-                if not future.done():
-                    future.set_exception(error if isinstance(error, Exception) else StoreUnavailable("cut off"))
+            for place in group:
+                if not place.future.done():
+                    place.future.set_exception(error if isinstance(error, Exception) else StoreUnavailable("cut off"))
             if not isinstance(error, Exception):
                 raise
+        finally:
+            del self._aboard[id(group)]
 
-    def _next_group(self) -> list[tuple[Asked, asyncio.Future[Answered]]]:
-        group: list[tuple[Asked, asyncio.Future[Answered]]] = []
+    def _next_group(self) -> list[_Place[Asked, Answered]]:
+        group: list[_Place[Asked, Answered]] = []
         addresses = 0
-        too_late = asyncio.get_running_loop().time() - WAIT_S
         while self._waiting:
             future, (asked, since) = next(iter(self._waiting.items()))
-            if future.done() or since < too_late:
+            if future.done():  # its caller has left, or was told
                 del self._waiting[future]
-                if not future.done():  # its caller has not left
-                    future.set_exception(StoreUnavailable("the database answered nobody before this check"))
                 continue
             addresses += self._addresses(asked)
             if group and addresses > FLIGHT_ADDRESSES_MAX:
                 break
             del self._waiting[future]
-            group.append((asked, future))
+            group.append(_Place(asked, since, future))
         return group
+
+    def _unanswered(self) -> Iterator[tuple[float, asyncio.Future[Answered]]]:
+        """Who waits since when, aboard or not."""
+        for group in self._aboard.values():
+            yield from ((place.since, place.future) for place in group if not place.future.done())
+        yield from ((since, future) for future, (_, since) in self._waiting.items() if not future.done())
+
+    def _tell_the_late(self) -> None:
+        """End the wait of those whose time is over, however long their flight may take; look again at that of the next."""
+        loop = asyncio.get_running_loop()
+        too_late = loop.time() - WAIT_S
+        next_since: float | None = None
+        for since, future in self._unanswered():
+            if since <= too_late:
+                future.set_exception(StoreUnavailable("the database did not answer this check in time"))
+            elif next_since is None or since < next_since:
+                next_since = since
+        self._late = None if next_since is None else loop.call_at(next_since + WAIT_S, self._tell_the_late)

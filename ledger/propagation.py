@@ -6,13 +6,14 @@ lets such events pass. Who only asks before each message has no copy that could 
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from domain.addresses import Channel
 from domain.catalogue import Catalogue
 from domain.clocks import Limit, clock_start, limits_of
 from domain.consent import ConsentValue
 from domain.refusals import Refusal, RefusalCode
+from domain.text import clean_key
 from domain.upcasting import upcast
 from eventstore import read
 from eventstore.personal.vault import Connected
@@ -151,7 +152,7 @@ async def page(
 ) -> PropagationPage:
     """A page of opt-outs in log order. Its cost does not grow with the log, nor with how few pass the filter.
 
-    Raises Refusal INVALID (a cursor), NOT_FOUND (an application), LimitExceeded, StoreUnavailable.
+    Raises Refusal INVALID (a cursor, what is no key), NOT_FOUND (an application), LimitExceeded, StoreUnavailable.
     """
     size = page_size("first", first)
     place, last, followers = await _range(
@@ -192,7 +193,7 @@ async def every(tenant: Tenant, wanted: PropagationFilter) -> AsyncIterator[tupl
     """All that were recorded when it is asked, each with whether it passes the rest of the filter; oldest first, up to the
     log's end as it was at the start; in constant memory, holding no connection.
 
-    Raises Refusal NOT_FOUND (an application), StoreUnavailable.
+    Raises Refusal INVALID (what is no key), NOT_FOUND (an application), StoreUnavailable.
     """
     place, last, followers = await _range(tenant, wanted, -1)
     while place < last:
@@ -218,13 +219,14 @@ def _passes(wanted: PropagationFilter, one: Propagation) -> bool:
 async def _range(tenant: Tenant, wanted: PropagationFilter, after: int) -> tuple[int, int, _Followers]:
     """(after which position, up to which one, who follows): what was recorded when it is asked."""
     name = wanted.not_acknowledged_by
+    if name is not None:
+        clean_key(name, field="notAcknowledgedBy")
     async with tenant.ledger.connection() as connection:
         last = (await read.head(connection, tenant.id)).size - 1
         if wanted.recorded_to is not None:
             last = await read.size_at(connection, tenant.id, wanted.recorded_to) - 1
         if wanted.recorded_from is not None:
-            before = wanted.recorded_from - timedelta(microseconds=1)
-            after = max(after, await read.size_at(connection, tenant.id, before) - 1)
+            after = max(after, await read.size_before(connection, tenant.id, wanted.recorded_from) - 1)
         followers = await _followers(connection, tenant)
         if name is not None:
             there = await connection.fetchval(_IS_THERE, tenant.id, name)

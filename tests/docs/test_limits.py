@@ -17,7 +17,7 @@ ROWS = re.findall(
     r"^\| (.+?) \| ([0-9][0-9,]*)( [A-Za-z]+)? \| `([a-z_.]+)\.((?:[A-Z][A-Za-z]+\.)?\w+)` \|$", PAGE, re.MULTILINE
 )
 UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "minutes": 60, "hour": 3_600, "hours": 3_600, "days": 86_400}
-COUNTED = {"", "characters", "bytes", "items", "seconds"}
+COUNTED = {"", "characters", "bytes", "items", "second", "seconds"}
 # How work is cut, and memory kept: nothing that somebody who asks could meet.
 INSIDE = {
     "schema.plans.plans.FIELDS_MAX",  # beyond it a document is interpreted, and answered alike

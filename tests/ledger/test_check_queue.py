@@ -191,23 +191,42 @@ async def test_those_that_have_left_refuse_nobody(
     assert not {2, 3, 4} & {one for flight in store.flights for one in flight}
 
 
-async def test_who_waited_too_long_for_a_flight_is_told_and_nobody_else(
+async def test_who_waits_too_long_is_told_though_no_flight_lands_and_nobody_else(
     store: Store, queue: CheckQueue[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.go.clear()
-    flying = []
-    for number in (0, 1):
-        flying.append(asyncio.create_task(queue.submit(number)))
-        await turns()
-    waiting = [asyncio.create_task(queue.submit(number)) for number in (2, 3)]
+    monkeypatch.setattr(check_queue, "WAIT_S", 0.05)
+    flying, waiting = await full(store, queue)
+    async with asyncio.timeout(5):
+        early = await asyncio.gather(*flying, *waiting, return_exceptions=True)
+    assert [type(outcome) for outcome in early] == [StoreUnavailable] * 5
+    assert store.in_flight == FLIGHTS_MAX
+    monkeypatch.setattr(check_queue, "WAIT_S", 600.0)
+    later = [asyncio.create_task(queue.submit(number)) for number in (5, 6)]
     await turns()
-    monkeypatch.setattr(check_queue, "WAIT_S", -1.0)
     store.go.set()
-    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
-    assert [type(outcome) for outcome in outcomes] == [StoreUnavailable, StoreUnavailable]
-    assert await asyncio.gather(*flying) == [0, 2]
-    monkeypatch.undo()
-    assert await queue.submit(4) == 8
+    assert await asyncio.gather(*later) == [10, 12]
+    assert not {2, 3, 4} & {one for flight in store.flights for one in flight}, "nobody waits for their answers"
+
+
+async def test_each_is_told_when_its_own_time_is_over(
+    store: Store, queue: CheckQueue[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check_queue, "WAIT_S", 0.1)
+    store.go.clear()
+    loop = asyncio.get_running_loop()
+    waits: list[float] = []
+
+    async def asks(number: int) -> None:
+        since = loop.time()
+        with pytest.raises(StoreUnavailable):
+            await queue.submit(number)
+        waits.append(loop.time() - since)
+
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        for number in range(4):
+            group.create_task(asks(number))
+            await asyncio.sleep(0.04)
+    assert min(waits) >= 0.099
 
 
 async def test_a_flight_that_is_cut_off_leaves_nobody_waiting(store: Store, queue: CheckQueue[int, int]) -> None:

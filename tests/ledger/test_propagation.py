@@ -1,7 +1,7 @@
 """Propagation: of every opt-out, whoever it came from, who is expected to know, who knew in time, and who is overdue."""
 
 import math
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -24,6 +24,7 @@ from tests.conftest import APPLICATION, Clock
 
 MAILER, DIALLER = (Caller(name, frozenset(("read",))) for name in ("mailer", "dialler"))
 EVERYTHING = PropagationFilter()
+FIRST_INSTANT, LAST_INSTANT = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 OVERDUE = PropagationFilter(overdue=True)
 
 
@@ -178,6 +179,22 @@ async def test_filters_by_time_and_by_who_does_not_know(followed: Tenant, clock:
     with pytest.raises(Refusal) as refused:
         await positions(followed, PropagationFilter(not_acknowledged_by="nobody"))
     assert (refused.value.code, refused.value.path) == (RefusalCode.NOT_FOUND, ("notAcknowledgedBy",))
+
+
+async def test_filters_at_the_edges_of_what_is_recorded_and_of_time(followed: Tenant, clock: Clock) -> None:
+    out = await opt_out(followed)
+    just_after = clock.now + timedelta(microseconds=1)
+    for begin, found in ((FIRST_INSTANT, [out]), (clock.now, [out]), (just_after, []), (LAST_INSTANT, [])):
+        assert await positions(followed, PropagationFilter(recorded_from=begin)) == found
+    for end, found in ((FIRST_INSTANT, []), (clock.now, [out]), (LAST_INSTANT, [out])):
+        assert await positions(followed, PropagationFilter(recorded_to=end)) == found
+
+
+@pytest.mark.parametrize("name", ["\x00", "\ud800", ""])
+async def test_what_can_be_no_application_is_refused_as_such(followed: Tenant, name: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        await page(followed, PropagationFilter(not_acknowledged_by=name))
+    assert (refused.value.code, refused.value.path) == (RefusalCode.INVALID, ("notAcknowledgedBy",))
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 50])
