@@ -13,13 +13,12 @@ out. A purpose that is new is held to
 the presets that its profiles have and the file does not name for them: the file was written without knowing of these.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, TypeVar, cast
 
 from domain.addresses import Channel
-from domain.catalogue import DEFAULT_PROFILE, Catalogue, DoubleOptInMode, EnforcementModel, PurposeType
+from domain.catalogue import DEFAULT_PROFILE, Catalogue, DoubleOptInMode, EnforcementModel, PurposeType, by_key
 from domain.catalogue_commands import (
     UNCHANGED,
     Unchanged,
@@ -38,9 +37,9 @@ from domain.opt_in_rules import RequiredEvidence
 from domain.preference_center import PreferenceCenterPatch
 from domain.presets import PRESETS, PresetKey, apply_preset, raised
 from domain.refusals import Refusal, RefusalCode
+from domain.text import GUID_FORM
 from domain.time import EPOCH
 
-_GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _UNIT_MEMBERS = frozenset(("key", "name", "parent"))
 _PURPOSE_MEMBERS = frozenset(
     (
@@ -271,7 +270,7 @@ def _purpose_profiles(catalogue: Catalogue, item: Mapping[str, object]) -> Seque
     key = _required(item, "key")
     drafts: list[CatalogueDraft] = []
     for profile in _list(item.get("profiles"), ("profiles",)):
-        new = add_purpose_to_profile(catalogue, profile=_as_text(profile, "profiles"), purpose=key)
+        new = add_purpose_to_profile(catalogue, profile=_as_text(profile, "profiles"), purpose=by_key(key))
         catalogue = after_drafts(catalogue, new)
         drafts += new
     return drafts
@@ -280,7 +279,7 @@ def _purpose_profiles(catalogue: Catalogue, item: Mapping[str, object]) -> Seque
 def _purpose_settings(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[CatalogueDraft]:
     return update_purpose(
         catalogue,
-        ref=_required(item, "key"),
+        ref=by_key(_required(item, "key")),
         **_given(item, {"name": "name", "description": "description", "legalBasis": "legal_basis"}),
         enforcement=_enforcement(item.get("enforcement")),
         active=_flag(item, "active"),
@@ -333,7 +332,7 @@ def _required_evidence(item: Mapping[str, object]) -> list[RequiredEvidence] | U
 def _topic_settings(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[CatalogueDraft]:
     return update_topic(
         catalogue,
-        ref=_required(item, "key"),
+        ref=by_key(_required(item, "key")),
         **_given(item, {"name": "name", "description": "description"}),
         active=_flag(item, "active"),
     )
@@ -354,7 +353,7 @@ def _flag(item: Mapping[str, object], name: str) -> bool | None:
 def _purpose(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[CatalogueDraft]:
     _only(item, _PURPOSE_MEMBERS, ())
     key, guid, unit = _required(item, "key"), _guid(item), _optional(item, "businessUnit")
-    _unowned(catalogue.purpose_guids, guid, key)
+    _unowned(catalogue.purposes, catalogue.purpose_guids, guid, key)
     held = catalogue.purposes.get(key)
     if held is None:
         return create_purpose(
@@ -382,7 +381,7 @@ def _purpose(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[Catal
 def _topic(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[CatalogueDraft]:
     _only(item, _TOPIC_MEMBERS, ())
     key, guid = _required(item, "key"), _guid(item)
-    _unowned(catalogue.topic_guids, guid, key)
+    _unowned(catalogue.topics, catalogue.topic_guids, guid, key)
     purpose = catalogue.purpose(_required(item, "purpose"))
     held = catalogue.topics.get(key)
     if held is None:
@@ -445,15 +444,18 @@ def _guid(item: Mapping[str, object]) -> str | None:
     if value is None:
         return None
     guid = value.strip().strip("{}").lower()
-    if _GUID.fullmatch(guid) is None:
+    if GUID_FORM.fullmatch(guid) is None:
         raise Refusal(RefusalCode.INVALID, "guid must look like 10000000-0000-4000-8000-000000000003", ("guid",))
     return guid
 
 
-def _unowned(owners: Mapping[str, str], guid: str | None, key: str) -> None:
+def _unowned(held: Mapping[str, object], owners: Mapping[str, str], guid: str | None, key: str) -> None:
     owner = owners.get(guid or "")
     if owner is not None and owner != key:
         raise Refusal(RefusalCode.ALREADY_EXISTS, f"this GUID belongs to {owner}", ("guid",))
+    if guid in held and guid != key:
+        # So old a key is one that refs may have named: they would all mean this item from here on.
+        raise Refusal(RefusalCode.ALREADY_EXISTS, "this GUID is the key of another", ("guid",))
 
 
 def _not_other(held: str | None) -> None:
