@@ -8,9 +8,10 @@
  "topics":   [{"key", "purpose", "guid"?, "name"?, "description"?, "active"?}],
  "overwrite": false}
 
-What is there by its key is left as it is, but for its GUID, unless the file says `overwrite`; `as_said` tells what that leaves
-out. A purpose that is new is held to
-the presets that its profiles have and the file does not name for them: the file was written without knowing of these.
+What can never change (a type, a unit, a tracking purpose, a topic's purpose) is said as it is there, or left out. What else
+is there by its key is left as it is, but for its GUID, unless the file says `overwrite`; `as_said` tells what that leaves
+out. A purpose that is new is held to the presets that its profiles have and the file does not name for them: the file was
+written without knowing of these.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -188,10 +189,17 @@ def _profile(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[Catal
     """Make a profile that is missing: with purposes of its own, or with those of the profile whose tracking it shares."""
     _only(item, _PROFILE_MEMBERS, ())
     key, unit = _required(item, "key"), _optional(item, "businessUnit")
-    if key in catalogue.profiles:
-        _stays(f"profile {key}", catalogue.profiles[key].unit, unit)
-        return []
     tracking = _optional(item, "trackingPurpose")
+    if key in catalogue.profiles:
+        held = catalogue.profiles[key]
+        _stays(f"profile {key}", held.unit, unit)
+        if tracking and tracking != held.tracking_purpose:
+            raise Refusal(
+                RefusalCode.INVALID,
+                f"profile {key} tracks by {held.tracking_purpose}, and goes on to",
+                ("trackingPurpose",),
+            )
+        return []
     shared = next((one.key for one in catalogue.profiles.values() if one.tracking_purpose == tracking), None)
     if tracking is not None and shared is None and tracking != f"{key}-tracking":
         raise Refusal(
@@ -212,6 +220,16 @@ def _stays(what: str, held: str, said: str | None) -> None:
     """An owning unit is permanent: opt-outs would stay behind."""
     if said is not None and said != held:
         raise Refusal(RefusalCode.INVALID, f"{what} belongs to unit {held}, and stays there", ("businessUnit",))
+
+
+def _same_type(key: str, held: PurposeType, said: str | None) -> None:
+    """A type is permanent, and a file that says another means another purpose: its opt-outs would stop nothing here."""
+    if said and _member(PurposeType, said, "type") is not held:
+        raise Refusal(
+            RefusalCode.INVALID,
+            f"purpose {key} is {held}, and stays that: say this type, or another key for another purpose",
+            ("type",),
+        )
 
 
 def _profile_presets(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[CatalogueDraft]:
@@ -372,6 +390,7 @@ def _purpose(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[Catal
             business_unit=unit,
         )
     _stays(f"purpose {key}", held.unit, unit)
+    _same_type(key, held.type, _optional(item, "type"))
     if guid is None or guid == held.guid:
         return []
     _not_other(held.guid)
