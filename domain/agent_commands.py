@@ -7,7 +7,7 @@ from typing import Any
 
 from domain.addresses import Channel
 from domain.agents import AgentMessage
-from domain.catalogue import DEFAULT_PROFILE, Catalogue, PurposeType
+from domain.catalogue import DEFAULT_PROFILE, Catalogue, PurposeType, by_keys
 from domain.catalogue_commands import NAME_CHARS_MAX, UNCHANGED, Unchanged
 from domain.events import CatalogueDraft, EventType
 from domain.refusals import Refusal, RefusalCode
@@ -62,11 +62,12 @@ def update_agent(
     if isinstance(active, bool) and active != held.active:
         changes["active"] = active
     if any(not isinstance(value, Unchanged) for value in (profile, purpose, topic, channel)):
+        held_purpose, held_topic = by_keys((held.message.purpose, held.message.topic))
         message = _message(
             catalogue,
             _kept(profile, held.message.profile, "profile"),
-            _kept(purpose, held.message.purpose, "purpose"),
-            held.message.topic if isinstance(topic, Unchanged) else topic,
+            _kept(purpose, held_purpose, "purpose"),
+            held_topic if isinstance(topic, Unchanged) else topic,
             _kept(channel, held.message.channel, "channel"),
         )
         if message != held.message:

@@ -1,6 +1,7 @@
 """The catalogue: compliance profiles, purposes, topics and business units, and how refs find them.
 
-A Catalogue is a value, replaced as a whole. Keys are permanent; nothing is ever deleted. `catalogue_fold` makes it from
+A Catalogue is a value, replaced as a whole. Keys are permanent; nothing is ever deleted. A ref is a GUID before it is a key, and
+`key:KEY` is a key whatever it looks like. `catalogue_fold` makes it from
 events, `catalogue_commands` decides on changes.
 """
 
@@ -17,8 +18,11 @@ from domain.controller import NOBODY, Controller
 from domain.opt_in_rules import NO_RULES, OptInRules
 from domain.preference_center import PreferenceCenter
 from domain.refusals import Refusal, RefusalCode
+from domain.text import GUID_FORM
 
 DEFAULT_PROFILE: Final = "default"
+# No key and no GUID has a colon.
+_BY_KEY: Final = "key:"
 
 
 class PurposeType(StrEnum):
@@ -256,7 +260,7 @@ class Catalogue:
         purpose = self._purpose_of(profile, purpose_ref)
         if value is ConsentValue.OPTED_IN and not profile.active:
             raise _inactive("profile", profile.key)
-        return self.capture_subject(purpose.key, topic_ref, value=value)
+        return self.capture_subject(by_key(purpose.key), topic_ref, value=value)
 
     def _purpose_of(self, profile: ComplianceProfile, purpose_ref: str) -> Purpose:
         purpose = self.purpose(purpose_ref)
@@ -272,10 +276,22 @@ class Catalogue:
 EMPTY = Catalogue()
 
 
+def by_key(key: str) -> str:
+    """The ref of what has this key, which is none by itself where it looks like a GUID: a log may hold such keys."""
+    return _BY_KEY + key if GUID_FORM.fullmatch(key) is not None else key
+
+
+def by_keys(level: tuple[str, str | None]) -> tuple[str, str | None]:
+    """The refs of a purpose and perhaps a topic, which are named by their keys."""
+    purpose, topic = level
+    return by_key(purpose), None if topic is None else by_key(topic)
+
+
 def _found(items: Mapping[str, Item], ref: str, guids: Mapping[str, str] | None, what: str, field_name: str) -> Item:
-    item = items.get(ref)
-    if item is None and guids is not None:
-        item = items.get(guids.get(ref.lower(), ""))
+    # A key that is another's GUID must not divert what is said of that: not even a unit's own key may do so to the tenant's.
+    item = items.get(guids.get(ref.lower(), "")) if guids else None
+    if item is None:
+        item = items.get(ref.removeprefix(_BY_KEY))
     if item is None:
         by = "key or id; GUIDs are kept of purposes and topics alone" if guids is None else "key, id or GUID"
         raise Refusal(RefusalCode.NOT_FOUND, f"there is no {what} with this {by}", (field_name,))

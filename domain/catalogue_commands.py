@@ -22,7 +22,7 @@ from domain.opt_in_rules import NO_RULES, OptInRules, RequiredEvidence, checked_
 from domain.preference_center import PreferenceCenterPatch
 from domain.presets import opt_in_rules_draft, raised, raised_enforcement, raised_rules, settings_of
 from domain.refusals import Refusal, RefusalCode
-from domain.text import clean_key, clean_text
+from domain.text import clean_catalogue_key, clean_text
 from domain.upcasting import ROOT_UNIT
 
 
@@ -79,7 +79,7 @@ def create_business_unit(
 
     Raises Refusal ALREADY_EXISTS, NOT_FOUND, INVALID.
     """
-    _new(catalogue.units, clean_key(key, field="key"), "business unit")
+    _new(catalogue.units, clean_catalogue_key(key, field="key"), "business unit")
     above = ROOT_UNIT if parent is None else catalogue.unit(parent, field="parent").key
     return [CatalogueDraft(EventType.BUSINESS_UNIT_CREATED, {"key": key, "name": _name(name), "parent": above})]
 
@@ -99,7 +99,7 @@ def create_profile(
 
     Raises Refusal ALREADY_EXISTS, NOT_FOUND, INVALID.
     """
-    _new(catalogue.profiles, clean_key(key, field="key"), "compliance profile")
+    _new(catalogue.profiles, clean_catalogue_key(key, field="key"), "compliance profile")
     data: dict[str, Any] = {
         "key": key,
         "name": _name(name),
@@ -113,7 +113,7 @@ def create_profile(
         data |= {"purposes": list(shared.purposes), "trackingPurpose": shared.tracking_purpose}
         return [CatalogueDraft(EventType.COMPLIANCE_PROFILE_CREATED, data)]
     for purpose_key, _ in _DEFAULT_PURPOSES.values():
-        _new(catalogue.purposes, clean_key(f"{key}-{purpose_key}", field="key"), "purpose")
+        _new(catalogue.purposes, clean_catalogue_key(f"{key}-{purpose_key}", field="key"), "purpose")
     return _profile_with_default_purposes(data, prefix=f"{key}-")
 
 
@@ -203,7 +203,7 @@ def create_purpose(
 
     Raises Refusal ALREADY_EXISTS, NOT_FOUND, INVALID: a profile's one TRACKING purpose is made with it.
     """
-    _new(catalogue.purposes, clean_key(key, field="key"), "purpose")
+    _new(catalogue.purposes, clean_catalogue_key(key, field="key"), "purpose")
     if type is PurposeType.TRACKING:
         raise Refusal(
             RefusalCode.INVALID, "a profile has exactly one TRACKING purpose, which is made with it", ("type",)
@@ -296,7 +296,7 @@ def create_topic(
     guid: str | None = None,
 ) -> list[CatalogueDraft]:
     """A topic inside a COMMERCIAL or TRANSACTIONAL purpose. Raises Refusal ALREADY_EXISTS, NOT_FOUND, INVALID."""
-    _new(catalogue.topics, clean_key(key, field="key"), "topic")
+    _new(catalogue.topics, clean_catalogue_key(key, field="key"), "topic")
     owner = catalogue.purpose(purpose)
     if owner.type is PurposeType.TRACKING:
         raise Refusal(RefusalCode.INVALID, "a TRACKING purpose has no topics", ("purpose",))

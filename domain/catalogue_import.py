@@ -8,18 +8,18 @@
  "topics":   [{"key", "purpose", "guid"?, "name"?, "description"?, "active"?}],
  "overwrite": false}
 
-What is there by its key is left as it is, but for its GUID, unless the file says `overwrite`; `as_said` tells what that leaves
-out. A purpose that is new is held to
-the presets that its profiles have and the file does not name for them: the file was written without knowing of these.
+What can never change (a type, a unit, a tracking purpose, a topic's purpose) is said as it is there, or left out. What else
+is there by its key is left as it is, but for its GUID, unless the file says `overwrite`; `as_said` tells what that leaves
+out. A purpose that is new is held to the presets that its profiles have and the file does not name for them: the file was
+written without knowing of these.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, TypeVar, cast
 
 from domain.addresses import Channel
-from domain.catalogue import DEFAULT_PROFILE, Catalogue, DoubleOptInMode, EnforcementModel, PurposeType
+from domain.catalogue import DEFAULT_PROFILE, Catalogue, DoubleOptInMode, EnforcementModel, PurposeType, by_key
 from domain.catalogue_commands import (
     UNCHANGED,
     Unchanged,
@@ -38,9 +38,9 @@ from domain.opt_in_rules import RequiredEvidence
 from domain.preference_center import PreferenceCenterPatch
 from domain.presets import PRESETS, PresetKey, apply_preset, raised
 from domain.refusals import Refusal, RefusalCode
+from domain.text import GUID_FORM
 from domain.time import EPOCH
 
-_GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _UNIT_MEMBERS = frozenset(("key", "name", "parent"))
 _PURPOSE_MEMBERS = frozenset(
     (
@@ -189,10 +189,17 @@ def _profile(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[Catal
     """Make a profile that is missing: with purposes of its own, or with those of the profile whose tracking it shares."""
     _only(item, _PROFILE_MEMBERS, ())
     key, unit = _required(item, "key"), _optional(item, "businessUnit")
-    if key in catalogue.profiles:
-        _stays(f"profile {key}", catalogue.profiles[key].unit, unit)
-        return []
     tracking = _optional(item, "trackingPurpose")
+    if key in catalogue.profiles:
+        held = catalogue.profiles[key]
+        _stays(f"profile {key}", held.unit, unit)
+        if tracking and tracking != held.tracking_purpose:
+            raise Refusal(
+                RefusalCode.INVALID,
+                f"profile {key} tracks by {held.tracking_purpose}, and goes on to",
+                ("trackingPurpose",),
+            )
+        return []
     shared = next((one.key for one in catalogue.profiles.values() if one.tracking_purpose == tracking), None)
     if tracking is not None and shared is None and tracking != f"{key}-tracking":
         raise Refusal(
@@ -213,6 +220,16 @@ def _stays(what: str, held: str, said: str | None) -> None:
     """An owning unit is permanent: opt-outs would stay behind."""
     if said is not None and said != held:
         raise Refusal(RefusalCode.INVALID, f"{what} belongs to unit {held}, and stays there", ("businessUnit",))
+
+
+def _same_type(key: str, held: PurposeType, said: str | None) -> None:
+    """A type is permanent, and a file that says another means another purpose: its opt-outs would stop nothing here."""
+    if said and _member(PurposeType, said, "type") is not held:
+        raise Refusal(
+            RefusalCode.INVALID,
+            f"purpose {key} is {held}, and stays that: say this type, or another key for another purpose",
+            ("type",),
+        )
 
 
 def _profile_presets(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[CatalogueDraft]:
@@ -271,7 +288,7 @@ def _purpose_profiles(catalogue: Catalogue, item: Mapping[str, object]) -> Seque
     key = _required(item, "key")
     drafts: list[CatalogueDraft] = []
     for profile in _list(item.get("profiles"), ("profiles",)):
-        new = add_purpose_to_profile(catalogue, profile=_as_text(profile, "profiles"), purpose=key)
+        new = add_purpose_to_profile(catalogue, profile=_as_text(profile, "profiles"), purpose=by_key(key))
         catalogue = after_drafts(catalogue, new)
         drafts += new
     return drafts
@@ -280,7 +297,7 @@ def _purpose_profiles(catalogue: Catalogue, item: Mapping[str, object]) -> Seque
 def _purpose_settings(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[CatalogueDraft]:
     return update_purpose(
         catalogue,
-        ref=_required(item, "key"),
+        ref=by_key(_required(item, "key")),
         **_given(item, {"name": "name", "description": "description", "legalBasis": "legal_basis"}),
         enforcement=_enforcement(item.get("enforcement")),
         active=_flag(item, "active"),
@@ -333,7 +350,7 @@ def _required_evidence(item: Mapping[str, object]) -> list[RequiredEvidence] | U
 def _topic_settings(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[CatalogueDraft]:
     return update_topic(
         catalogue,
-        ref=_required(item, "key"),
+        ref=by_key(_required(item, "key")),
         **_given(item, {"name": "name", "description": "description"}),
         active=_flag(item, "active"),
     )
@@ -354,7 +371,7 @@ def _flag(item: Mapping[str, object], name: str) -> bool | None:
 def _purpose(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[CatalogueDraft]:
     _only(item, _PURPOSE_MEMBERS, ())
     key, guid, unit = _required(item, "key"), _guid(item), _optional(item, "businessUnit")
-    _unowned(catalogue.purpose_guids, guid, key)
+    _unowned(catalogue.purposes, catalogue.purpose_guids, guid, key)
     held = catalogue.purposes.get(key)
     if held is None:
         return create_purpose(
@@ -373,6 +390,7 @@ def _purpose(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[Catal
             business_unit=unit,
         )
     _stays(f"purpose {key}", held.unit, unit)
+    _same_type(key, held.type, _optional(item, "type"))
     if guid is None or guid == held.guid:
         return []
     _not_other(held.guid)
@@ -382,7 +400,7 @@ def _purpose(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[Catal
 def _topic(catalogue: Catalogue, item: Mapping[str, object]) -> Sequence[CatalogueDraft]:
     _only(item, _TOPIC_MEMBERS, ())
     key, guid = _required(item, "key"), _guid(item)
-    _unowned(catalogue.topic_guids, guid, key)
+    _unowned(catalogue.topics, catalogue.topic_guids, guid, key)
     purpose = catalogue.purpose(_required(item, "purpose"))
     held = catalogue.topics.get(key)
     if held is None:
@@ -445,15 +463,18 @@ def _guid(item: Mapping[str, object]) -> str | None:
     if value is None:
         return None
     guid = value.strip().strip("{}").lower()
-    if _GUID.fullmatch(guid) is None:
+    if GUID_FORM.fullmatch(guid) is None:
         raise Refusal(RefusalCode.INVALID, "guid must look like 10000000-0000-4000-8000-000000000003", ("guid",))
     return guid
 
 
-def _unowned(owners: Mapping[str, str], guid: str | None, key: str) -> None:
+def _unowned(held: Mapping[str, object], owners: Mapping[str, str], guid: str | None, key: str) -> None:
     owner = owners.get(guid or "")
     if owner is not None and owner != key:
         raise Refusal(RefusalCode.ALREADY_EXISTS, f"this GUID belongs to {owner}", ("guid",))
+    if guid in held and guid != key:
+        # So old a key is one that refs may have named: they would all mean this item from here on.
+        raise Refusal(RefusalCode.ALREADY_EXISTS, "this GUID is the key of another", ("guid",))
 
 
 def _not_other(held: str | None) -> None:

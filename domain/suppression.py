@@ -1,6 +1,7 @@
 """What still blocks an address whose contact point was erased ("Erasure and suppression" in SEMANTICS.md).
 
-A suppression covers levels: every COMMERCIAL purpose, of today and later; tracking; and whatever else was opted out. At each
+A suppression covers levels: every COMMERCIAL purpose, of today and later; tracking; and whatever else was opted out. Where a
+message had bounced for good it covers everything, as the bounce did. At each
 level it ends for itself, with an OPTED_IN that is effective after the erasure and comes from the person. A purpose's end
 does not end what a topic of it was opted out of.
 """
@@ -69,13 +70,14 @@ class Suppression:
         )
 
 
-def left_by_erasure(opted_out: Iterable[Level], since: datetime) -> Suppression:
+def left_by_erasure(opted_out: Iterable[Level], since: datetime, *, bounced: bool = False) -> Suppression:
     """What an erasure leaves unless asked otherwise, `opted_out` being the levels whose current record is OPTED_OUT.
 
-    More of them than a certificate can hold become everything there is: in doubt it is blocked.
+    It is everything there is where a hard bounce blocked that (`bounced`), which would be forgotten with its contact point; and
+    where there are more levels than a certificate can hold: in doubt it is blocked.
     """
     levels = frozenset(opted_out)
-    if len(levels) > LEVELS_MAX:
+    if bounced or len(levels) > LEVELS_MAX:
         return everything(since)
     return Suppression(since=since, commercial=True, tracking=True, levels=levels)
 

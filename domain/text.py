@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from domain.refusals import Refusal, RefusalCode
 
 KEY_FORM = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+GUID_FORM = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _LINE_CONTROLS = frozenset("\n\r\t")
 
 
@@ -56,6 +57,18 @@ def clean_key(value: str, *, field: str) -> str:
         raise Refusal(
             RefusalCode.INVALID,
             f"{field} is 1 to 64 lower-case letters, digits, - and _, and starts with a letter or digit",
+            (field,),
+        )
+    return value
+
+
+def clean_catalogue_key(value: str, *, field: str) -> str:
+    """A key of what a catalogue gets new: it is never taken for the GUID that something has elsewhere. Raises Refusal INVALID."""
+    if GUID_FORM.fullmatch(clean_key(value, field=field)) is not None:
+        raise Refusal(
+            RefusalCode.INVALID,
+            f"{field} is a name of your own, such as newsletter, and not a GUID: the GUID that a purpose or topic has elsewhere"
+            " comes in as the guid of a catalogue file",
             (field,),
         )
     return value

@@ -13,7 +13,7 @@ from typing import Any
 from domain import agent_commands
 from domain.addresses import Channel
 from domain.agents import AgentMessage, SendingAgent
-from domain.catalogue import Catalogue, PurposeType
+from domain.catalogue import Catalogue, PurposeType, by_keys
 from domain.consent import ActorKind, ConsentSource, ConsentValue
 from domain.refusals import Refusal, RefusalCode
 from domain.text import clean_text
@@ -98,12 +98,13 @@ def agents(catalogue: Catalogue, *, include_inactive: bool) -> list[SendingAgent
 
 
 def _question(message: AgentMessage, addresses: Sequence[str], min_position: int | None) -> Question:
+    purpose, topic = by_keys((message.purpose, message.topic))
     return Question(
         channel=message.channel,
         addresses=addresses,
         profile=message.profile,
-        purpose=message.purpose,
-        topic=message.topic,
+        purpose=purpose,
+        topic=topic,
         min_position=min_position,
     )
 
@@ -178,8 +179,7 @@ async def _understood(tenant: Tenant, told: ToldToStop) -> _No:
         raise Refusal(
             RefusalCode.INVALID, "an agent has its purpose and topic: name it or others, not both", ("purpose",)
         )
-    purpose = told.purpose if message is None else message.purpose
-    topic = told.topic if message is None else message.topic
+    purpose, topic = (told.purpose, told.topic) if message is None else by_keys((message.purpose, message.topic))
     channel = told.channel or (Channel.EMAIL if message is None else message.channel)
     if topic is not None and purpose is None:
         raise Refusal(RefusalCode.INVALID, "a topic is named with its purpose", ("purpose",))
@@ -240,8 +240,8 @@ async def _is_lost(tenant: Tenant, no: _No, address: str) -> bool:
 
 def _is_its_own(catalogue: Catalogue, message: AgentMessage, told: ToldToStop) -> bool:
     """Whether what is named beside an agent, if anything, is what the agent is configured with."""
-    if told.purpose is not None and catalogue.purpose(told.purpose).key != catalogue.purpose(message.purpose).key:
+    if told.purpose is not None and catalogue.purpose(told.purpose).key != message.purpose:
         return False
     if told.topic is None:
         return True
-    return message.topic is not None and catalogue.topic(told.topic).key == catalogue.topic(message.topic).key
+    return message.topic is not None and catalogue.topic(told.topic).key == message.topic

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from domain.addresses import Channel, normalise_all
-from domain.catalogue import Catalogue, MessageSubject, PurposeType
+from domain.catalogue import Catalogue, MessageSubject, PurposeType, by_key
 from domain.refusals import LimitExceeded, Refusal, RefusalCode
 from eventstore import read
 from ledger.answers import Answer, Deciding, Known, Stood, Taken
@@ -269,7 +269,9 @@ def _folded(one: current_consent.Found, events: Sequence[read.StoredEntry], time
 def _subject_then(tenant: Tenant, question: Question, times: Times) -> tuple[MessageSubject, Catalogue]:
     """What the message names, by refs of today and in the catalogue of then: a GUID may have come later."""
     today, then = tenant.catalogue, tenant.catalogue_known_at(times.known_at)
-    topic = None if question.topic is None else today.topic(question.topic).key
+    topic = None if question.topic is None else by_key(today.topic(question.topic).key)
     unit = None if question.business_unit is None else today.unit(question.business_unit).key
-    subject = then.message(today.profile(question.profile).key, today.purpose(question.purpose).key, topic, unit)
+    subject = then.message(
+        today.profile(question.profile).key, by_key(today.purpose(question.purpose).key), topic, unit
+    )
     return subject, then

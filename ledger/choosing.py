@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
+from domain.catalogue import by_keys
 from domain.consent import ConsentRecord, ConsentSource, ConsentValue
 from domain.refusals import Refusal
 from domain.suppression import Level
@@ -175,14 +176,15 @@ async def one_click_opt_out(tenant: Tenant, link: MessageLink, click: Click | No
 
     Raises StoreUnavailable.
     """
+    purpose, topic = by_keys((link.purpose, link.topic))
     await record_consent(
         tenant,
         _NO_APPLICATION,
         Capture(
             channel=link.channel,
             address=link.address,
-            purpose=link.purpose,
-            topic=link.topic,
+            purpose=purpose,
+            topic=topic,
             value=ConsentValue.OPTED_OUT,
             source=ConsentSource.ONE_CLICK_UNSUBSCRIBE,
             reason=ONE_CLICK_REASON,
@@ -197,14 +199,15 @@ async def one_click_opt_out(tenant: Tenant, link: MessageLink, click: Click | No
 
 def _of_level(tenant: Tenant, link: MessageLink, level: Level, value: ConsentValue, shown: Shown) -> Command:
     """The capture of one choice on the page, as a command of its own."""
+    purpose, topic = by_keys(level)
     return capture_command(
         tenant,
         _NO_APPLICATION,
         Capture(
             channel=link.channel,
             address=link.address,
-            purpose=level[0],
-            topic=level[1],
+            purpose=purpose,
+            topic=topic,
             value=value,
             source=ConsentSource.PREFERENCE_CENTER,
             actor=RECIPIENT,

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from domain.addresses import Channel
-from domain.catalogue import Catalogue, Purpose, Topic
+from domain.catalogue import Catalogue, Purpose, Topic, by_keys
 from domain.consent import ActorKind, ConsentSource, ConsentValue
 from domain.double_opt_in import CONFIRMATION_VALID, asks_for_confirmation, levels_of
 from domain.events import CURRENT_VERSIONS, ConsentCaptured, EventType
@@ -224,8 +224,8 @@ async def confirm_double_opt_in(tenant: Tenant, confirmation: Confirmation, show
                 notice=notice,
             )
         ]
-        for purpose_key, topic_key in levels_of(data):
-            purpose, topic = tenant.catalogue.capture_subject(purpose_key, topic_key, value=ConsentValue.OPTED_IN)
+        for purpose_ref, topic_ref in map(by_keys, levels_of(data)):
+            purpose, topic = tenant.catalogue.capture_subject(purpose_ref, topic_ref, value=ConsentValue.OPTED_IN)
             now.keep_from_implied(purpose, topic, terms.legal_basis, requested_at, of_person=True)
             drafts.append(
                 _captured(

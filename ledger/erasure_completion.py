@@ -44,11 +44,16 @@ async def complete_erasure(
             contact_point,
             ConsentValue.OPTED_OUT,
         )
+        bounced = await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM bounces WHERE tenant = $1 AND contact_point = $2 AND ended_at IS NULL)",
+            tenant.id,
+            contact_point,
+        )
     asked = request.entry
     data = {"channel": asked.data["channel"], "requested": asked.position, "events": asked.number}
     if asked.data["keepSuppression"]:
         levels = [(row[0], row[1] or None) for row in opted_out]
-        data["suppression"] = left_by_erasure(levels, asked.recorded_at).to_data()
+        data["suppression"] = left_by_erasure(levels, asked.recorded_at, bounced=bounced).to_data()
     certificate = Draft(
         type=EventType.CONTACT_POINT_ERASED,
         version=CURRENT_VERSIONS[EventType.CONTACT_POINT_ERASED],

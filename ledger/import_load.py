@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from domain.addresses import Channel, normalise
-from domain.catalogue import Catalogue, Purpose, PurposeType
+from domain.catalogue import Catalogue, Purpose, PurposeType, by_key
 from domain.consent import ConsentSource, ConsentValue, effective_instant
 from domain.local_time import LocalTimes
 from domain.refusals import Refusal, RefusalCode
@@ -110,7 +110,7 @@ class Load:
                 Capture(
                     channel=Channel.EMAIL,
                     address=group.address,
-                    purpose=one.key,
+                    purpose=by_key(one.key),
                     value=ConsentValue.OPTED_IN if all(allows) else ConsentValue.OPTED_OUT,
                     effective_at=group.modified_on if all(allows) else group.modified_latest,
                     source=ConsentSource.LOAD_CONSENT,
@@ -125,7 +125,7 @@ class Load:
         if not group.unread:
             return {}
         recorded = {capture.purpose for capture in self.captures(group)}
-        lacking = [one for one in self.purposes if one.key not in recorded]
+        lacking = [one for one in self.purposes if by_key(one.key) not in recorded]
         return {line: self._unread(columns, lacking) for line, columns in group.unread.items()}
 
     def _unread(self, numbers: Sequence[int], lacking: Sequence[Purpose]) -> Refusal:

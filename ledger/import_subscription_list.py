@@ -6,7 +6,7 @@ No column but the address is read: so the same address again is the same member,
 from collections.abc import Mapping
 
 from domain.addresses import Channel, normalise
-from domain.catalogue import Catalogue
+from domain.catalogue import Catalogue, by_key
 from domain.consent import ConsentSource, ConsentValue
 from domain.refusals import Refusal, RefusalCode
 from ledger.csv_rows import CsvRows
@@ -72,8 +72,8 @@ class SubscriptionList:
         return Capture(
             channel=self._channel,
             address=address,
-            purpose=self._purpose,
-            topic=self._topic,
+            purpose=by_key(self._purpose),
+            topic=None if self._topic is None else by_key(self._topic),
             value=self._value,
             source=ConsentSource.IMPORT,
             key_application=IMPORT_APPLICATION,

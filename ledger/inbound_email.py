@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from domain.addresses import Channel
 from domain.bounces import Bounce as BounceKind
-from domain.catalogue import DEFAULT_PROFILE, Catalogue, ComplianceProfile, Purpose, Topic
+from domain.catalogue import DEFAULT_PROFILE, Catalogue, ComplianceProfile, Purpose, Topic, by_key
 from domain.consent import ConsentSource, ConsentValue
 from domain.refusals import LimitExceeded
 from eventstore.personal.link_tokens import TokenInvalid, tenant_of
@@ -324,8 +324,8 @@ async def _opted_out(
             Capture(
                 channel=opting_out.channel,
                 address=address,
-                purpose=purpose.key,
-                topic=topic,
+                purpose=by_key(purpose.key),
+                topic=None if topic is None else by_key(topic),
                 value=ConsentValue.OPTED_OUT,
                 source=source,
                 actor=RECIPIENT,

@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from domain.addresses import Channel
-from domain.catalogue import DEFAULT_PROFILE, Catalogue, ComplianceProfile, MessageSubject, Purpose, PurposeType
+from domain.catalogue import DEFAULT_PROFILE, Catalogue, ComplianceProfile, MessageSubject, Purpose, PurposeType, by_key
 from domain.consent import ActorKind, ConsentSource, ConsentValue
 from domain.opt_out_wording import keyword_of_text_message
 from domain.refusals import Refusal, RefusalCode
@@ -125,7 +125,7 @@ async def receive_sms(
         Capture(
             channel=Channel.SMS,
             address=number,
-            purpose=purpose.key,
+            purpose=by_key(purpose.key),
             value=value,
             effective_at=beside.received_at,
             source=ConsentSource.SMS_KEYWORD,

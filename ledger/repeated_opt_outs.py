@@ -26,8 +26,7 @@ async def lost_opt_outs(
     """Of each capture of one message whether it is an opt-out that its idempotency key would lose. Raises StoreUnavailable.
 
     That is one whose key stands for another input, and one that was recorded before and does not count any more. One that
-    says by itself when the person chose is the same opt-out, wherever it stands among the others. Captures name purposes and
-    topics by their keys.
+    says by itself when the person chose is the same opt-out, wherever it stands among the others.
     """
     lost = [_conflicts(outcome) and _opts_out(capture) for capture, outcome in zip(captures, outcomes, strict=True)]
     repeated = [
@@ -37,7 +36,15 @@ async def lost_opt_outs(
     ]
     if not repeated:
         return lost
-    places = [(of.channel, of.address, (of.purpose, of.topic)) for of in (captures[number] for number in repeated)]
+    catalogue = tenant.catalogue
+    places = [
+        (
+            of.channel,
+            of.address,
+            (catalogue.purpose(of.purpose).key, None if of.topic is None else catalogue.topic(of.topic).key),
+        )
+        for of in (captures[number] for number in repeated)
+    ]
     async with tenant.ledger.connection() as connection:
         out = await are_out(connection, tenant, places)
     for number, counts in zip(repeated, out, strict=True):

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import strawberry
 
+from domain.catalogue import by_key
 from schema.scalars import LONG_MAX
 
 _FIRST_CHARACTERS = frozenset("QRSTUVW")
@@ -33,6 +34,7 @@ class NodeKind(Enum):
     WEBHOOK = b"W"
 
 
+_WITH_GUID = frozenset((NodeKind.PURPOSE, NodeKind.TOPIC))
 _KINDS = {kind.value: kind for kind in NodeKind}
 
 
@@ -104,7 +106,9 @@ def ref(tenant: int, kind: NodeKind, text: str) -> str:
     if text[:1] not in _FIRST_CHARACTERS:
         return text
     name = read_node_id(tenant, text)
-    return text if name is None or name.kind is not kind else name.key()
+    if name is None or name.kind is not kind:
+        return text
+    return by_key(name.key()) if kind in _WITH_GUID else name.key()
 
 
 def _encoded(tenant: int, kind: NodeKind, name: bytes) -> strawberry.ID:

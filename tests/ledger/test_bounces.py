@@ -12,8 +12,10 @@ from domain.decision import Contactability
 from domain.refusals import Refusal
 from ledger.assembly import Caller, Tenant
 from ledger.bounces import record_bounce
+from ledger.catalogue import create_topic
 from ledger.check import Question, check
 from ledger.contactability import contactability_of
+from ledger.erasure import erase_contact_point
 from ledger.history import find_contact_point
 from ledger.record import Actor, Capture, record_consent, record_consents
 from ledger.selection import Selection, select
@@ -96,6 +98,47 @@ async def test_an_opt_in_from_before_does_not_end_it(clocked_tenant: Tenant, clo
     clock.now += timedelta(hours=1)
     await record_consent(clocked_tenant, caller, capture(actor=Actor(kind=ActorKind.RECIPIENT), effective_at=before))
     assert await asked(clocked_tenant) == "-- SUPPRESSED"
+
+
+async def erased(tenant: Tenant, caller: Caller, **fields: Any) -> dict[str, Any]:
+    """What an erasure leaves, as its certificate says it."""
+    given = {"channel": Channel.EMAIL, "address": ADA, "reason": "DSAR-2026-0117", **fields}
+    return (await erase_contact_point(tenant, caller, **given)).certificate.entry.data.get("suppression", {})
+
+
+async def test_an_erasure_keeps_everything_blocked(clocked_tenant: Tenant, clock: Clock, caller: Caller) -> None:
+    tenant = clocked_tenant
+    await create_topic(tenant, caller, key="receipts", name="R", purpose="transactional")
+    await bounce(tenant, caller)
+    assert await asked(tenant, "transactional") == "-- SUPPRESSED"
+    assert (await erased(tenant, caller))["everything"] is True
+    assert await asked(tenant) == "-- SUPPRESSED"
+    assert await asked(tenant, "transactional") == "-- SUPPRESSED"
+    await verify_database(tenant)
+    clock.now += timedelta(hours=1)
+    operator = capture(source=ConsentSource.OPERATOR, actor=Actor(kind=ActorKind.USER), purpose="transactional")
+    await record_consent(tenant, caller, operator)
+    assert await asked(tenant, "transactional") == "-- SUPPRESSED"
+    await record_consent(tenant, caller, capture(actor=Actor(kind=ActorKind.RECIPIENT), purpose="transactional"))
+    assert await asked(tenant, "transactional") == "+- ENFORCEMENT_DISABLED"
+    assert await asked(tenant, "transactional", topic="receipts") == "-- SUPPRESSED"
+    assert await asked(tenant) == "-- SUPPRESSED"
+    await verify_database(tenant)
+
+
+@pytest.mark.parametrize("how", ["soft", "ended", "none kept"])
+async def test_an_erasure_keeps_no_bounce_that_blocks_nothing_or_is_not_to_be_kept(
+    clocked_tenant: Tenant, clock: Clock, caller: Caller, how: str
+) -> None:
+    tenant = clocked_tenant
+    await bounce(tenant, caller, Bounce.SOFT if how == "soft" else Bounce.HARD)
+    clock.now += timedelta(hours=1)
+    if how == "ended":
+        await record_consent(tenant, caller, capture(actor=Actor(kind=ActorKind.RECIPIENT)))
+    kept = await erased(tenant, caller, keep_suppression=how != "none kept")
+    assert "everything" not in kept
+    assert (await asked(tenant, "transactional"))[0] == "+"
+    assert (await asked(tenant))[0] == ("+" if how == "none kept" else "-")
 
 
 async def test_many_at_once_keep_the_table_what_the_entries_say(tenant: Tenant, caller: Caller) -> None:

@@ -204,6 +204,49 @@ async def test_a_name_of_several_or_of_none_is_refused(
     assert says in said
 
 
+@pytest.mark.parametrize(
+    ("name", "said", "ambiguous"),
+    [
+        ("newsletter", "newsletter", True),
+        ("Newsletter", "newsletter", True),
+        ("Newsletter", "Newsletter", True),
+        ("Circular", "newsletter", False),
+    ],
+)
+async def test_whoever_makes_a_key_does_not_take_over_what_was_named_so(
+    tenant: Tenant, caller: Caller, name: str, said: str, ambiguous: bool
+) -> None:
+    older = {"purposes": [{"key": "nl", "name": name}], "profiles": [{"key": "unit-b"}]}
+    await import_catalogue(tenant, caller, older)
+    newer = {"purposes": [{"key": "newsletter", "name": "Else", "type": "TRANSACTIONAL", "profiles": ["unit-b"]}]}
+    await import_catalogue(tenant, caller, newer)
+    totals, told = await run(tenant, row(purpose=said))
+    assert (totals.recorded, totals.refused, totals.refused_opt_outs) == ((0, 1, 1) if ambiguous else (1, 0, 0))
+    assert not ambiguous or "GUID" in told[0]
+    # A profile that has only one of them says which is meant.
+    in_default = Target(profile="default", time_zone="Europe/Berlin")
+    totals, told = await run(tenant, row(purpose=said), target=in_default)
+    if ambiguous:
+        assert (totals.recorded, told) == (1, [])
+        assert (await value_of(tenant, "nl"))[0] == "OPTED_OUT"
+    else:
+        assert "PURPOSE_OUTSIDE_PROFILE" in told[0]
+
+
+async def test_what_comes_to_be_named_as_a_key_is_not_guessed_either(tenant: Tenant, caller: Caller) -> None:
+    document = {
+        "purposes": [{"key": "offers", "name": "Special"}, {"key": "b", "name": "offers"}],
+        "topics": [
+            {"key": "week", "name": "Weekly", "purpose": "offers"},
+            {"key": "w", "name": "week", "purpose": "offers"},
+        ],
+    }
+    await import_catalogue(tenant, caller, document)
+    totals, told = await run(tenant, row(purpose="offers"), row(purpose="Special", topic="week"))
+    assert (totals.refused, totals.refused_opt_outs) == (2, 2)
+    assert all("the key of one and the name of another" in one for one in told)
+
+
 async def test_topics_of_one_purpose_with_one_name_are_told_apart_by_their_keys_alone(
     prepared: Tenant, caller: Caller
 ) -> None:

@@ -361,19 +361,26 @@ def test_a_unit_changes_what_is_its_own(decide: Decide, code: RefusalCode | None
 
 def test_a_guid_that_is_another_units_key_reaches_nothing_of_that_unit() -> None:
     guid = "10000000-0000-4000-8000-000000000003"
-    whole = with_units()
-    whole = after(whole, import_catalogue(whole, {"purposes": [{"key": "sales-commercial", "guid": guid}]}))
-    whole = after(
-        whole,
-        commands.create_purpose(whole, key=guid, name="Hidden", type=SALES, profiles=["tokyo"], business_unit="apac"),
+    # As a log may hold it: no command makes such a key any more.
+    [made] = commands.create_purpose(
+        with_units(), key="x", name="Odd", type=SALES, profiles=["tokyo"], business_unit="apac"
     )
-    with pytest.raises(Refusal) as refused:
-        decide_within(
-            lambda c: commands.add_purpose_to_profile(c, profile="vienna", purpose=guid),
-            seen_from(whole, "emea"),
-            whole,
+    odd = [CatalogueDraft(made.type, {**made.data, "key": guid})]
+    whole = after(
+        with_units(), import_catalogue(with_units(), {"purposes": [{"key": "sales-commercial", "guid": guid}]})
+    )
+    whole = after(whole, odd)
+
+    def added(profile: str, unit: str) -> Sequence[CatalogueDraft]:
+        return decide_within(
+            lambda c: commands.add_purpose_to_profile(c, profile=profile, purpose=guid), seen_from(whole, unit), whole
         )
-    assert refused.value.code is RefusalCode.NOT_FOUND
+
+    [added_to_its_own] = added("vienna", "emea")
+    assert added_to_its_own.data["purpose"] == "sales-commercial"
+    with pytest.raises(Refusal) as refused:
+        added("tokyo", "apac")
+    assert refused.value.code is RefusalCode.NOT_FOUND, "by the whole it is the GUID of what that unit does not see"
 
 
 def test_a_purpose_that_a_unit_makes_in_a_profile_with_presets_is_held_to_them() -> None:

@@ -220,9 +220,10 @@ def test_known_at_takes_changes_as_recorded_and_what_was_made_later_as_it_was_ma
 def test_a_catalogue_file_makes_what_is_missing_and_gives_guids() -> None:
     document = {
         "purposes": [
-            {"key": "commercial", "guid": "{" + GUID.upper() + "}"},
+            {"key": "commercial", "guid": "{" + GUID.upper() + "}", "type": "Commercial"},
             {"key": "surveys", "type": "transactional"},
         ],
+        "profiles": [{"key": "default", "trackingPurpose": "tracking"}],
         "topics": [{"key": "news", "purpose": "commercial"}, {"key": "polls", "purpose": "surveys", "guid": GUID}],
     }
     world = after(catalogue(), import_catalogue(catalogue(), document))
@@ -241,6 +242,15 @@ BAD_FILES = [
     ({"purposes": [{"key": "x", "guid": "nope"}]}, ("purposes", "0", "guid")),
     ({"purposes": [{"key": "x", "type": "OTHER"}]}, ("purposes", "0", "type")),
     ({"purposes": [{"key": "x", "type": "TRACKING"}]}, ("purposes", "0", "type")),
+    ({"purposes": [{"key": "transactional", "guid": GUID, "type": "COMMERCIAL"}]}, ("purposes", "0", "type")),
+    ({"purposes": [{"key": "commercial", "type": "OTHER"}]}, ("purposes", "0", "type")),
+    ({"purposes": [{"key": "tracking", "type": "commercial"}], "overwrite": True}, ("purposes", "0", "type")),
+    (
+        {"profiles": [{"key": "b"}], "purposes": [{"key": "b-transactional", "type": "COMMERCIAL"}]},
+        ("purposes", "0", "type"),
+    ),
+    ({"purposes": [{"key": "x"}, {"key": "x", "type": "TRANSACTIONAL"}]}, ("purposes", "1", "type")),
+    ({"profiles": [{"key": "b"}, {"key": "b", "trackingPurpose": "tracking"}]}, ("profiles", "1", "trackingPurpose")),
     ({"purposes": [{"key": "x", "enforcement": {"EMAIL": "SOFT"}}]}, ("purposes", "0", "enforcement")),
     ({"purposes": [{"key": "x", "colour": "red"}]}, ("purposes", "0", "colour")),
     ({"purposes": [{"key": 5}]}, ("purposes", "0", "key")),

@@ -8,7 +8,8 @@ from units import App, app_of
 
 from domain.refusals import Refusal, RefusalCode
 from ledger.api_keys import SCOPES, create_key, list_keys
-from ledger.assembly import Tenant
+from ledger.assembly import Caller, Tenant
+from ledger.catalogue import import_catalogue
 from schema.schema import build_schema
 
 ADA, BOB, CY = "ada@example.org", "bob@example.org", "cy@example.org"
@@ -78,6 +79,19 @@ async def test_the_catalogue_lists_its_own_and_what_is_shared_with_its_profiles(
     assert [unit["key"] for unit in (await company.whole.data(document))["businessUnits"]] == [
         "root", "emea", "dach", "apac",
     ]  # fmt: skip
+
+
+async def test_its_own_purpose_does_not_take_over_the_guid_of_anothers(company: Company) -> None:
+    guid = "10000000-0000-4000-8000-000000000003"
+    root = Caller("whole", frozenset(SCOPES))
+    await import_catalogue(company.tenant, root, {"purposes": [{"key": "commercial", "guid": guid}]})
+    making = """mutation ($key: String!) {
+      createPurpose(input: {key: $key, name: "P", type: TRANSACTIONAL, profiles: ["sales"]}) {
+        purpose { key } errors { code path } } }"""
+    refused = (await company.emea.data(making, key=guid))["createPurpose"]
+    assert refused == {"purpose": None, "errors": [{"code": "INVALID", "path": ["key"]}]}
+    assert (await company.whole.record(ADA, "OPTED_OUT", guid))["errors"] == []
+    assert not (await company.whole.check(ADA, "commercial"))["allowed"]
 
 
 async def test_it_sees_the_agents_that_send_for_its_profiles(company: Company) -> None:
