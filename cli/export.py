@@ -11,6 +11,7 @@ from typing import TextIO
 from cli.options import Subparsers, add_settings, add_tenant, with_tenant
 from cli.output import output_file
 from domain.addresses import Channel
+from domain.catalogue import DEFAULT_PROFILE
 from domain.consent import ConsentValue
 from domain.decision import Contactability
 from domain.refusals import Refusal, RefusalCode
@@ -35,9 +36,9 @@ def add(commands: Subparsers) -> None:
     command.add_argument("--channel", default="EMAIL", type=str.upper, choices=[str(channel) for channel in Channel])
     command.add_argument(
         "--profile",
-        default="default",
         metavar="P",
-        help="whose controller a record names, or that selects contact points",
+        help="whose controller a record names where several share a purpose (else what they say alike), or that selects contact"
+        " points (else default)",
     )
     command.add_argument("--purpose", metavar="P", help="that selects contact points")
     command.add_argument("--topic", metavar="T", help="a topic of it")
@@ -111,7 +112,7 @@ async def _record(tenant: Tenant, options: argparse.Namespace) -> int:
 async def _contact_points(tenant: Tenant, options: argparse.Namespace) -> int:
     selection = Selection(
         channel=Channel(options.channel),
-        profile=options.profile,
+        profile=DEFAULT_PROFILE if options.profile is None else options.profile,
         purpose=options.purpose,
         topic=options.topic,
         contactability=None if options.contactability is None else Contactability(options.contactability),

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from domain.refusals import Refusal, RefusalCode
 from domain.text import clean_key
 from ledger.assembly import Caller, Ledger, Tenant
+from ledger.idempotency import APPLICATION_OF_ROWS
 from ledger.unit_scope import TenantOfUnit, caller_of_unit, check_scopes_of_unit
 
 SCOPES = ("check", "read", "read:personal", "write", "admin", "audit", "erase")
@@ -63,9 +64,15 @@ async def create_key(tenant: Tenant, application: str, scopes: Sequence[str], *,
     """Make a key for an application, which is made with its first key. Returns the secret, the only time that it is seen.
 
     Bound to a `unit`, it sees that and the units below it. Raises Refusal INVALID for an unknown scope, one that no key of a
-    unit can have, or a malformed application key; NOT_FOUND for the unit.
+    unit can have, or an application key that is malformed or reserved; NOT_FOUND for the unit.
     """
     application = clean_key(application, field="application")
+    if application == APPLICATION_OF_ROWS:
+        raise Refusal(
+            RefusalCode.INVALID,
+            f"{APPLICATION_OF_ROWS} is the application that files are recorded under: choose another name",
+            ("application",),
+        )
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown or not scopes:
         raise Refusal(RefusalCode.INVALID, f"a scope is one of {', '.join(SCOPES)}", ("scope",))

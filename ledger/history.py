@@ -20,6 +20,7 @@ from eventstore.personal import vault
 from eventstore.personal.vault import Connected
 from eventstore.read import EntryFilter, StoredEntry
 from ledger.assembly import Tenant
+from ledger.first_seen import since_first_seen
 from ledger.pages import Page, cursor, no_cursor, page_size, place_of
 from projections import contact_points
 from projections.contact_points import ContactPoint
@@ -48,6 +49,7 @@ class EventFilter:
 async def find_contact_point(tenant: Tenant, channel: Channel, address: str) -> ContactPoint | None:
     """The contact point with this address. Raises Refusal INVALID_ADDRESS, StoreUnavailable."""
     blind_index = tenant.blind_index(channel, normalise(channel, address))
+    await _with_purposes_of_now(tenant)
     async with tenant.ledger.connection() as connection:
         held = await contact_points.by_blind_index(connection, tenant.id, blind_index)
         return None if held is None else (await _seen(connection, tenant, {held.id: held})).get(held.id)
@@ -55,16 +57,23 @@ async def find_contact_point(tenant: Tenant, channel: Channel, address: str) -> 
 
 async def contact_points_by_id(tenant: Tenant, ids: Sequence[UUID]) -> dict[UUID, ContactPoint]:
     """The contact points that are there, and that whoever asks sees, by id."""
+    await _with_purposes_of_now(tenant)
     async with tenant.ledger.connection() as connection:
         return await _seen(connection, tenant, await contact_points.by_ids(connection, tenant.id, ids))
 
 
+async def _with_purposes_of_now(tenant: Tenant) -> None:
+    """Where what is seen depends on who owns a purpose, one that another process has just made is known."""
+    if tenant.own_units is not None:
+        await tenant.latest_catalogue()
+
+
 async def _seen(connection: Connected, tenant: Tenant, held: dict[UUID, ContactPoint]) -> dict[UUID, ContactPoint]:
-    """Those that whoever asks sees: with consent of its units."""
-    if tenant.own_units is None:
+    """Those that whoever asks sees: with consent of its units, since the first of it."""
+    if tenant.own_units is None or not held:
         return held
     seen = await contact_points.with_consent_in(connection, tenant.id, list(held), tenant.own_units)
-    return {key: one for key, one in held.items() if key in seen}
+    return await since_first_seen(connection, tenant, {key: one for key, one in held.items() if key in seen})
 
 
 async def addresses(tenant: Tenant, ids: Sequence[UUID]) -> dict[UUID, str]:

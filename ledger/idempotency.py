@@ -1,10 +1,11 @@
 """Commands under an idempotency key, and the log's own errors as refusals. The exact spelling of a command lives here."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from domain.refusals import Refusal, RefusalCode
 from domain.text import clean_text
@@ -17,18 +18,32 @@ from ledger.erasure_completion import complete_erasure
 from tlog.entry import EntryTooLarge
 
 KEY_CHARS_MAX = 200
+# Whose the keys of rows of files are, whoever brings the file. No API key is made for it.
+APPLICATION_OF_ROWS: Final = "import"
+# What such keys look like. There may be older API keys of that name: what looks so and is theirs is kept elsewhere, under what
+# can be no application's name, so that nobody takes the key of a row. Their other keys stay where they were recorded.
+_LIKE_A_ROWS = re.compile(r":[0-9a-f]{64}$")
+_OF_ITS_OWN: Final = f"{APPLICATION_OF_ROWS} (its own)"
 
 
 def stored_key(
-    tenant: Tenant, application: str | None, key: str | None, command: str, fields: Mapping[str, Any]
+    tenant: Tenant,
+    application: str | None,
+    key: str | None,
+    command: str,
+    fields: Mapping[str, Any],
+    *,
+    of_row: bool = False,
 ) -> IdempotencyKey | None:
-    """What is stored of a caller's key and of its input; None without a key. Raises Refusal INVALID for the key.
+    """What is stored of a caller's key (or `of_row`) and of its input; None without a key. Raises Refusal INVALID for the key.
 
     The spelling leaves out what has no value, so a field added later does not turn yesterday's key into a conflict.
     """
     key = clean_text(key, field="idempotencyKey", chars_max=KEY_CHARS_MAX)
     if key is None:
         return None
+    if application == APPLICATION_OF_ROWS and not of_row and _LIKE_A_ROWS.search(key):
+        application = _OF_ITS_OWN
     given = {name: value for name, value in fields.items() if value is not None}
     if tenant.unit is not None:
         # What another key of the application recorded, in units that this one does not see, is not told to it again.

@@ -9,10 +9,11 @@ from typing import Protocol
 from domain.addresses import Channel
 from domain.refusals import Refusal
 from ledger.given_evidence import Evidence
+from ledger.idempotency import APPLICATION_OF_ROWS
 from ledger.record import Capture
 
 # Rows are the same by whatever way a file comes in, and whoever brings it.
-IMPORT_APPLICATION = "import"
+IMPORT_APPLICATION = APPLICATION_OF_ROWS
 
 
 @dataclass(frozen=True, slots=True)

@@ -373,7 +373,7 @@ def _heard_actor(actor: Actor) -> Actor:
 
 def row_parts(tenant: Tenant, application: str | None, row_keys: Sequence[str]) -> tuple[IdempotencyKey, ...]:
     """The keys of a command's parts, each of which stands for a row of a file."""
-    keys = [stored_key(tenant, application, key, "importRow", {}) for key in row_keys]
+    keys = [stored_key(tenant, application, key, "importRow", {}, of_row=True) for key in row_keys]
     return tuple(key for key in keys if key is not None)
 
 
@@ -424,7 +424,8 @@ def _key(tenant: Tenant, caller: Caller, capture: Capture) -> IdempotencyKey | N
         ],
     }
     application = capture.key_application or caller.application
-    return stored_key(tenant, application, capture.idempotency_key, "recordConsent", fields)
+    of_row = capture.key_application is not None
+    return stored_key(tenant, application, capture.idempotency_key, "recordConsent", fields, of_row=of_row)
 
 
 def capture_draft(

@@ -23,6 +23,7 @@ from domain.refusals import NotYetAvailable, Refusal, RefusalCode
 from eventstore import read
 from eventstore.personal.vault import Connected
 from ledger.assembly import WAIT_FOR_POSITION_S, Tenant
+from ledger.first_seen import since_first_seen
 from ledger.pages import Page, cursor, no_cursor, page_size, place_of
 from projections import selection as bits
 from projections.checkpoints import followed_to
@@ -363,7 +364,9 @@ async def _page(asked: _Asked, *, after: int, limit: int) -> list[ContactPoint]:
         apart += await asked.look_at(positions, model, sending=sending)
         if len(apart) >= limit:
             break
-    return sorted((*found, *apart), key=lambda point: point.first_position)[:limit]
+    page = sorted((*found, *apart), key=lambda point: point.first_position)[:limit]
+    seen = await since_first_seen(asked.connection, asked.tenant, {point.id: point for point in page})
+    return [seen[point.id] for point in page if point.id in seen]
 
 
 async def _count(asked: _Asked) -> int:

@@ -91,8 +91,16 @@ class ContactabilityRow:
 class ContactPoint(Node):
     held: strawberry.Private[HeldContactPoint]
     channel: Channel
-    created_at: datetime
     erased_at: datetime | None = None
+
+    @strawberry.field(
+        description="When the first of what the key sees was recorded here. Needs the scope read, or check: for who only "
+        "writes it would tell whether others know the address."
+    )
+    def created_at(self, info: Info) -> datetime:
+        if not info.context.may("check"):
+            info.context.require_in_unit("read")
+        return self.held.created_at
 
     @strawberry.field(description="Null once erased, or without the scope to read it.")
     async def address(self, info: Info) -> str | None:
@@ -227,7 +235,6 @@ def shown_contact_point(context: RequestContext, held: HeldContactPoint) -> Cont
         id=contact_point_node_id(context.tenant.id, held.id),
         held=held,
         channel=held.channel,
-        created_at=held.created_at,
         erased_at=held.erased_at,
     )
 

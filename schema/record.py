@@ -97,8 +97,12 @@ class RecordConsentPayload:
     position: Long | None = None
     errors: list[UserError] = strawberry.field(default_factory=list)
 
-    @strawberry.field(description="The consent that counts once it is recorded: an older choice does not override.")
+    @strawberry.field(
+        description="The consent that counts once it is recorded: an older choice does not override. Needs the scope read, "
+        "for it may be what another application recorded."
+    )
     async def consent(self, info: Info) -> Consent | None:
+        info.context.require_in_unit("read")
         return None if self.event is None else await consent_after(info.context, self.event.stored)
 
 

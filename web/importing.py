@@ -82,14 +82,15 @@ def import_routes(bytes_max: int) -> list[Route]:
 async def _answer(request: Request, bytes_max: int) -> Response:
     tenant, caller = await caller_of(request.scope, request.app.state.ledger)
     format = request.path_params["format"]
-    scope = "admin" if format == CATALOGUE else "write"
-    if scope not in caller.scopes:
-        raise NotServed(403, error_entry("FORBIDDEN", str(Forbidden(scope, unit=caller.unit)), scope=scope), {})
+    _require("admin" if format == CATALOGUE else "write", caller)
     if format != CATALOGUE and format not in FORMATS:
         known = ", ".join((CATALOGUE, *FORMATS))
         raise NotServed(404, error_entry("NOT_FOUND", f"there is no such format; there are {known}"), {})
     given = _parameters(request)
     dry_run = _flag(given, "dryRun")
+    if dry_run and format != CATALOGUE:
+        # It records nothing, and what would become of a row tells what is recorded for its address: it is a check.
+        _require("check", caller)
     if format != CATALOGUE and "allowLooser" in given:
         raise Refusal(RefusalCode.INVALID, "allowLooser is of a catalogue", ("allowLooser",))
     _plain_body(request, bytes_max)
@@ -126,6 +127,11 @@ async def _answer(request: Request, bytes_max: int) -> Response:
         return totals
 
     return ImportAnswer(request, work)
+
+
+def _require(scope: str, caller: Caller) -> None:
+    if scope not in caller.scopes:
+        raise NotServed(403, error_entry("FORBIDDEN", str(Forbidden(scope, unit=caller.unit)), scope=scope), {})
 
 
 class ImportAnswer(Response):

@@ -10,9 +10,9 @@ from typing import Any
 from uuid import UUID
 
 from domain.addresses import Channel, normalise
-from domain.catalogue import Catalogue, ComplianceProfile, Purpose, Topic
+from domain.catalogue import Catalogue, Purpose, Topic
 from domain.consent import RESTRICTIVENESS, ConsentSource, ConsentValue
-from domain.controller import NOBODY, ConsentType, Controller
+from domain.controller import ConsentType
 from domain.events import EventType
 from domain.opt_in_rules import says_implied
 from domain.refusals import Refusal, RefusalCode
@@ -25,22 +25,22 @@ from ledger import history
 from ledger.assembly import Tenant
 from ledger.checkpoints import SignedCheckpoint, checkpoint
 from ledger.look_up import LookUp, look_up
+from ledger.records.responsible import Responsible, responsible
 from projections.contact_points import ContactPoint
 from tlog.note import encode_base64
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A field that a form must have and nobody recorded; `record` is the event's id, None where it is of the whole."""
+    """A field that a form must have and nobody recorded; `record` is the event's id."""
 
     field: str
     why: str
-    record: str | None = None
+    record: str
 
     def to_json(self) -> dict[str, str]:
         """As a report shows it."""
-        said = {"field": self.field, "why": self.why}
-        return said if self.record is None else {**said, "record": self.record}
+        return {"field": self.field, "why": self.why, "record": self.record}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,8 @@ class Facts:
     created_at: str
     tenant_key: str
     catalogue: Catalogue
-    profile: ComplianceProfile
+    # The profile that is asked for, by its key.
+    profile: str | None
     # What was set when each event was recorded, by its position.
     then: Mapping[int, Catalogue]
     events: tuple[Fact, ...]
@@ -105,17 +106,14 @@ class Facts:
     def stands(self, fact: Fact, now: datetime) -> bool:
         """Whether an opt-in counts at `now`: the ledger would let a message go at its level, and by this very opt-in.
 
-        Where the profile does not have the purpose, every profile that has it has to let it go. What a check refuses to
-        decide, since it is inactive, is never let go.
+        Every active profile that it may have been given under has to let it go, and there has to be one. What a check refuses
+        to decide, since it is inactive, is never let go.
         """
         if fact.value is not ConsentValue.OPTED_IN:
             return False
         purpose, topic, _ = fact.level
-        profiles = [one for one in self.catalogue.profiles_of(purpose) if one.key == self.profile.key]
-        return all(
-            self._stands_under(profile.key, purpose, topic, fact, now)
-            for profile in profiles or self.catalogue.profiles_of(purpose)
-        )
+        profiles = [profile.key for profile in self.responsible(fact).now if profile.active]
+        return bool(profiles) and all(self._stands_under(profile, purpose, topic, fact, now) for profile in profiles)
 
     def _stands_under(self, profile: str, purpose: str, topic: str | None, fact: Fact, now: datetime) -> bool:
         try:
@@ -134,29 +132,23 @@ class Facts:
             and decision_of(self.catalogue, subject, self.channel, self.standing, now).allowed
         )
 
-    @property
-    def controller(self) -> Controller:
-        """Who is responsible now."""
-        return self.profile.controller
-
-    def controller_then(self, fact: Fact) -> Controller:
-        """What was set when a capture was recorded: what was said to the person is not what a later setting says."""
-        then = self.then[fact.stored.position].profiles.get(self.profile.key)
-        return NOBODY if then is None else then.controller
+    def responsible(self, fact: Fact) -> Responsible:
+        """Under which profiles a capture may have been given, and what they say."""
+        return responsible(self.catalogue, self.then[fact.stored.position], fact.data["purpose"], self.profile)
 
     def consent_type_then(self, fact: Fact) -> ConsentType | None:
         """What type of consent an opt-in is: implied where it rests on a basis that implies it, whatever the profile says."""
         if self.purpose(fact).opt_in.implies(self.legal_basis(fact)) or says_implied(self.legal_basis(fact)):
             return ConsentType.IMPLIED
-        return self.controller_then(fact).consent_type
+        return self.responsible(fact).controller_then.consent_type
 
     def legal_basis(self, fact: Fact) -> str | None:
         """The one that the capture names, or else its purpose as it was."""
         return fact.data.get("legalBasis") or self.purpose(fact).legal_basis
 
     def jurisdiction(self, fact: Fact) -> str | None:
-        """The one that the capture names, or else the profile as it was."""
-        return fact.data.get("jurisdiction") or self.controller_then(fact).jurisdiction
+        """The one that the capture names, or else its profile as it was."""
+        return fact.data.get("jurisdiction") or self.responsible(fact).controller_then.jurisdiction
 
     def purpose(self, fact: Fact) -> Purpose:
         """The purpose that a capture is about, as it was: what was said to the person is not what is said of it later."""
@@ -168,8 +160,11 @@ class Facts:
         return None if topic is None else self.then[fact.stored.position].topics[topic]
 
 
-async def facts_of(tenant: Tenant, channel: Channel, address: str, *, profile: str = "default") -> Facts:
-    """What is known at this address. Raises Refusal NOT_FOUND, INVALID_ADDRESS, and what `checkpoint` raises."""
+async def facts_of(tenant: Tenant, channel: Channel, address: str, *, profile: str | None = None) -> Facts:
+    """What is known at this address; `profile` is the one asked for where several share a purpose.
+
+    Raises Refusal NOT_FOUND, INVALID_ADDRESS, and what `checkpoint` raises.
+    """
     held = await history.find_contact_point(tenant, channel, address)
     if held is None or held.erasing:
         raise Refusal(
@@ -178,7 +173,7 @@ async def facts_of(tenant: Tenant, channel: Channel, address: str, *, profile: s
     return await _facts(tenant, held, tenant.blind_index(channel, normalise(channel, address)), profile)
 
 
-async def _facts(tenant: Tenant, held: ContactPoint, blind_index: bytes, profile: str) -> Facts:
+async def _facts(tenant: Tenant, held: ContactPoint, blind_index: bytes, profile: str | None) -> Facts:
     signed = await checkpoint(tenant)
     size = signed.checkpoint.size
     catalogue = await tenant.latest_catalogue()
@@ -198,7 +193,6 @@ async def _facts(tenant: Tenant, held: ContactPoint, blind_index: bytes, profile
     if held.id not in addresses:
         # Erased since it was found.
         raise Refusal(RefusalCode.NOT_FOUND, "nothing is recorded for this address any more", ("address",))
-    known_profile = catalogue.profile(profile)
     return Facts(
         contact_point=held.id,
         channel=held.channel,
@@ -206,7 +200,7 @@ async def _facts(tenant: Tenant, held: ContactPoint, blind_index: bytes, profile
         created_at=format_instant(held.created_at),
         tenant_key=tenant.key,
         catalogue=catalogue,
-        profile=known_profile,
+        profile=None if profile is None else catalogue.profile(profile).key,
         then={event.position: tenant.catalogue_at(event.position) for event in events},
         events=tuple(
             Fact(

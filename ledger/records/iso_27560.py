@@ -11,12 +11,14 @@ from typing import Any
 from uuid import UUID
 
 from domain.addresses import Channel
+from domain.catalogue import PurposeType
 from domain.clocks import OptOutLimit, laws_of
 from domain.consent import ActorKind, ConsentSource, ConsentValue
 from domain.controller import ConsentType
 from domain.presets import PresetKey
 from domain.time import format_instant
 from ledger.records.facts import Fact, Facts, Missing
+from ledger.records.responsible import Responsible
 
 SCHEMA = "https://w3id.org/dpv/schema/dpv-27560"
 _CONTEXT = {
@@ -57,11 +59,10 @@ _OF_THE_PERSON = frozenset(
 def iso_27560(facts: Facts, *, receipt_id: UUID, now: datetime) -> dict[str, Any]:
     """A receipt that holds every record of the contact point, and the report of what is missing."""
     missing: list[Missing] = []
-    controller = _controller(facts, missing)
     records: list[dict[str, Any]] = []
     before: dict[tuple[str, str | None, str], Fact] = {}
     for fact in facts.captures:
-        records.append(_record(facts, fact, before.get(fact.level), controller, now, missing))
+        records.append(_record(facts, fact, before.get(fact.level), now, missing))
         before[fact.level] = fact
     return {
         "@context": _CONTEXT,
@@ -75,24 +76,24 @@ def iso_27560(facts: Facts, *, receipt_id: UUID, now: datetime) -> dict[str, Any
     }
 
 
-def _controller(facts: Facts, missing: list[Missing]) -> dict[str, Any]:
+def _controller(facts: Facts, told: Responsible, lacks: Any) -> dict[str, Any]:
+    # Two profiles have two controllers, which one name would make one.
     controller: dict[str, Any] = {
-        "@id": f"urn:consentry:tenant:{facts.tenant_key}",
+        "@id": f"urn:consentry:tenant:{facts.tenant_key}:{told.id}",
         "@type": "dpv:DataController",
-        "dpv:hasName": facts.controller.name or facts.catalogue.tenant_name,
     }
-    if facts.profile.company_address is None:
-        missing.append(Missing("party address", f"profile {facts.profile.key} has no companyAddress"))
-    else:
-        controller["dpv:hasAddress"] = facts.profile.company_address
-    held = facts.controller
+    _put(controller, "dpv:hasName", told.name)
+    if told.name is None:
+        lacks("party name", told.has_no("controller's name"))
+    _put(controller, "dpv:hasAddress", told.company_address)
+    if told.company_address is None:
+        lacks("party address", told.has_no("companyAddress"))
+    held = told.controller
     contacts = [one for one in (held.contact, held.email, held.phone) if one is not None]
     if contacts:
         controller["dpv:hasContact"] = contacts
     else:
-        missing.append(
-            Missing("party contact", f"profile {facts.profile.key} has no controller's contact, email or phone")
-        )
+        lacks("party contact", told.has_no("controller's contact, email or phone"))
     if held.data_protection_officer is not None:
         controller["dpv:hasDataProtectionOfficer"] = {
             "@type": "dpv:DataProtectionOfficer",
@@ -103,18 +104,17 @@ def _controller(facts: Facts, missing: list[Missing]) -> dict[str, Any]:
     return controller
 
 
-def _record(
-    facts: Facts, fact: Fact, before: Fact | None, controller: dict[str, Any], now: datetime, missing: list[Missing]
-) -> dict[str, Any]:
+def _record(facts: Facts, fact: Fact, before: Fact | None, now: datetime, missing: list[Missing]) -> dict[str, Any]:
     def lacks(name: str, why: str) -> None:
         missing.append(Missing(name, why, fact.id))
 
+    told = facts.responsible(fact)
     purpose, topic = facts.purpose(fact), facts.topic(fact)
     process: dict[str, Any] = {
         "@type": "dpv:Process",
         "dpv:hasPurpose": _named("purpose", purpose.key, purpose.name, purpose.description),
-        "dpv:hasPersonalData": _personal_data(facts, lacks),
-        **_handling(facts, lacks),
+        "dpv:hasPersonalData": _personal_data(facts, told, lacks),
+        **_handling(told, lacks),
     }
     if topic is not None:
         process["consentry:topic"] = _named("topic", topic.key, topic.name, topic.description)
@@ -124,12 +124,12 @@ def _record(
         "dct:conformsTo": f"{SCHEMA}#record",
         "dct:identifier": fact.id,
         "dpv:hasDataSubject": {"@id": f"urn:uuid:{facts.contact_point}", "@type": "dpv:DataSubject"},
-        "dpv:hasDataController": controller,
+        "dpv:hasDataController": _controller(facts, told, lacks),
         "dpv:hasProcess": process,
-        "dpv:hasConsentStatus": _states(facts, fact, before, now, lacks),
-        "consentry:withdrawal": _withdrawal(facts),
+        "dpv:hasConsentStatus": _states(facts, fact, before, told, now, lacks),
         "consentry:proof": fact.proof,
     }
+    _put(record, "consentry:withdrawal", _withdrawal(facts.channel, purpose.type, told, lacks))
     if fact.value is ConsentValue.OPTED_IN:
         record["consentry:stillStands"] = facts.stands(fact, now)
     if before is not None:
@@ -141,49 +141,49 @@ def _record(
     jurisdiction = facts.jurisdiction(fact)
     _put(record, "dpv:hasJurisdiction", jurisdiction)
     if jurisdiction is None:
-        lacks("jurisdiction", "the capture names none, and its profile named none then")
+        lacks("jurisdiction", f"the capture names none, and {told.had_no('jurisdiction')}")
     _put(record, "dpv:hasLegalBasis", facts.legal_basis(fact))
-    _put(record, "dpv:hasRight", _listed(facts.controller.rights))
-    if _gdpr_may_apply(facts, jurisdiction):
+    _put(record, "dpv:hasRight", _listed(told.controller.rights))
+    if _gdpr_may_apply(told, jurisdiction):
         for name, there in (
             ("lawful basis", "dpv:hasLegalBasis" in record),
-            ("rights", bool(facts.controller.rights)),
-            ("authority", facts.controller.authority is not None),
+            ("rights", bool(told.controller.rights)),
+            ("authority", told.controller.authority is not None),
         ):
             if not there:
-                lacks(name, f"the GDPR asks for it, and nothing says it: neither the capture nor {facts.profile.key}")
+                lacks(name, f"the GDPR asks for it, the capture does not say it, and {told.has_no(name)}")
     return record
 
 
-def _gdpr_may_apply(facts: Facts, jurisdiction: str | None) -> bool:
+def _gdpr_may_apply(told: Responsible, jurisdiction: str | None) -> bool:
     """Where it is not known which law applies, it may."""
     laws = None if jurisdiction is None else laws_of(jurisdiction)
-    return laws is None or OptOutLimit.GDPR in laws or PresetKey.GDPR in facts.profile.presets
+    return laws is None or OptOutLimit.GDPR in laws or any(PresetKey.GDPR in one.presets for one in told.now)
 
 
-def _handling(facts: Facts, lacks: Any) -> dict[str, Any]:
+def _handling(told: Responsible, lacks: Any) -> dict[str, Any]:
     """Where data is kept, how long, and who receives it."""
-    held, key = facts.controller, facts.profile.key
+    held = told.controller
     handling: dict[str, Any] = {}
     conditions = [{"@type": "dpv:StorageLocation", "dct:title": place} for place in held.storage_locations or ()]
     if not conditions:
-        lacks("storage locations", f"profile {key} has no controller's storageLocations")
+        lacks("storage locations", told.has_no("controller's storageLocations"))
     if held.retention is None:
-        lacks("retention", f"profile {key} has no controller's retention")
+        lacks("retention", told.has_no("controller's retention"))
     else:
         conditions.append({"@type": "dpv:StorageDuration", "dct:description": held.retention})
     if conditions:
         handling["dpv:hasStorageCondition"] = conditions
     if held.recipients is None:
-        lacks("recipients", f"profile {key} has no controller's recipients")
+        lacks("recipients", told.has_no("controller's recipients"))
     else:
         handling["dpv:hasRecipient"] = [{"@type": "dpv:Recipient", "dpv:hasName": one} for one in held.recipients]
     return handling
 
 
-def _personal_data(facts: Facts, lacks: Any) -> dict[str, Any]:
+def _personal_data(facts: Facts, told: Responsible, lacks: Any) -> dict[str, Any]:
     data: dict[str, Any] = {"rdf:value": facts.address}
-    categories = _listed(facts.controller.pii_categories)
+    categories = _listed(told.controller.pii_categories)
     _put(data, "dct:subject", categories)
     kind = _PERSONAL_DATA.get(facts.channel)
     if kind is None and not categories:
@@ -205,7 +205,9 @@ def _notice(fact: Fact, lacks: Any) -> dict[str, Any] | None:
     return notice
 
 
-def _states(facts: Facts, fact: Fact, before: Fact | None, now: datetime, lacks: Any) -> list[dict[str, Any]]:
+def _states(
+    facts: Facts, fact: Fact, before: Fact | None, told: Responsible, now: datetime, lacks: Any
+) -> list[dict[str, Any]]:
     by_the_person = fact.stored.entry.actor == ActorKind.RECIPIENT or fact.source in _OF_THE_PERSON
     state: dict[str, Any] = {
         "@type": f"dpv:{_state(fact, before, by_the_person=by_the_person)}",
@@ -220,16 +222,16 @@ def _states(facts: Facts, fact: Fact, before: Fact | None, now: datetime, lacks:
         lacks("event entity", "recorded from the command line, which names no application")
     if fact.value is not ConsentValue.OPTED_IN:
         return [state]
-    then = facts.controller_then(fact)
+    then = told.controller_then
     consent_type = facts.consent_type_then(fact)
     if consent_type is None:
-        lacks("event type", f"profile {facts.profile.key} had no controller's consentType when it was recorded")
+        lacks("event type", told.had_no("controller's consentType"))
     else:
         state["dpv:hasLegalBasis"] = _CONSENT_TYPES[consent_type]
     until = fact.data.get("validUntil")
     if until is None:
         if then.termination is None:
-            lacks("validity duration", "the opt-in has no validUntil, and its profile had no controller's termination")
+            lacks("validity duration", "the opt-in has no validUntil, and " + told.had_no("controller's termination"))
         else:
             state["dpv:hasDuration"] = {"@type": "dpv:UntilEventDuration", "dct:description": then.termination}
         return [state]
@@ -249,9 +251,14 @@ def _state(fact: Fact, before: Fact | None, *, by_the_person: bool) -> str:
     return "ConsentWithdrawn" if by_the_person else "ConsentRevoked"
 
 
-def _withdrawal(facts: Facts) -> str:
-    link = facts.profile.external_link
-    return "by the link and the one-click header of each message" + ("" if link is None else f", or at {link}")
+def _withdrawal(channel: Channel, purpose: PurposeType, told: Responsible, lacks: Any) -> str | None:
+    """How consent is ended, by what the ledger gives with each message: the header goes with commercial mail alone."""
+    if not told.now or (purpose is PurposeType.TRACKING and not told.shows_tracking):
+        lacks("withdrawal method", told.has_no("page that is known to offer it"))
+        return None
+    with_header = purpose is PurposeType.COMMERCIAL and channel is Channel.EMAIL
+    ways = "the link and the one-click header" if with_header else "the link"
+    return f"by {ways} of each message" + ("" if told.external_link is None else f", or at {told.external_link}")
 
 
 def _named(kind: str, key: str, name: str, description: str | None) -> dict[str, Any]:

@@ -112,7 +112,8 @@ async def test_a_servers_memory_does_not_grow_with_what_it_is_sent(
 ) -> None:
     server, at = served
     await consentry("tenants", "create", "sent", "--name", "Sent", *at)
-    secret = await consentry("keys", "create", "--tenant", "sent", "--application", "f", "--scope", "write", *at)
+    scopes = ("--scope", "write", "--scope", "check")
+    secret = await consentry("keys", "create", "--tenant", "sent", "--application", "f", *scopes, *at)
     file = large_file(tmp_path)
 
     async def pieces() -> AsyncIterator[bytes]:

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,10 +11,15 @@ import pytest
 
 from domain.addresses import Channel
 from domain.consent import ConsentValue
+from domain.refusals import Refusal, RefusalCode
+from eventstore.idempotency import idempotency_key
 from ledger import csv_quotes, exporting, history
+from ledger.api_keys import create_key, list_keys
 from ledger.assembly import Caller, Tenant
 from ledger.catalogue import import_catalogue
 from ledger.check import Question, check
+from ledger.idempotency import stored_key
+from ledger.import_contact_point_consents import row_key
 from ledger.import_rows import FileUnusable, Outcome, Totals
 from ledger.importing import import_consents
 from ledger.record import Capture, record_consent
@@ -513,3 +519,58 @@ async def test_the_messy_export_comes_in_right(tenant: Tenant, caller: Caller, s
     [answer] = await check(tenant, transactional)
     [reason] = answer.decision.reasons
     assert (reason.code, reason.value) == ("ENFORCEMENT_DISABLED", "OPTED_OUT")
+
+
+LOADED = {
+    "emailaddress1": "ada@example.org", "donotemail": "1", "donotbulkemail": "1", "msgdpr_donottrack": "1",
+    "modifiedon": "2026-01-01T00:00:00Z",
+}  # fmt: skip
+NDJSON_LINE = {"address": "ada@example.org", "purpose": "commercial", "value": "OPTED_OUT"}
+ROWS_THAT_SOMEBODY_KNOWS = {
+    "contacts": (
+        f"{','.join(LOADED)}\n{','.join(LOADED.values())}\n",
+        [f"contacts:{one}" for one in ("commercial", "transactional", "tracking")],
+        LOADED,
+    ),
+    "ndjson": (json.dumps(NDJSON_LINE), ["ndjson"], NDJSON_LINE),
+}
+
+
+@pytest.mark.parametrize("format", ROWS_THAT_SOMEBODY_KNOWS)
+async def test_no_application_of_the_name_of_imports_takes_the_key_of_a_row(tenant: Tenant, format: str) -> None:
+    """No new key has that name; of one that is there the key of a row is another than the row's."""
+    content, places, row = ROWS_THAT_SOMEBODY_KNOWS[format]
+    other = Caller("import", frozenset(("write",)))
+    taken = Capture(
+        channel=Channel.EMAIL, address="other@example.org", purpose="transactional", value=ConsentValue.NOT_SET
+    )
+    for place in places:
+        key = row_key(place, row)
+        first = await record_consent(tenant, other, replace(taken, idempotency_key=key))
+        again = await record_consent(tenant, other, replace(taken, idempotency_key=key))
+        assert (first.repeated, again.repeated, again.position) == (False, True, first.position)
+    totals, _ = await run(tenant, content, format)
+    assert (totals.recorded, totals.refused) == (1, 0)
+    assert (await run(tenant, content, format))[0].unchanged == 1
+    question = Question(channel=Channel.EMAIL, addresses=["ada@example.org"], purpose="commercial")
+    [answer] = await check(tenant, question)
+    assert not answer.allowed
+
+
+async def test_the_rows_of_older_imports_are_known_and_so_are_the_other_keys_of_an_application_of_their_name(
+    tenant: Tenant,
+) -> None:
+    """As they were stored before anything was kept apart: (application, key), both as given."""
+    for key, of_row in ((row_key("ndjson", {"a": 1}), True), ("mine", False), ("mine", True)):
+        stored = stored_key(tenant, "import", key, "recordConsent", {}, of_row=of_row)
+        expected = idempotency_key(
+            tenant.idempotency_hash, application="import", key=key, command=b'["recordConsent", {}]'
+        )
+        assert stored == expected
+
+
+async def test_no_key_is_made_for_an_application_of_the_name_of_imports(tenant: Tenant) -> None:
+    with pytest.raises(Refusal) as refused:
+        await create_key(tenant, "import", ["write"])
+    assert (refused.value.code, refused.value.path) == (RefusalCode.INVALID, ("application",))
+    assert await list_keys(tenant) == []

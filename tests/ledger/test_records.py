@@ -11,11 +11,20 @@ from domain.addresses import Channel
 from domain.bounces import Bounce
 from domain.catalogue import EnforcementModel
 from domain.consent import ActorKind, ConsentSource, ConsentValue
+from domain.preference_center import PreferenceCenterPatch
 from domain.presets import PresetKey
 from domain.refusals import Refusal, RefusalCode
 from ledger.assembly import Caller, Tenant
 from ledger.bounces import record_bounce
-from ledger.catalogue import apply_preset, create_topic, update_profile, update_purpose, update_topic
+from ledger.catalogue import (
+    add_purpose_to_profile,
+    apply_preset,
+    create_profile,
+    create_topic,
+    update_profile,
+    update_purpose,
+    update_topic,
+)
 from ledger.erasure import erase_contact_point
 from ledger.given_evidence import Evidence
 from ledger.log_export import log_lines
@@ -120,12 +129,12 @@ async def test_what_nobody_recorded_is_named_and_not_made_up(tenant: Tenant, cal
     for absent in ("dpv:hasNotice", "dct:language", "dpv:hasJurisdiction", "dpv:hasLegalBasis"):
         assert absent not in record
     assert "dpv:hasDuration" not in record["dpv:hasConsentStatus"][0]
-    assert {one.get("record") for one in receipt["consentry:missing"]} == {None, record["dct:identifier"]}
+    assert {one["record"] for one in receipt["consentry:missing"]} == {record["dct:identifier"]}
     [kept] = kantara(await facts(tenant), now=NOW)["receipts"]
     assert {one["field"] for one in kept["missing"]} == {
         "jurisdiction", "policyUrl", "sensitive", "spiCat", "piiControllers.address", "piiControllers.contact",
         "piiControllers.email", "piiControllers.phone", "services.purposes.termination",
-        "services.purposes.consentType", "services.purposes.thirdPartyDisclosure",
+        "services.purposes.consentType", "services.purposes.thirdPartyDisclosure", "services.purposes.piiCategory",
     }  # fmt: skip
     for one in kept["missing"]:
         assert one["field"].split(".")[-1] not in json.dumps(kept["receipt"])
@@ -241,13 +250,13 @@ FILLS = {
     "termination": ({"validity duration"}, {"services.purposes.termination"}),
     "retention": ({"retention"}, set[str]()),
     "storageLocations": ({"storage locations"}, set[str]()),
+    "piiCategories": (set[str](), {"services.purposes.piiCategory"}),
     "recipients": ({"recipients"}, {"services.purposes.thirdPartyDisclosure"}),
     "sensitive": (set[str](), {"sensitive", "spiCat"}),
     "rights": ({"rights"}, set[str]()),
     "authority": ({"authority"}, set[str]()),
     # Others say it too, or nobody has to have one.
     "name": (set[str](), set[str]()),
-    "piiCategories": (set[str](), set[str]()),
     "dataProtectionOfficer": (set[str](), set[str]()),
 }
 
@@ -464,3 +473,156 @@ async def test_a_profile_that_is_not_there_is_refused(full: Tenant) -> None:
     with pytest.raises(Refusal) as refused:
         await facts(full, profile="none")
     assert (refused.value.code, refused.value.path) == (RefusalCode.NOT_FOUND, ("profile",))
+
+
+APAC = {
+    **CONTROLLER, "name": "Apac Pty", "phone": "+61200000000", "policyUrl": "https://apac.example/privacy",
+    "jurisdiction": "AU", "consentType": "IMPLIED", "retention": "1 year",
+}  # fmt: skip
+
+
+async def set_up_apac(tenant: Tenant, caller: Caller, controller: dict[str, Any] | None = None) -> None:
+    """A second profile with a purpose of its own, beside the default one that is fully set up."""
+    await create_profile(tenant, caller, key="apac", name="Apac Brand")
+    await set_up(tenant, caller)
+    if controller is not None:
+        await update_profile(tenant, caller, ref="apac", company_address="2 George Street", controller=controller)
+
+
+@pytest.mark.parametrize("asked", [None, "default", "apac"])
+async def test_a_profile_without_the_purpose_says_nothing_of_a_capture(
+    tenant: Tenant, caller: Caller, asked: str | None
+) -> None:
+    await set_up_apac(tenant, caller)
+    await capture(tenant, caller, "OPTED_IN", purpose="apac-commercial", evidence=EVIDENCE, legal_basis="consent")
+    known = await facts(tenant, profile=asked)
+    [kept] = kantara(known, now=NOW)["receipts"]
+    assert kept["receipt"]["services"][0]["service"] == "Apac Brand"
+    assert {one["field"] for one in kept["missing"]} == {
+        "jurisdiction", "policyUrl", "sensitive", "spiCat", "piiControllers.address", "piiControllers.contact",
+        "piiControllers.email", "piiControllers.phone", "services.purposes.termination", "services.purposes.piiCategory",
+        "services.purposes.consentType", "services.purposes.thirdPartyDisclosure",
+    }  # fmt: skip
+    assert all("profile apac " in one["why"] for one in kept["missing"])
+    whole = iso(known)
+    assert {one["field"] for one in whole["consentry:missing"]} == {
+        "party address", "party contact", "storage locations", "retention", "recipients", "jurisdiction", "event type",
+        "validity duration", "rights", "authority",
+    }  # fmt: skip
+    for told in (json.dumps(kept["receipt"]), json.dumps(whole["dct:hasPart"])):
+        assert not [said for said in CONTROLLER.values() if isinstance(said, str) and f'"{said}"' in told]
+        assert "1 Main Street" not in told
+
+
+async def test_of_a_shared_purpose_only_what_its_profiles_say_alike_is_told(tenant: Tenant, caller: Caller) -> None:
+    await set_up_apac(tenant, caller, APAC)
+    await add_purpose_to_profile(tenant, caller, profile="apac", purpose="commercial")
+    await complete(tenant, caller)
+    known = await facts(tenant)
+    [kept] = kantara(known, now=NOW)["receipts"]
+    assert kept["receipt"]["piiControllers"] == [{"contact": "Privacy desk", "email": "privacy@acme.example"}]
+    assert {one["field"]: one["why"] for one in kept["missing"]} == {
+        "piiControllers.piiController": "profiles default and apac share purpose commercial and have no controller's name"
+        " that is the same: name one of them",
+        "piiControllers.address": "profiles default and apac share purpose commercial and have no companyAddress that is"
+        " the same: name one of them",
+        "piiControllers.phone": "profiles default and apac share purpose commercial and have no controller's phone that is"
+        " the same: name one of them",
+        "services.service": "profiles default and apac share purpose commercial and have no name that is the same: name one"
+        " of them",
+        "jurisdiction": "the capture names none, and profiles default and apac shared purpose commercial and had no"
+        " jurisdiction that was the same when it was recorded: name one of them",
+        "policyUrl": "profiles default and apac shared purpose commercial and had no controller's policyUrl that was the"
+        " same when it was recorded: name one of them",
+        "services.purposes.consentType": "profiles default and apac shared purpose commercial and had no controller's"
+        " consentType that was the same when it was recorded: name one of them",
+    }
+    assert {one["field"] for one in iso(known)["consentry:missing"]} == {
+        "party name", "party address", "jurisdiction", "event type", "retention",
+    }  # fmt: skip
+    for profile, service, policy in (
+        ("default", "Default", "https://acme.example/privacy/7"),
+        ("apac", "Apac Brand", "https://apac.example/privacy"),
+    ):
+        known = await facts(tenant, profile=profile)
+        [kept] = kantara(known, now=NOW)["receipts"]
+        assert (kept["missing"], iso(known)["consentry:missing"]) == ([], [])
+        assert (kept["receipt"]["services"][0]["service"], kept["receipt"]["policyUrl"]) == (service, policy)
+
+
+async def test_a_profile_that_came_to_share_a_purpose_later_was_not_shown_then(tenant: Tenant, caller: Caller) -> None:
+    await set_up_apac(tenant, caller, APAC)
+    await complete(tenant, caller)
+    await add_purpose_to_profile(tenant, caller, profile="apac", purpose="commercial")
+    [kept] = kantara(await facts(tenant), now=NOW)["receipts"]
+    assert kept["receipt"]["policyUrl"] == CONTROLLER["policyUrl"]
+    [kept] = kantara(await facts(tenant, profile="apac"), now=NOW)["receipts"]
+    assert {one["field"]: one["why"] for one in kept["missing"]}["policyUrl"] == (
+        "profile apac did not have purpose commercial when it was recorded"
+    )
+
+
+async def test_two_controllers_are_two_nodes(tenant: Tenant, caller: Caller) -> None:
+    await set_up_apac(tenant, caller, APAC)
+    await complete(tenant, caller)
+    await capture(tenant, caller, "OPTED_IN", purpose="apac-commercial")
+    controllers = [record["dpv:hasDataController"] for record in iso(await facts(tenant))["dct:hasPart"]]
+    assert [(one["@id"], one["dpv:hasName"]) for one in controllers] == [
+        (f"urn:consentry:tenant:{tenant.key}:profile:default", "Acme Ltd"),
+        (f"urn:consentry:tenant:{tenant.key}:profile:apac", "Apac Pty"),
+    ]
+
+
+async def test_a_shared_purpose_stands_where_every_active_profile_lets_it_go(tenant: Tenant, caller: Caller) -> None:
+    await set_up_apac(tenant, caller, APAC)
+    await add_purpose_to_profile(tenant, caller, profile="apac", purpose="commercial")
+    await complete(tenant, caller)
+    await update_profile(tenant, caller, ref="apac", active=False)
+    assert standing(await facts(tenant)) == [True]
+    assert standing(await facts(tenant, profile="apac")) == [False]
+    await update_profile(tenant, caller, ref="default", active=False)
+    assert standing(await facts(tenant)) == [False]
+
+
+@pytest.mark.parametrize("channel", [Channel.PUSH, Channel.EMAIL])
+async def test_what_data_is_processed_is_not_made_up(tenant: Tenant, caller: Caller, channel: Channel) -> None:
+    await set_up(tenant, caller, piiCategories=[])
+    await capture(tenant, caller, "OPTED_IN", channel=channel)
+    [kept] = kantara(await facts_of(tenant, channel, ADA), now=NOW)["receipts"]
+    assert "piiCategory" not in kept["receipt"]["services"][0]["purposes"][0]
+    assert "services.purposes.piiCategory" in {one["field"] for one in kept["missing"]}
+
+
+WITH_HEADER = "by the link and the one-click header of each message"
+BY_LINK = "by the link of each message"
+
+
+@pytest.mark.parametrize(
+    ("channel", "purpose", "told"),
+    [
+        (Channel.EMAIL, "commercial", WITH_HEADER),
+        (Channel.EMAIL, "transactional", BY_LINK),
+        (Channel.EMAIL, "tracking", None),
+        (Channel.SMS, "commercial", BY_LINK),
+        (Channel.PUSH, "commercial", BY_LINK),
+        (Channel.PUSH, "transactional", BY_LINK),
+    ],
+)
+async def test_how_consent_is_ended_is_what_a_message_of_its_kind_has(
+    tenant: Tenant, caller: Caller, channel: Channel, purpose: str, told: str | None
+) -> None:
+    address = "+353861234567" if channel is Channel.SMS else ADA
+    await capture(tenant, caller, "OPTED_IN", channel=channel, address=address, purpose=purpose)
+
+    async def ending() -> tuple[str | None, bool]:
+        whole = iso(await facts_of(tenant, channel, address))
+        return whole["dct:hasPart"][0].get("consentry:withdrawal"), "withdrawal method" in {
+            one["field"] for one in whole["consentry:missing"]
+        }
+
+    assert await ending() == (told, told is None)
+    shown = PreferenceCenterPatch(show_tracking=True)
+    await update_profile(tenant, caller, ref="default", preference_center=shown)
+    assert await ending() == (told or BY_LINK, False)
+    await update_profile(tenant, caller, ref="default", external_link="https://a.example/p")
+    assert await ending() == (None if told is None else f"{told}, or at https://a.example/p", told is None)

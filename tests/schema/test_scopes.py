@@ -183,12 +183,26 @@ async def test_a_label_is_not_personal(prepared: Asker) -> None:
 
 async def test_who_only_writes_sees_the_event_just_recorded(prepared: Asker) -> None:
     document = f"""mutation {{ recordConsent(input: {{{CONSENT}, value: OPTED_IN, reason: "mine"}}) {{
-      {EVENT} consent {{ value reason event {{ position }} }} position errors {{ code }} }} }}"""
+      {EVENT.replace("createdAt", "erasedAt")} position errors {{ code }} }} }}"""
     payload = (await prepared.with_scopes("write").data(document))["recordConsent"]
     assert payload["event"]["value"] == "OPTED_IN"
     assert payload["event"]["purpose"] == {"name": "Commercial"}
     assert personal_of(payload["event"]) == HIDDEN
-    assert payload["consent"] == {"value": "OPTED_IN", "reason": None, "event": {"position": payload["position"]}}
+
+
+@pytest.mark.parametrize("chosen", ["", ', effectiveAt: "2020-01-01T00:00:00Z"'])
+@pytest.mark.parametrize("field", ["consent { value }", "event { contactPoint { createdAt } }"])
+async def test_whether_others_recorded_anything_there_is_not_told_to_who_only_writes(
+    prepared: Asker, field: str, chosen: str
+) -> None:
+    """Not even by whether it is refused: an older choice than theirs, one that is later, and none at all are answered alike."""
+    document = f"""mutation($address: String!) {{ recordConsent(input: {{
+      address: $address, purpose: "commercial", value: OPTED_IN{chosen}}}) {{ {field} errors {{ code }} }} }}"""
+    others = [scope for scope in ALL_SCOPES if scope != "read" and ("createdAt" not in field or scope != "check")]
+    for address in ("ann@example.org", "new@example.org"):
+        assert await prepared.with_scopes(*others).forbidden(document, address=address) == "read"
+    payload = (await prepared.with_scopes("write", "read").data(document, address="ann@example.org"))["recordConsent"]
+    assert (payload["errors"], None in payload.values()) == ([], False)
 
 
 @pytest.mark.parametrize(

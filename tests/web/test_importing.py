@@ -200,6 +200,25 @@ async def test_a_dry_run_over_http_records_nothing(caller: Caller) -> None:
     assert (lines[-1]["recorded"], await caller.events()) == (3_000, before)
 
 
+@pytest.mark.parametrize(
+    "caller", [("write",), ("write", "read", "read:personal", "admin", "audit", "erase")], indirect=True
+)
+async def test_a_dry_run_needs_check_beside_write_and_recording_does_not(caller: Caller) -> None:
+    path = "/import/subscription-list?purpose=commercial&value=OPTED_OUT"
+    content = b"emailaddress1\nada@example.org\n"
+    assert (await caller.send(path, content))[0] == 200
+    before = await caller.events()
+    for dry in (path, path.replace("OUT", "IN")):
+        status, [told] = await caller.send(f"{dry}&dryRun=true", content)
+        assert (status, told["errors"][0]["extensions"]) == (403, {"code": "FORBIDDEN", "scope": "check"})
+    assert await caller.events() == before
+
+
+@pytest.mark.parametrize("caller", [("admin",)], indirect=True)
+async def test_a_dry_run_of_a_catalogue_needs_no_check(caller: Caller) -> None:
+    assert (await caller.send("/import/catalogue?dryRun=true", b"{}"))[0] == 200
+
+
 async def test_local_times_are_read_as_the_request_says_and_another_zone_under_its_key_is_a_conflict(
     caller: Caller,
 ) -> None:

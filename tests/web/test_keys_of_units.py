@@ -186,6 +186,29 @@ async def test_contact_points_consent_and_events_are_those_of_its_records(compan
     assert everyone["contactPoints"]["totalCount"] == 3
 
 
+async def test_since_when_an_address_is_known_is_since_its_own_first_record(company: Company) -> None:
+    await company.whole.record(ADA, "OPTED_IN", "transactional")
+    await company.apac.record(ADA, "OPTED_IN", "tokyo-commercial")
+    await company.emea.record(ADA, "OPTED_IN", "sales-commercial")
+    await company.emea.record(ADA, "OPTED_OUT", "sales-commercial")
+    document = """{
+      contactPoint(address: "ada@example.org") { id createdAt history { nodes { recordedAt contactPoint { createdAt } } } }
+      contactPoints(filter: {profile: "PROFILE", purpose: "PROFILE-commercial"}) { nodes { createdAt } }
+    }"""
+    told: list[str] = []
+    for app, profile in ((company.apac, "tokyo"), (company.emea, "sales")):
+        found = await app.data(document.replace("PROFILE", profile))
+        events = found["contactPoint"]["history"]["nodes"]
+        [listed] = found["contactPoints"]["nodes"]
+        node = "query ($id: ID!) { node(id: $id) { ... on ContactPoint { createdAt } } }"
+        by_id = (await app.data(node, id=found["contactPoint"]["id"]))["node"]
+        said = [found["contactPoint"], listed, by_id, *(event["contactPoint"] for event in events)]
+        assert {one["createdAt"] for one in said} == {events[0]["recordedAt"]}
+        told.append(events[0]["recordedAt"])
+    whole = await company.whole.data('{ contactPoint(address: "ada@example.org") { createdAt } }')
+    assert whole["contactPoint"]["createdAt"] < told[0] < told[1]
+
+
 async def test_every_opt_out_that_the_rule_finds_is_honoured_whoever_can_see_its_record(company: Company) -> None:
     """The root's opt-out of a shared purpose blocks; its event is not shown."""
     await company.whole.record(ADA, "OPTED_OUT", "commercial")
@@ -243,7 +266,7 @@ async def test_out_of_everything_is_out_of_everything_that_it_sees(company: Comp
 async def test_an_idempotency_key_of_the_same_application_does_not_tell_what_another_unit_recorded(
     company: Company,
 ) -> None:
-    for_all = await app_of(company.tenant, "emea-app", "write")
+    for_all = await app_of(company.tenant, "emea-app", "write", "read")
     given = {"idempotencyKey": "k"}
     assert (await for_all.record(ADA, "OPTED_OUT", "tokyo-commercial", **given))["errors"] == []
     again = await company.emea.record(ADA, "OPTED_OUT", "tokyo-commercial", **given)

@@ -27,7 +27,7 @@ async def shop(tenant: Tenant) -> App:
 @pytest.fixture
 async def mailer(tenant: Tenant) -> App:
     """The second application, with a key of its own."""
-    return await app_of(tenant, "mailer", "check", "write")
+    return await app_of(tenant, "mailer", "check", "write", "read")
 
 
 async def test_previously_captured_consent_is_used_tracking_purpose_included(shop: App) -> None:
