@@ -148,7 +148,9 @@ class Group:
     notices: dict[bytes, str] = field(default_factory=dict[bytes, str])
     answers: list[tuple[Caller, int, int]] = field(default_factory=list[tuple[Caller, int, int]])
     repeats: list[tuple[Caller, int, int]] = field(default_factory=list[tuple[Caller, int, int]])
+    # Those before the group's first event rest on what is durable, those after it perhaps on what the group is to write.
     refusals: list[tuple[Caller, Exception]] = field(default_factory=list[tuple[Caller, Exception]])
+    early_refusals: int = 0
     recorded_before: dict[int, StoredEntry] = field(default_factory=dict[int, StoredEntry])
     completed: list[TileRoot] = field(default_factory=list[TileRoot])
     erasure: Erasing | None = None
@@ -185,13 +187,21 @@ class Group:
             tree.size, head.epoch, tree.to_bytes(), tree.root(), self.recorded_at, self.catalogue_position
         )
 
+    def refused(self, caller: Caller, refusal: Exception) -> None:
+        """Note what a caller is to be refused with."""
+        self.refusals.append((caller, refusal))
+        if not self.entries:
+            self.early_refusals += 1
+
     def refuse(self) -> None:
-        """Answer those whose commands were refused: what that was decided on is durable."""
-        for caller, refusal in self.refusals:
+        """Answer those who were refused for what is durable, once whatever the group was prepared on is that."""
+        for caller, refusal in self.refusals[: self.early_refusals]:
             caller.refuse(refusal)
 
     def settle(self) -> None:
         """Answer the callers: the group is durable."""
+        for caller, refusal in self.refusals[self.early_refusals :]:
+            caller.refuse(refusal)
         size = self.head.size
         for caller, first, events in self.answers:
             caller.settle(Appended(tuple(self.entries[first - size : first - size + events]), repeated=False))
@@ -233,7 +243,7 @@ class Preparing:
                     digest, position, events = known
                     if not key.stands_for(digest):
                         conflict = IdempotencyConflict("the idempotency key stood for another command before")
-                        group.refusals.append((caller, conflict))
+                        group.refused(caller, conflict)
                     else:
                         group.repeats.append((caller, position, events))
                     continue
@@ -247,7 +257,7 @@ class Preparing:
                 if drafts:
                     self._number(group, command, drafts, stream)
             except Exception as refusal:  # noqa: BLE001 - whatever a command's rules raise is its caller's answer
-                group.refusals.append((caller, refusal))
+                group.refused(caller, refusal)
                 continue
             if drafts:
                 if key is not None:

@@ -397,3 +397,38 @@ async def _one(tenant: Tenant, caller: Caller, asked: tuple[str, ConsentValue, i
         )
     except (Refusal, StoreUnavailable) as error:
         return error
+
+
+async def test_a_refusal_for_what_a_neighbour_records_stands_only_if_that_is_recorded(
+    tenant: Tenant, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Log._write
+    fail = True
+
+    async def full_once(log: Log, connection: Any, group: Group) -> bool:
+        nonlocal fail
+        if fail and log is tenant.log:
+            fail = False
+            raise asyncpg.DiskFullError("no space left on device")
+        return await write(log, connection, group)
+
+    monkeypatch.setattr(Log, "_write", full_once)
+    asked = [
+        capture("ada", purpose="nope"),
+        capture("ada", IN, idempotency_key="k"),
+        capture("ada", OUT, idempotency_key="k"),
+    ]
+
+    async def answers() -> list[Any]:
+        return await asyncio.gather(*(record_consent(tenant, caller, one) for one in asked), return_exceptions=True)
+
+    unknown, first, second = await answers()
+    assert isinstance(unknown, Refusal)
+    assert isinstance(first, StoreUnavailable)
+    # The key stands for nothing: what comes under it again is recorded, and this may be the one.
+    assert isinstance(second, StoreUnavailable)
+    unknown, first, second = await answers()
+    assert isinstance(unknown, Refusal)
+    assert isinstance(first, Recorded)
+    assert isinstance(second, Refusal)
+    assert second.code is RefusalCode.IDEMPOTENCY_CONFLICT
