@@ -94,11 +94,14 @@ async def contact_point_consents(tenant: Tenant, left: Left) -> AsyncIterator[li
     erased addresses is: nobody can name these. All of these are counted in `left`.
     """
     left.erased_suppressions += await erased_suppressions(tenant)
-    catalogue = await tenant.latest_catalogue()
+    async with tenant.ledger.connection() as connection:
+        began_at = (await read.head(connection, tenant.id)).size
     place: tuple[UUID, str, str, str] = (UUID(int=0), "", "", "")
     while True:
         async with tenant.ledger.connection() as connection:
             rows = await connection.fetch(_RECORDS, tenant.id, *place, _PAGE)
+            # After the records, page by page: they may be of what was made since the export began.
+            catalogue = await tenant.latest_catalogue(connection)
             ids = list({row[0] for row in rows})
             _, found = await current_consent.by_contact_point(connection, tenant.id, ids, list(catalogue.purposes))
         if not rows:
@@ -151,8 +154,11 @@ async def contact_point_consents(tenant: Tenant, left: Left) -> AsyncIterator[li
                 format_instant(capture.effective_at),
                 "0",
             ]
+    catalogue = await tenant.latest_catalogue()
     async for blocked in blocked_levels(tenant, catalogue):
-        if blocked.level in blocked.standing.records:
+        recorded = blocked.standing.records.get(blocked.level, {})
+        # What was recorded while the pages before were read may not be among them; its row is the same twice at worst.
+        if any(record.position < began_at for record in recorded.values()):
             continue
         if blocked.channel in WITHOUT_CODE:
             left.without_code += 1
@@ -218,12 +224,13 @@ async def ndjson(tenant: Tenant, left: Left) -> AsyncIterator[str]:
     own for each hard bounce that blocks an address. Last one for each suppression that an erasure left: by its address where
     that came up again, or else, and counted too, by blind index.
     """
-    catalogue = await tenant.latest_catalogue()
     after = -1
     only = EntryFilter(types=[EventType.CONSENT_CAPTURED])
     while True:
         async with tenant.ledger.connection() as connection:
             page = await read.forward(connection, tenant.id, only, after=after, limit=_PAGE)
+            # After the events: whatever purpose they name is in it, also one that was made since the export began.
+            catalogue = await tenant.latest_catalogue(connection)
         if not page:
             break
         addresses = await history.addresses(tenant, list({event.entry.stream for event in page}))

@@ -6,7 +6,7 @@ import itertools
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,7 +40,7 @@ from ledger.double_opt_in import request_double_opt_in
 from ledger.erasure import erase_contact_point
 from ledger.given_evidence import Evidence
 from ledger.importing import import_consents
-from ledger.record import Capture, record_consent
+from ledger.record import Capture, record_consent, record_consents
 from ledger.tenants import create_tenant
 
 _numbers = itertools.count(1)
@@ -371,3 +371,66 @@ async def test_a_capture_goes_out_as_one_line_to_whoever_splits_lines_as_unicode
     [line] = [line async for line in exporting.ndjson(tenant, exporting.Left())]
     assert len(line.splitlines()) == 1
     assert json.loads(line)["reason"] == reason
+
+
+async def captures_of(tenant: Tenant, caller: Caller, addresses: Sequence[str], *, topic: str | None = None) -> None:
+    done = await record_consents(
+        tenant,
+        caller,
+        [
+            Capture(
+                channel=Channel.EMAIL, address=one, purpose="late" if topic else "commercial", topic=topic,
+                value=ConsentValue.OPTED_IN,
+            )
+            for one in addresses
+        ],
+    )  # fmt: skip
+    assert not [one for one in done if isinstance(one, Refusal)]
+
+
+async def late_purpose(tenant: Tenant, caller: Caller) -> None:
+    """A purpose with a topic that is made and consented to while an export is read, with more than a page of it left."""
+    await create_purpose(tenant, caller, key="late", name="Late", type=PurposeType.COMMERCIAL, profiles=["default"])
+    await create_topic(tenant, caller, key="later", purpose="late", name="Later")
+    await captures_of(tenant, caller, [f"{number}@example.org" for number in range(0, 1_200, 2)], topic="later")
+
+
+@pytest.mark.parametrize("format", ["contact-point-consents", "ndjson"])
+async def test_a_purpose_that_is_made_meanwhile_breaks_no_export_off(
+    tenant: Tenant, caller: Caller, format: str
+) -> None:
+    addresses = [f"{number}@example.org" for number in range(1_200)]
+    for start in (0, 600):
+        await captures_of(tenant, caller, addresses[start : start + 600])
+    bounced = "bounced@example.org"
+    await record_bounce(tenant, caller, channel=Channel.EMAIL, address=bounced, bounce=Bounce.HARD)
+    left = exporting.Left()
+    lines: AsyncIterator[Sequence[str]] = (
+        exporting.ndjson(tenant, left) if format == "ndjson" else exporting.contact_point_consents(tenant, left)
+    )
+    out = ["".join(await anext(lines))]
+    await late_purpose(tenant, caller)
+    out += ["".join(line) async for line in lines]
+    named = [line for line in out if "later" in line]
+    # In the order of the log all of the late ones come; in that of the contact points those whose place is still to come.
+    assert len(named) == 600 if format == "ndjson" else 0 < len(named) <= 600
+    assert len([line for line in out if "commercial" in line]) >= 1_200
+    # What comes last is there.
+    assert any(bounced in line for line in out[-10:])
+
+
+async def test_what_is_recorded_meanwhile_where_an_address_is_blocked_goes_out_as_opted_out(
+    tenant: Tenant, caller: Caller
+) -> None:
+    blocked = "blocked@example.org"
+    await record_bounce(tenant, caller, channel=Channel.EMAIL, address=blocked, bounce=Bounce.HARD)
+    await captures_of(tenant, caller, ["new@example.org"])
+    rows = exporting.contact_point_consents(tenant, exporting.Left())
+    # The page of records is read, in which the blocked one, which came up first, has none.
+    out = [await anext(rows)]
+    await captures_of(tenant, caller, [blocked])
+    out += [row async for row in rows]
+    assert {(row[1], row[4], row[6]) for row in out if row[4] == "commercial"} == {
+        ("new@example.org", "commercial", "534120001"),
+        (blocked, "commercial", "534120002"),
+    }
