@@ -149,6 +149,10 @@ def _say_what_is_left_out(left: exporting.Left) -> None:
             "opt-ins go out without evidence that their purposes require: where it is required too, they are refused",
         ),
         (
+            left.ending_elsewhere,
+            "opt-ins go out without the end that their purposes give one by now: where they do that too, they end",
+        ),
+        (
             left.not_enforced,
             "of the suppressed ones are NOT carried: their purposes have enforcement DISABLED, which an Opted Out does not stop."
             " These addresses will be sendable elsewhere",

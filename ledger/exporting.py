@@ -16,7 +16,7 @@ from domain.addresses import Channel
 from domain.catalogue import Catalogue, EnforcementModel, Purpose
 from domain.catalogue_export import export_catalogue
 from domain.consent import ConsentSource, ConsentValue
-from domain.events import EventType
+from domain.events import ConsentCaptured, EventType
 from domain.json_lines import one_line
 from domain.opt_in_rules import PATHS, RequiredEvidence
 from domain.standing import NOTHING_KNOWN
@@ -71,7 +71,8 @@ class Left:
     stop: they will be sendable, too. An ndjson file has lines of their own for all of these. `by_blind_index`: the lines of it
     that name an erased address by blind index; a tenant with another key refuses them, and there the address is sendable.
     `needing_evidence`: opt-ins that go out without what their purpose requires of one: where it requires that too, they are
-    refused.
+    refused. `ending_elsewhere`: opt-ins that go out without an end, or with a later one than their purpose gives such an opt-in
+    by now: where it does that too, they end.
     """
 
     def __init__(self) -> None:
@@ -83,6 +84,7 @@ class Left:
         self.by_blind_index = 0
         self.not_enforced = 0
         self.needing_evidence = 0
+        self.ending_elsewhere = 0
 
 
 async def contact_point_consents(tenant: Tenant, left: Left) -> AsyncIterator[list[str]]:
@@ -132,7 +134,9 @@ async def contact_point_consents(tenant: Tenant, left: Left) -> AsyncIterator[li
                 left.suppressed += 1
                 left.not_enforced += _is_not_enforced(catalogue, capture.channel, purpose)
                 value = ConsentValue.OPTED_OUT
-            left.needing_evidence += value is ConsentValue.OPTED_IN and _lacks_evidence(catalogue.purposes[purpose], {})
+            if value is ConsentValue.OPTED_IN:
+                left.needing_evidence += _lacks_evidence(catalogue.purposes[purpose], {})
+                left.ending_elsewhere += _ends(catalogue.purposes[purpose], capture, legal_basis=None)
             dynamics = capture.dynamics or {}
             opened = evidence.get(position, {})
             yield [
@@ -240,9 +244,11 @@ async def ndjson(tenant: Tenant, left: Left) -> AsyncIterator[str]:
                 left.erased += 1
                 continue
             line = _line(event, addresses[event.entry.stream], evidence.get(event.position, {}))
-            left.needing_evidence += line["value"] == ConsentValue.OPTED_IN and _lacks_evidence(
-                catalogue.purposes[line["purpose"]], line
-            )
+            capture = captured(event.entry)
+            if capture is not None and capture.value is ConsentValue.OPTED_IN:
+                purpose = catalogue.purposes[capture.purpose]
+                left.needing_evidence += _lacks_evidence(purpose, line)
+                left.ending_elsewhere += _ends(purpose, capture, legal_basis=capture.legal_basis)
             yield one_line(json.dumps(line, ensure_ascii=False))
         after = page[-1].position
     async for line in _bounced_lines(tenant):
@@ -334,6 +340,12 @@ def _lacks_evidence(purpose: Purpose, line: Mapping[str, Any]) -> bool:
         return bool(held.get(name)) or (one is RequiredEvidence.LEGAL_BASIS and bool(purpose.legal_basis))
 
     return not all(map(there, purpose.opt_in.required))
+
+
+def _ends(purpose: Purpose, capture: ConsentCaptured, *, legal_basis: str | None) -> bool:
+    """Whether an opt-in that goes out with this legal basis gets an end by it, as its purpose is now, that is not its own."""
+    until = purpose.opt_in.valid_until(legal_basis or purpose.legal_basis, capture.effective_at)
+    return until is not None and (capture.valid_until is None or until < capture.valid_until)
 
 
 def _given(fields: dict[str, Any]) -> dict[str, Any]:

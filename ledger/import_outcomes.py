@@ -57,6 +57,7 @@ def rows_there(done: Recorded | Rehearsed) -> Sequence[int]:
 def outcomes(work: Work, done: Sequence[Done], is_new: IsNew) -> tuple[list[RowTold], int]:
     """(what became of each row, the number of events that they led to)."""
     settled = [_settle(capture, one, is_new) for capture, one in zip(work.captures, done, strict=True)]
+    lacking = next((one.lacking for one in done if not isinstance(one, Refusal) and one.lacking is not None), None)
     told: list[RowTold] = []
     met: dict[int, RowTold] = {}
     for line, key in zip(work.lines, work.keys, strict=True):
@@ -66,7 +67,7 @@ def outcomes(work: Work, done: Sequence[Done], is_new: IsNew) -> tuple[list[RowT
             row = _together(line, [of_key[key] for of_key, _ in settled])
         else:
             row = replace(before, line=line) if before.outcome is Outcome.REFUSED else _before(line)
-        unread = work.unread.get(line)
+        unread = work.unread.get(line, lacking)
         if unread is not None and row.outcome is not Outcome.REFUSED:
             row = _in_part(line, row.outcome, unread)
         told.append(row)

@@ -99,6 +99,8 @@ class Recorded:
     repeated: bool
     existing: StandingOfRows | None = None
     own: tuple[Before | None, ...] = ()
+    # Why it was not recorded as what it says (`ended_opt_ins`).
+    lacking: Refusal | None = None
 
     @property
     def position(self) -> int | None:
@@ -116,6 +118,7 @@ class Rehearsed:
     repeated: bool
     existing: StandingOfRows | None = None
     position: int | None = None
+    lacking: Refusal | None = None
 
 
 async def record_consent(tenant: Tenant, caller: Caller, capture: Capture) -> Recorded:

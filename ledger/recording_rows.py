@@ -11,6 +11,7 @@ from domain.consent import ConsentValue
 from eventstore.command import SeenRecords
 from eventstore.idempotency import IdempotencyKey
 from ledger.assembly import Caller, Tenant
+from ledger.ended_opt_ins import ended, kept_out, told
 from ledger.erased_rows import lost_to_erasure
 from ledger.import_outcomes import Done, recorded_before
 from ledger.import_rows import IMPORT_APPLICATION
@@ -41,6 +42,14 @@ async def record_rows(
     if run is not None:
         captures = [replace(capture, marks=_marks(run, capture)) for capture in captures]
     done = list(await write(captures))
+    hiding = ended(captures, done)
+    if hiding:
+        answers = dict(zip(hiding, await write(list(hiding.values())), strict=True))
+        if out := kept_out(hiding, answers):
+            answers.update(zip(out, await write(list(out.values())), strict=True))
+            hiding.update(out)
+        for number, answer in answers.items():
+            done[number] = told(hiding[number], answer, done[number])
     if run is not None:
         await run.tell_own(dict(enumerate(captures)), done)
     asked: Mapping[int, Capture] = {

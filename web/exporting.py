@@ -113,6 +113,7 @@ async def _left_out(content: AsyncIterator[object], left: exporting.Left) -> Asy
         "suppressionsByBlindIndex": left.by_blind_index,
         "suppressedNotEnforced": left.not_enforced,
         "needingEvidence": left.needing_evidence,
+        "endingElsewhere": left.ending_elsewhere,
     }
     yield json.dumps({"leftOut": counts}).encode() + b"\n"
 
