@@ -158,6 +158,10 @@ def _say_what_is_left_out(left: exporting.Left) -> None:
             "records name a purpose or topic that has no GUID by its key: Dynamics cannot take these, another tenant can",
         ),
         (
+            left.ending_elsewhere,
+            "opt-ins go out without the end that their purposes give one by now: where they do that too, they end",
+        ),
+        (
             left.not_enforced,
             "of the suppressed ones are NOT carried: their purposes have enforcement DISABLED, which an Opted Out does not stop."
             " These addresses will be sendable elsewhere",

@@ -58,6 +58,10 @@ def _none() -> Mapping[str, int]:
     return {}
 
 
+class EvidenceLacking(Refusal):
+    """The refusal of an opt-in for what its purpose requires and it does not bring."""
+
+
 @dataclass(frozen=True, slots=True)
 class OptInRules:
     """What a purpose asks of an opt-in. `expiry_months` is by legal basis, as `basis_key` has it."""
@@ -89,12 +93,12 @@ class OptInRules:
         return months_after(effective_at, self.expiry_months.get(basis_key(legal_basis or ""), shortest))
 
     def check(self, given: Iterable[RequiredEvidence]) -> None:
-        """Raises Refusal INVALID, with the path of the first thing that an opt-in lacks."""
+        """Raises EvidenceLacking INVALID, with the path of the first thing that an opt-in lacks."""
         lacking = self.required.difference(given)
         missing = [one for one in RequiredEvidence if one in lacking]
         if missing:
             path = PATHS[missing[0]]
-            raise Refusal(
+            raise EvidenceLacking(
                 RefusalCode.INVALID, f"an opt-in to this purpose needs {path[-1]}: what shows it has to be kept", path
             )
 

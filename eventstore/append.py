@@ -264,5 +264,5 @@ def _blind_index_of(command: Command) -> bytes | None:
 
 
 def _keys_of(command: Command) -> tuple[IdempotencyKey, ...]:
-    parts = () if command.circumstances is None else command.circumstances.parts
-    return parts if command.idempotency is None else (command.idempotency, *parts)
+    kept = command.marks if command.circumstances is None else (*command.circumstances.parts, *command.marks)
+    return kept if command.idempotency is None else (command.idempotency, *kept)

@@ -262,11 +262,17 @@ class Preparing:
             if drafts:
                 if key is not None:
                     group.records[key.key_hash] = (key.command_digest, first, len(drafts))
+                new = command.marks
                 if command.circumstances is not None:
                     told = command.circumstances
                     for part, before in zip(told.parts, told.known, strict=True):
                         if before is None:
                             group.records[part.key_hash] = (part.command_digest, first, len(drafts))
+                    if told.parts and new:
+                        new = [mark for mark, before in zip(new, told.known, strict=True) if before is None]
+                for mark in new:
+                    if mark.key_hash not in records:
+                        group.records.setdefault(mark.key_hash, (mark.command_digest, first, len(drafts)))
                 if command.moves_catalogue:
                     group.catalogue_position = first + len(drafts) - 1
             group.answers.append((caller, first, len(drafts)))

@@ -112,6 +112,9 @@ class Command(NamedTuple):
     so that whatever is decided after it sees it; so is a step of an erasure, which names its contact point as the `stream`
     and `suppression`, what still blocks the address, as the certificate's event has it.
 
+    `marks` are kept with its events as keys are, and decide nothing: whose they are can find by them what became of the command.
+    There is one for each part, kept where that is new, or else for the command.
+
     A command that `suppresses` a blind index has one event that says what blocks that address, and since when. It is written to
     the address's contact point; where there is none, to a stream of its own, as of an erased one: no address is known of it.
     """
@@ -125,6 +128,7 @@ class Command(NamedTuple):
     erasure: ErasureStep | None = None
     circumstances: Circumstances | None = None
     suppresses: bytes | None = None
+    marks: tuple[IdempotencyKey, ...] = ()
 
     @property
     def alone(self) -> bool:

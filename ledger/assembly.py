@@ -162,11 +162,13 @@ class Tenant:
         async with self.ledger.connection() as own:
             await self._held.refresh(own, position)
 
-    async def latest_catalogue(self) -> Catalogue:
-        """The catalogue as of now."""
-        async with self.ledger.connection() as connection:
-            head = await read.head(connection, self.id)
-            await self.refresh_catalogue(head.catalogue_position, connection)
+    async def latest_catalogue(self, connection: Connected | None = None) -> Catalogue:
+        """The catalogue as of now: whatever an event that was read before names is in it."""
+        if connection is None:
+            async with self.ledger.connection() as own:
+                return await self.latest_catalogue(own)
+        head = await read.head(connection, self.id)
+        await self.refresh_catalogue(head.catalogue_position, connection)
         return self.catalogue
 
     async def wait_for_position(self, position: int) -> None:

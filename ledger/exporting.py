@@ -16,7 +16,7 @@ from domain.addresses import Channel
 from domain.catalogue import Catalogue, EnforcementModel, Purpose
 from domain.catalogue_export import export_catalogue
 from domain.consent import ConsentSource, ConsentValue
-from domain.events import EventType
+from domain.events import ConsentCaptured, EventType
 from domain.json_lines import one_line
 from domain.opt_in_rules import PATHS, RequiredEvidence
 from domain.standing import NOTHING_KNOWN
@@ -71,7 +71,9 @@ class Left:
     stop: they will be sendable, too. An ndjson file has lines of their own for all of these. `by_blind_index`: the lines of it
     that name an erased address by blind index; a tenant with another key refuses them, and there the address is sendable.
     `needing_evidence`: opt-ins that go out without what their purpose requires of one: where it requires that too, they are
-    refused. `without_guid`: rows that name a purpose or topic by its key, which Dynamics does not know.
+    refused. `without_guid`: rows that name a purpose or topic by its key, which Dynamics does not know. `ending_elsewhere`:
+    opt-ins that go out without an end, or with a later one than their purpose gives such an opt-in by now: where it does
+    that too, they end.
     """
 
     def __init__(self) -> None:
@@ -84,6 +86,7 @@ class Left:
         self.not_enforced = 0
         self.needing_evidence = 0
         self.without_guid = 0
+        self.ending_elsewhere = 0
 
 
 async def contact_point_consents(tenant: Tenant, left: Left) -> AsyncIterator[list[str]]:
@@ -95,11 +98,14 @@ async def contact_point_consents(tenant: Tenant, left: Left) -> AsyncIterator[li
     erased addresses is: nobody can name these. All of these are counted in `left`.
     """
     left.erased_suppressions += await erased_suppressions(tenant)
-    catalogue = await tenant.latest_catalogue()
+    async with tenant.ledger.connection() as connection:
+        began_at = (await read.head(connection, tenant.id)).size
     place: tuple[UUID, str, str, str] = (UUID(int=0), "", "", "")
     while True:
         async with tenant.ledger.connection() as connection:
             rows = await connection.fetch(_RECORDS, tenant.id, *place, _PAGE)
+            # After the records, page by page: they may be of what was made since the export began.
+            catalogue = await tenant.latest_catalogue(connection)
             ids = list({row[0] for row in rows})
             _, found = await current_consent.by_contact_point(connection, tenant.id, ids, list(catalogue.purposes))
         if not rows:
@@ -130,7 +136,9 @@ async def contact_point_consents(tenant: Tenant, left: Left) -> AsyncIterator[li
                 left.suppressed += 1
                 left.not_enforced += _is_not_enforced(catalogue, capture.channel, purpose)
                 value = ConsentValue.OPTED_OUT
-            left.needing_evidence += value is ConsentValue.OPTED_IN and _lacks_evidence(catalogue.purposes[purpose], {})
+            if value is ConsentValue.OPTED_IN:
+                left.needing_evidence += _lacks_evidence(catalogue.purposes[purpose], {})
+                left.ending_elsewhere += _ends(catalogue.purposes[purpose], capture, legal_basis=None)
             left.without_guid += _is_named_by_key(catalogue, purpose, topic)
             dynamics = capture.dynamics or {}
             opened = evidence.get(position, {})
@@ -153,8 +161,11 @@ async def contact_point_consents(tenant: Tenant, left: Left) -> AsyncIterator[li
                 format_instant(capture.effective_at),
                 "0",
             ]
+    catalogue = await tenant.latest_catalogue()
     async for blocked in blocked_levels(tenant, catalogue):
-        if blocked.level in blocked.standing.records:
+        recorded = blocked.standing.records.get(blocked.level, {})
+        # What was recorded while the pages before were read may not be among them; its row is the same twice at worst.
+        if any(record.position < began_at for record in recorded.values()):
             continue
         if blocked.channel in WITHOUT_CODE:
             left.without_code += 1
@@ -226,12 +237,13 @@ async def ndjson(tenant: Tenant, left: Left) -> AsyncIterator[str]:
     own for each hard bounce that blocks an address. Last one for each suppression that an erasure left: by its address where
     that came up again, or else, and counted too, by blind index.
     """
-    catalogue = await tenant.latest_catalogue()
     after = -1
     only = EntryFilter(types=[EventType.CONSENT_CAPTURED])
     while True:
         async with tenant.ledger.connection() as connection:
             page = await read.forward(connection, tenant.id, only, after=after, limit=_PAGE)
+            # After the events: whatever purpose they name is in it, also one that was made since the export began.
+            catalogue = await tenant.latest_catalogue(connection)
         if not page:
             break
         addresses = await history.addresses(tenant, list({event.entry.stream for event in page}))
@@ -241,9 +253,11 @@ async def ndjson(tenant: Tenant, left: Left) -> AsyncIterator[str]:
                 left.erased += 1
                 continue
             line = _line(event, addresses[event.entry.stream], evidence.get(event.position, {}))
-            left.needing_evidence += line["value"] == ConsentValue.OPTED_IN and _lacks_evidence(
-                catalogue.purposes[line["purpose"]], line
-            )
+            capture = captured(event.entry)
+            if capture is not None and capture.value is ConsentValue.OPTED_IN:
+                purpose = catalogue.purposes[capture.purpose]
+                left.needing_evidence += _lacks_evidence(purpose, line)
+                left.ending_elsewhere += _ends(purpose, capture, legal_basis=capture.legal_basis)
             yield one_line(json.dumps(line, ensure_ascii=False))
         after = page[-1].position
     async for line in _bounced_lines(tenant):
@@ -335,6 +349,12 @@ def _lacks_evidence(purpose: Purpose, line: Mapping[str, Any]) -> bool:
         return bool(held.get(name)) or (one is RequiredEvidence.LEGAL_BASIS and bool(purpose.legal_basis))
 
     return not all(map(there, purpose.opt_in.required))
+
+
+def _ends(purpose: Purpose, capture: ConsentCaptured, *, legal_basis: str | None) -> bool:
+    """Whether an opt-in that goes out with this legal basis gets an end by it, as its purpose is now, that is not its own."""
+    until = purpose.opt_in.valid_until(legal_basis or purpose.legal_basis, capture.effective_at)
+    return until is not None and (capture.valid_until is None or until < capture.valid_until)
 
 
 def _given(fields: dict[str, Any]) -> dict[str, Any]:

@@ -17,9 +17,10 @@ from ledger.bounces import bounce_draft
 from ledger.erased_rows import erased_events, key_after
 from ledger.existing_consent import ExistingBounce
 from ledger.given_evidence import given_evidence, mended_evidence
-from ledger.import_outcomes import Done
+from ledger.import_outcomes import Done, recorded_before
 from ledger.import_rows import IMPORT_APPLICATION, HardBounceRow
 from ledger.record import record_commands, rehearse_commands, row_parts, subject_of_address
+from ledger.run_marks import RunMarks
 
 # known: by blind index what a _Known has.
 _KNOWN = """
@@ -53,11 +54,11 @@ async def record_bounce_rows(
     rows: Sequence[HardBounceRow],
     rehearsed: SeenRecords | None,
     *,
-    recorded_since: int | None = None,
+    run: RunMarks | None = None,
 ) -> list[Done]:
     """What became of each, in this order; where there is `rehearsed`, nothing is written. Raises StoreUnavailable.
 
-    What was recorded from the position `recorded_since` on is this import's own, and is not brought back once it was erased.
+    What the `run` has recorded is this import's own, and is not brought back once it was erased.
     """
 
     async def write(some: Sequence[HardBounceRow]) -> Sequence[Done]:
@@ -68,9 +69,11 @@ async def record_bounce_rows(
 
     if not rows:
         return []
+    if run is not None:
+        rows = [replace(row, marks=run.of(IMPORT_APPLICATION, (row.row_key,))) for row in rows]
     done = list(await write(rows))
     asked: Mapping[int, HardBounceRow] = dict(enumerate(rows))
-    while asked := await _of_erased(tenant, asked, done, recorded_since):
+    while asked := await _of_erased(tenant, asked, done, run):
         for number, answer in zip(asked, await write(list(asked.values())), strict=True):
             done[number] = answer
     return done
@@ -114,20 +117,18 @@ def _command_or_refusal(
     def decide(_: datetime) -> list[Draft]:
         return [] if existing.all_known or existing.keeps() else [draft]
 
-    return Command(decide=decide, application=caller.application, subject=subject, circumstances=existing)
+    return Command(
+        decide=decide, application=caller.application, subject=subject, circumstances=existing, marks=row.marks
+    )
 
 
 async def _of_erased(
-    tenant: Tenant, asked: Mapping[int, HardBounceRow], done: Sequence[Done], recorded_since: int | None
+    tenant: Tenant, asked: Mapping[int, HardBounceRow], done: list[Done], run: RunMarks | None
 ) -> dict[int, HardBounceRow]:
     """Those that were recorded before at a contact point that was erased since, as rows of the address's present life."""
-    positions: dict[int, int] = {}
-    for number in asked:
-        answer = done[number]
-        if not isinstance(answer, Refusal) and answer.existing is not None and not answer.events:
-            [before] = answer.existing.known
-            if before is not None and (recorded_since is None or before.position < recorded_since):
-                positions[number] = before.position
+    if run is not None:
+        await run.tell_own(asked, done)
+    positions = {number: before[0] for number in asked if (before := recorded_before(done[number]))}
     if not positions:
         return {}
     async with tenant.ledger.connection() as connection:

@@ -34,21 +34,30 @@ class Work:
     unread: Mapping[int, Refusal] = field(default_factory=dict[int, Refusal])
 
 
-@dataclass(frozen=True, slots=True)
-class Resumed:
-    """An import that goes on: what was recorded from a position on is its own, each row once. `is_new` of a key."""
-
-    since: int
-    is_new: Callable[[bytes], bool]
-
-    def own(self, key: bytes, position: int | None) -> bool:
-        """Whether a row that is there already was recorded by this import, and is met for the first time."""
-        return self.is_new(key) and position is not None and position >= self.since
+IsNew = Callable[[bytes], bool]
+"""Whether a row of an import that can be resumed is met for the first time, by its key."""
 
 
-def outcomes(work: Work, done: Sequence[Done], resumed: Resumed | None) -> tuple[list[RowTold], int]:
+def recorded_before(done: Done) -> Sequence[int]:
+    """Where what led to nothing was recorded before, row by row; nothing if it led to an event, or is a resumed import's own."""
+    if isinstance(done, Refusal) or (done.existing is not None and done.events):
+        return ()
+    if isinstance(done, Recorded) and done.own:
+        return ()
+    return rows_there(done)
+
+
+def rows_there(done: Recorded | Rehearsed) -> Sequence[int]:
+    """Where the rows that were there already are, whoever recorded them."""
+    if done.existing is not None:
+        return [one.position for one in done.existing.known if one is not None]
+    return [done.position] if done.repeated and done.position is not None else ()
+
+
+def outcomes(work: Work, done: Sequence[Done], is_new: IsNew) -> tuple[list[RowTold], int]:
     """(what became of each row, the number of events that they led to)."""
-    settled = [_settle(capture, one, resumed) for capture, one in zip(work.captures, done, strict=True)]
+    settled = [_settle(capture, one, is_new) for capture, one in zip(work.captures, done, strict=True)]
+    lacking = next((one.lacking for one in done if not isinstance(one, Refusal) and one.lacking is not None), None)
     told: list[RowTold] = []
     met: dict[int, RowTold] = {}
     for line, key in zip(work.lines, work.keys, strict=True):
@@ -58,7 +67,7 @@ def outcomes(work: Work, done: Sequence[Done], resumed: Resumed | None) -> tuple
             row = _together(line, [of_key[key] for of_key, _ in settled])
         else:
             row = replace(before, line=line) if before.outcome is Outcome.REFUSED else _before(line)
-        unread = work.unread.get(line)
+        unread = work.unread.get(line, lacking)
         if unread is not None and row.outcome is not Outcome.REFUSED:
             row = _in_part(line, row.outcome, unread)
         told.append(row)
@@ -71,30 +80,33 @@ _Settled = Refusal | ConsentKept | bool
 
 
 def _settle(
-    capture: Capture | HardBounceRow | SuppressionRow, done: Done, resumed: Resumed | None
+    capture: Capture | HardBounceRow | SuppressionRow, done: Done, is_new: IsNew
 ) -> tuple[Sequence[_Settled], int]:
-    count = max(len(capture.row_keys), 1) if isinstance(capture, Capture) else 1
+    # As the file has them: what is recorded anew has others.
+    keys = (
+        (capture.row_keys or (capture.idempotency_key or "",)) if isinstance(capture, Capture) else (capture.row_key,)
+    )
     if isinstance(done, Refusal):
         says_no = not isinstance(capture, Capture) or capture.value is ConsentValue.OPTED_OUT
-        return [OptOutRefused.of(done) if says_no else done] * count, 0
+        return [OptOutRefused.of(done) if says_no else done] * len(keys), 0
     events = done.events if isinstance(done, Rehearsed) else len(done.events)
+    own = done.own if isinstance(done, Recorded) and done.own else (None,) * len(keys)
     existing = done.existing
     if existing is None:
-        position = done.position if isinstance(done, Recorded) else None
-        key = (capture.idempotency_key or "" if isinstance(capture, Capture) else capture.row_key).encode()
-        own = resumed is not None and resumed.own(key, position)
-        led = own or not done.repeated
+        first = is_new(keys[0].encode())
+        led = not done.repeated or (first and own[0] is not None)
         return [led], events if led else 0
     settled: list[_Settled] = []
     own_events: dict[int, int] = {}
-    for part, known in zip(existing.parts, existing.known, strict=True):
-        own = resumed is not None and resumed.own(part.key_hash, None if known is None else known.position)
+    for key, known, recorded in zip(keys, existing.known, own, strict=True):
+        first = is_new(key.encode())
         if known is None:
             settled.append(True if events else existing.kept or False)
+        elif recorded is not None and first:
+            settled.append(True)
+            own_events[recorded.position] = recorded.events
         else:
-            settled.append(own)
-            if own:
-                own_events[known.position] = known.events
+            settled.append(False)
     return settled, events + sum(own_events.values())
 
 

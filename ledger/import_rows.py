@@ -8,6 +8,7 @@ from typing import Protocol
 
 from domain.addresses import Channel
 from domain.refusals import Refusal
+from eventstore.idempotency import IdempotencyKey
 from ledger.given_evidence import Evidence
 from ledger.idempotency import APPLICATION_OF_ROWS
 from ledger.record import Capture
@@ -49,6 +50,7 @@ class HardBounceRow:
     status: str | None
     evidence: Evidence | None = field(repr=False)
     row_key: str
+    marks: tuple[IdempotencyKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,7 @@ class SuppressionRow:
     since: datetime | None
     covers: object
     row_key: str
+    marks: tuple[IdempotencyKey, ...] = ()
 
 
 class OptOutRefused(Refusal):

@@ -1,8 +1,8 @@
 """Imports under an idempotency key: the same file under the same key goes on where it was cut off, and is told as one.
 
-What is recorded is recorded by its rows, key or not. The key remembers from where on in the log they are this import's own,
-and keyed digests of the file: another file under the same key is refused from its beginning, where that differs already,
-or at its end.
+What is recorded is recorded by its rows, key or not. Under the key each new one is marked as this import's own (`run_marks`), and
+keyed digests of the file are kept: another file under the same key is refused from its beginning, where that differs
+already, or at its end.
 """
 
 import hashlib
@@ -16,15 +16,17 @@ from eventstore.idempotency import IdempotencyKey
 from ledger.assembly import Caller, Tenant
 from ledger.idempotency import stored_key
 from ledger.import_formats import Target
+from ledger.run_marks import RunMarks
 
 HEAD_BYTES = 64 * 1024
 
+# `since` is what a release of before, which may still run beside this one, takes a run's own rows by.
 _BEGIN = """
 INSERT INTO import_runs (tenant, key_hash, command_digest, since) VALUES ($1, $2, $3, $4)
 ON CONFLICT (tenant, key_hash) DO NOTHING
 """
 _FIND_HEAD = "SELECT head_digest FROM import_runs WHERE tenant = $1 AND key_hash = $2"
-_FIND = "SELECT command_digest, since FROM import_runs WHERE tenant = $1 AND key_hash = $2"
+_FIND = "SELECT command_digest FROM import_runs WHERE tenant = $1 AND key_hash = $2"
 # The first to say what the file is, says it; both answer what stands there now.
 _NOTE_HEAD = """
 UPDATE import_runs SET head_digest = coalesce(head_digest, $3) WHERE tenant = $1 AND key_hash = $2 RETURNING head_digest
@@ -37,10 +39,10 @@ UPDATE import_runs SET body_digest = coalesce(body_digest, $3) WHERE tenant = $1
 class ImportRun:
     """One run of an import under a key."""
 
-    def __init__(self, tenant: Tenant, key: IdempotencyKey, since: int) -> None:
+    def __init__(self, tenant: Tenant, key: IdempotencyKey) -> None:
         self._tenant = tenant
         self._key = key
-        self.since = since
+        self.marks = RunMarks(tenant, key.key_hash)
         self._head = b""
         self._body = hmac.new(tenant.keys.idempotency, b"import-file\0", hashlib.sha256)
 
@@ -96,12 +98,12 @@ async def begin_run(tenant: Tenant, caller: Caller, key: str | None, format: str
     async with tenant.ledger.connection() as connection:
         size = (await read.head(connection, tenant.id)).size
         await connection.execute(_BEGIN, tenant.id, stored.key_hash, stored.command_digest, size)
-        found = await connection.fetchrow(_FIND, tenant.id, stored.key_hash)
+        found = await connection.fetchval(_FIND, tenant.id, stored.key_hash)
     if found is None:
         raise LookupError("a run that was begun is not there")
-    if found[0] != stored.command_digest:
+    if found != stored.command_digest:
         raise _conflict("the key stood for an import of another format, or into another place")
-    return ImportRun(tenant, stored, found[1])
+    return ImportRun(tenant, stored)
 
 
 def _another_file(recorded: str) -> Refusal:

@@ -22,18 +22,32 @@ from ledger.existing_consent import ExistingSuppression
 from ledger.import_outcomes import Done
 from ledger.import_rows import IMPORT_APPLICATION, SuppressionRow
 from ledger.record import record_commands, rehearse_commands, row_parts, subject_of_address
+from ledger.run_marks import RunMarks
 
 
 async def record_suppression_rows(
-    tenant: Tenant, caller: Caller, rows: Sequence[SuppressionRow], rehearsed: SeenRecords | None
+    tenant: Tenant,
+    caller: Caller,
+    rows: Sequence[SuppressionRow],
+    rehearsed: SeenRecords | None,
+    *,
+    run: RunMarks | None = None,
 ) -> list[Done]:
-    """What became of each, in this order; where there is `rehearsed`, nothing is written. Raises StoreUnavailable."""
+    """What became of each, in this order; where there is `rehearsed`, nothing is written. Raises StoreUnavailable.
+
+    What the `run` has recorded is this import's own.
+    """
     if not rows:
         return []
+    if run is not None:
+        rows = [replace(row, marks=run.of(IMPORT_APPLICATION, (row.row_key,))) for row in rows]
     commands = [_command_or_refusal(tenant, caller, row) for row in rows]
     if rehearsed is not None:
         return list(await rehearse_commands(tenant, commands, rehearsed))
-    return list(await record_commands(tenant, commands))
+    done: list[Done] = list(await record_commands(tenant, commands))
+    if run is not None:
+        await run.tell_own(dict(enumerate(rows)), done)
+    return done
 
 
 def _command_or_refusal(tenant: Tenant, caller: Caller, row: SuppressionRow) -> Command | Refusal:
@@ -51,7 +65,13 @@ def _command_or_refusal(tenant: Tenant, caller: Caller, row: SuppressionRow) -> 
         since = recorded_at if row.since is None else min(row.since, recorded_at)
         return [_draft(row.channel, _covered(tenant.catalogue, row.covers, since))]
 
-    return Command(decide=decide, application=caller.application, circumstances=existing, suppresses=blind_index)
+    return Command(
+        decide=decide,
+        application=caller.application,
+        circumstances=existing,
+        suppresses=blind_index,
+        marks=row.marks,
+    )
 
 
 def _blind_index(tenant: Tenant, row: SuppressionRow) -> bytes:

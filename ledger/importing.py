@@ -16,7 +16,7 @@ from domain.refusals import Refusal
 from ledger.assembly import Caller, Tenant
 from ledger.import_bounces import record_bounce_rows
 from ledger.import_formats import Reading, Target, reading
-from ledger.import_outcomes import Done, Resumed, Work, outcomes, refused
+from ledger.import_outcomes import Done, IsNew, Work, outcomes, refused
 from ledger.import_rows import (
     IMPORT_APPLICATION,
     HardBounceRow,
@@ -32,6 +32,7 @@ from ledger.import_suppressions import record_suppression_rows
 from ledger.load_groups import LoadGroups
 from ledger.record import Capture
 from ledger.recording_rows import record_rows
+from ledger.run_marks import RunMarks
 from ledger.seen_keys import SeenKeys
 
 IMPORTER = Caller(IMPORT_APPLICATION, frozenset())
@@ -93,33 +94,36 @@ async def run_import(
     told: Callable[[RowTold], None],
     progress: Callable[[Totals], None],
     dry_run: bool = False,
-    recorded_since: int | None = None,
+    run: RunMarks | None = None,
 ) -> Totals:
     """Import what comes in pieces; `told` of each row that was not recorded, or not all of it, in the order of the file, but by
     address of a load.
 
-    `dry_run` writes nothing, and tells what would become of each row now. What an earlier run recorded from the position
-    `recorded_since` on counts as recorded by this one: so an import that was cut off and resumed is told as one.
+    `dry_run` writes nothing, and tells what would become of each row now. What was recorded under the marks of the same `run`
+    counts as recorded by this one: so an import that was cut off and resumed is told as one.
     """
     with ExitStack() as files:
-        resumed: Resumed | None = None
-        if recorded_since is not None:
-            resumed = Resumed(recorded_since, files.enter_context(SeenKeys()).is_new)
+        is_new = _nothing_is_told_twice if run is None else files.enter_context(SeenKeys()).is_new
         rehearsed = files.enter_context(SeenKeys()) if dry_run else None
         groups = None if asked.load is None else files.enter_context(LoadGroups(len(asked.load.columns)))
-        run = _Run(tenant, caller, asked.columns, told, progress, rehearsed, resumed)
+        going = _Run(tenant, caller, asked.columns, told, progress, rehearsed, run, is_new)
         try:
             async for piece in pieces:
-                await run.rows(asked.reader.feed(piece), groups)
-            await run.rows(asked.reader.end(), groups)
+                await going.rows(asked.reader.feed(piece), groups)
+            await going.rows(asked.reader.end(), groups)
             if groups is not None and asked.load is not None:
                 async for group in groups.groups():
                     captures = tuple(asked.load.captures(group))
-                    await run.take(Work(group.lines, captures, group.keys, asked.load.unread(group)))
-            await run.finish()
+                    await going.take(Work(group.lines, captures, group.keys, asked.load.unread(group)))
+            await going.finish()
         finally:
-            await run.settled()
-        return run.totals
+            await going.settled()
+        return going.totals
+
+
+def _nothing_is_told_twice(_: bytes) -> bool:
+    """Of an import that is not resumed no row that is there already is its own, the first time or the second."""
+    return False
 
 
 class _Run:
@@ -133,7 +137,8 @@ class _Run:
         told: Callable[[RowTold], None],
         progress: Callable[[Totals], None],
         rehearsed: SeenKeys | None,
-        resumed: Resumed | None,
+        run: RunMarks | None,
+        is_new: IsNew,
     ) -> None:
         self.totals = Totals()
         self._tenant = tenant
@@ -142,8 +147,8 @@ class _Run:
         self._told = told
         self._progress = progress
         self._rehearsed = rehearsed
-        self._resumed = resumed
-        self._recorded_since = None if resumed is None else resumed.since
+        self._run = run
+        self._is_new = is_new
         self._batch: list[Work | RowTold] = []
         self._captures = 0
         # What is rehearsed next must know what was rehearsed before.
@@ -202,17 +207,13 @@ class _Run:
         done: list[Done] = []
         for start in range(0, len(captures), _BATCH_CAPTURES):
             part = captures[start : start + _BATCH_CAPTURES]
-            done += await record_rows(
-                self._tenant, self._caller, part, self._rehearsed, recorded_since=self._recorded_since
-            )
+            done += await record_rows(self._tenant, self._caller, part, self._rehearsed, run=self._run)
         bounces = [one for one in asked if isinstance(one, HardBounceRow)]
-        bounced = iter(
-            await record_bounce_rows(
-                self._tenant, self._caller, bounces, self._rehearsed, recorded_since=self._recorded_since
-            )
-        )
+        bounced = iter(await record_bounce_rows(self._tenant, self._caller, bounces, self._rehearsed, run=self._run))
         suppressions = [one for one in asked if isinstance(one, SuppressionRow)]
-        suppressed = iter(await record_suppression_rows(self._tenant, self._caller, suppressions, self._rehearsed))
+        suppressed = iter(
+            await record_suppression_rows(self._tenant, self._caller, suppressions, self._rehearsed, run=self._run)
+        )
         settled = {Capture: iter(done), HardBounceRow: bounced, SuppressionRow: suppressed}
         return [
             (
@@ -227,7 +228,7 @@ class _Run:
             if isinstance(work, RowTold):
                 self._count(work)
                 continue
-            told, events = outcomes(work, done, self._resumed)
+            told, events = outcomes(work, done, self._is_new)
             self.totals.events += events
             for row in told:
                 self._count(row)

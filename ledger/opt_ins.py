@@ -91,7 +91,8 @@ def opt_in_valid_until(
 ) -> datetime | None:
     """Until when an opt-in counts; see `OptInTerms.ends`.
 
-    Raises Refusal INVALID for what the purpose requires and the opt-in lacks, and for an end that is before its beginning.
+    Raises EvidenceLacking INVALID for what the purpose requires and the opt-in lacks, and Refusal INVALID for an end that is
+    before its beginning.
     """
     check_valid_until(ConsentValue.OPTED_IN, effective_at, terms.valid_until)
     until = terms.ends(purpose, effective_at)

@@ -16,7 +16,17 @@ from domain.consent import ActorKind, ConsentSource, ConsentValue, check_valid_u
 from domain.events import CURRENT_VERSIONS, ConsentCaptured, EventType
 from domain.refusals import LimitExceeded, Refusal, RefusalCode
 from domain.text import clean_text, mended_text
-from eventstore.command import Appended, Command, Draft, IndexColumns, Rehearsal, SeenRecords, Subject, SubjectErasing
+from eventstore.command import (
+    Appended,
+    Before,
+    Command,
+    Draft,
+    IndexColumns,
+    Rehearsal,
+    SeenRecords,
+    Subject,
+    SubjectErasing,
+)
 from eventstore.idempotency import IdempotencyConflict, IdempotencyKey
 from eventstore.read import StoredEntry
 from ledger.assembly import Caller, Tenant
@@ -73,18 +83,24 @@ class Capture:
     spare_erased: bool = False
     # Keys that each stand for a row that the capture is made of; with them, what stands against it is left as it is.
     row_keys: tuple[str, ...] = field(default=(), repr=False)
+    # What whoever records it knows its own events by: see `Command`.
+    marks: tuple[IdempotencyKey, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """The events that a command led to; `repeated` where its idempotency key had recorded them before.
 
-    `existing` is, of a command with row keys, what it met: rows recorded before, an opt-out that stays.
+    `existing` is, of a command with row keys, what it met: rows recorded before, an opt-out that stays. `own` says of rows
+    of a resumed import where that has recorded them itself, if it has any.
     """
 
     events: tuple[StoredEntry, ...]
     repeated: bool
     existing: StandingOfRows | None = None
+    own: tuple[Before | None, ...] = ()
+    # Why it was not recorded as what it says (`ended_opt_ins`).
+    lacking: Refusal | None = None
 
     @property
     def position(self) -> int | None:
@@ -102,6 +118,7 @@ class Rehearsed:
     repeated: bool
     existing: StandingOfRows | None = None
     position: int | None = None
+    lacking: Refusal | None = None
 
 
 async def record_consent(tenant: Tenant, caller: Caller, capture: Capture) -> Recorded:
@@ -338,6 +355,7 @@ def capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Command
         subject=subject,
         idempotency=key,
         circumstances=existing or standing,
+        marks=capture.marks,
     )
 
 

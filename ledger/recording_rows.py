@@ -5,18 +5,20 @@ comes again after either would be unchanged, and lost.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from domain.consent import ConsentValue
-from domain.refusals import Refusal
 from eventstore.command import SeenRecords
+from eventstore.idempotency import IdempotencyKey
 from ledger.assembly import Caller, Tenant
+from ledger.ended_opt_ins import ended, kept_out, told
 from ledger.erased_rows import lost_to_erasure
-from ledger.import_outcomes import Done
+from ledger.import_outcomes import Done, recorded_before
 from ledger.import_rows import IMPORT_APPLICATION
-from ledger.overruled_rows import after_event, overruled
+from ledger.overruled_rows import overruled
 from ledger.record import Capture, record_consents, rehearse_consents
 from ledger.repeated_opt_outs import opts_out_as_of_now
-from ledger.seen_keys import SeenKeys
+from ledger.run_marks import RunMarks
 
 
 async def record_rows(
@@ -25,11 +27,11 @@ async def record_rows(
     captures: Sequence[Capture],
     rehearsed: SeenRecords | None,
     *,
-    recorded_since: int | None = None,
+    run: RunMarks | None = None,
 ) -> list[Done]:
     """What became of each capture, in this order; where there is `rehearsed`, nothing is written. Raises StoreUnavailable.
 
-    What was recorded from the position `recorded_since` on is this import's own, and counts as it was recorded.
+    What the `run` has recorded is this import's own, and counts as it was recorded.
     """
 
     async def write(some: Sequence[Capture]) -> Sequence[Done]:
@@ -37,36 +39,48 @@ async def record_rows(
             return await record_consents(tenant, caller, some)
         return await rehearse_consents(tenant, caller, some, rehearsed)
 
+    if run is not None:
+        captures = [replace(capture, marks=_marks(run, capture)) for capture in captures]
     done = list(await write(captures))
+    hiding = ended(captures, done)
+    if hiding:
+        answers = dict(zip(hiding, await write(list(hiding.values())), strict=True))
+        if out := kept_out(hiding, answers):
+            answers.update(zip(out, await write(list(out.values())), strict=True))
+            hiding.update(out)
+        for number, answer in answers.items():
+            done[number] = told(hiding[number], answer, done[number])
+    if run is not None:
+        await run.tell_own(dict(enumerate(captures)), done)
     asked: Mapping[int, Capture] = {
         number: capture
         for number, capture in enumerate(captures)
         # A key of the sender's own answers what it did first, as everywhere.
         if capture.value is ConsentValue.OPTED_OUT and capture.key_application == IMPORT_APPLICATION
     }
-    latest = dict(asked)
     # A row may have been recorded, and erased or overruled, more than once.
-    while asked := await _lost(tenant, asked, done, recorded_since):
-        latest.update(asked)
+    while asked := await _lost(tenant, asked, done):
         for number, answer in zip(asked, await write(list(asked.values())), strict=True):
             done[number] = answer
-    if recorded_since is not None:
-        while latest := await _recorded_anew(tenant, caller, latest, done, recorded_since):
-            for number, answer in zip(latest, await write(list(latest.values())), strict=True):
-                done[number] = answer
+        if run is not None:
+            await run.tell_own(asked, done)
+    if run is not None:
+        # The same import may run twice at once: what the other recorded anew meanwhile counts, and is its own, too.
+        await run.tell_own(dict(enumerate(captures)), done)
     return done
 
 
-async def _lost(
-    tenant: Tenant, asked: Mapping[int, Capture], done: Sequence[Done], recorded_since: int | None
-) -> dict[int, Capture]:
-    """Of the captures those that were recorded before and count for nothing now, as they are to be recorded anew."""
-    positions = {
-        number: before
-        for number in asked
-        # What this import recorded itself and was erased since, it does not bring back.
-        if (before := _recorded_before(done[number])) and (recorded_since is None or max(before) < recorded_since)
-    }
+def _marks(run: RunMarks, capture: Capture) -> tuple[IdempotencyKey, ...]:
+    key = capture.idempotency_key
+    return run.of(capture.key_application, capture.row_keys or (() if key is None else (key,)))
+
+
+async def _lost(tenant: Tenant, asked: Mapping[int, Capture], done: Sequence[Done]) -> dict[int, Capture]:
+    """Of the captures those that were recorded before and count for nothing now, as they are to be recorded anew.
+
+    What this import recorded itself is none of them: it brings nothing back that was erased or overruled since.
+    """
+    positions = {number: before for number in asked if (before := recorded_before(done[number]))}
     if not positions:
         return {}
     async with tenant.ledger.connection() as connection:
@@ -78,30 +92,3 @@ async def _lost(
         }
         lost = await overruled(connection, tenant, asked, there)
     return {**{number: anew for number, anew in erased.items() if anew is not None}, **lost}
-
-
-async def _recorded_anew(
-    tenant: Tenant, caller: Caller, latest: Mapping[int, Capture], done: Sequence[Done], recorded_since: int
-) -> dict[int, Capture]:
-    """Of the captures that stand as recorded before this import those that it recorded anew when it ran first, as it did."""
-    anew = {
-        number: after_event(capture, max(before))
-        for number, capture in latest.items()
-        if opts_out_as_of_now(capture) and (before := _recorded_before(done[number])) and max(before) < recorded_since
-    }
-    if not anew:
-        return {}
-    with SeenKeys() as nothing_seen:
-        asked = await rehearse_consents(tenant, caller, list(anew.values()), nothing_seen)
-    return {
-        number: capture for (number, capture), one in zip(anew.items(), asked, strict=True) if _recorded_before(one)
-    }
-
-
-def _recorded_before(done: Done) -> Sequence[int]:
-    """Where each row of a capture that led to nothing was recorded before; nothing if it led to an event."""
-    if isinstance(done, Refusal) or (done.existing is not None and done.events):
-        return ()
-    if done.existing is not None:
-        return [one.position for one in done.existing.known if one is not None]
-    return [done.position] if done.repeated and done.position is not None else ()

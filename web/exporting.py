@@ -114,6 +114,7 @@ async def _left_out(content: AsyncIterator[object], left: exporting.Left) -> Asy
         "suppressedNotEnforced": left.not_enforced,
         "needingEvidence": left.needing_evidence,
         "withoutGuid": left.without_guid,
+        "endingElsewhere": left.ending_elsewhere,
     }
     yield json.dumps({"leftOut": counts}).encode() + b"\n"
 

@@ -120,7 +120,7 @@ async def _answer(request: Request, bytes_max: int) -> Response:
             told=told,
             progress=progress,
             dry_run=dry_run,
-            recorded_since=None if run is None else run.since,
+            run=None if run is None else run.marks,
         )
         if run is not None:
             await run.finish()

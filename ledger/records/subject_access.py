@@ -50,7 +50,8 @@ async def subject_access(tenant: Tenant, facts: Facts) -> str:
     for profile in facts.catalogue.profiles.values():
         if profile.active:
             [rows] = await contactability_of(tenant, [(facts.contact_point, facts.channel)], profile=profile.key)
-            lines += [f"  {profile.name}:", *(_row(facts.catalogue, row) for row in rows)]
+            # What it shows may have been made since the facts were read.
+            lines += [f"  {profile.name}:", *(_row(tenant.catalogue, row) for row in rows)]
     lines += ["", "What keeps this address from being written to", *await _suppressed(tenant, facts)]
     told = await disclosures(tenant, [fact.stored.position for fact in facts.events])
     lines += ["", f"Everything that happened ({len(facts.events)}), oldest first"]
@@ -93,6 +94,7 @@ async def _suppressed(tenant: Tenant, facts: Facts) -> list[str]:
     """What blocks the address whatever it opted in to: a bounce, and what is left of contact points that were erased."""
     async with tenant.ledger.connection() as connection:
         _, found = await current_consent.by_contact_point(connection, tenant.id, [facts.contact_point], [])
+        catalogue = await tenant.latest_catalogue(connection)
     lines: list[str] = []
     held = found.get(0)
     if held is not None and held.bounced:
@@ -103,7 +105,7 @@ async def _suppressed(tenant: Tenant, facts: Facts) -> list[str]:
         covers = ["everything"] if one.everything else []
         covers += ["everything commercial"] if one.commercial else []
         covers += ["seeing whether you open and click"] if one.tracking else []
-        covers += [plain_words.level(facts.catalogue, *names) for names in sorted(one.levels, key=str)]
+        covers += [plain_words.level(catalogue, *names) for names in sorted(one.levels, key=str)]
         lines.append(
             f"  an erasure on {format_instant(one.since)} left a mark, which names nobody, against:"
             f" {'; '.join(covers)}; each until you say yes yourself"

@@ -1,5 +1,6 @@
 """An opt-out that comes again in a file after the person opted in: as of the import it is the latest word, and is recorded."""
 
+import asyncio
 import io
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -13,6 +14,7 @@ from ledger.check import Question, check
 from ledger.erasure import erase_contact_point
 from ledger.import_formats import Target, reading
 from ledger.import_rows import RowTold, Totals
+from ledger.import_runs import begin_run
 from ledger.importing import IMPORTER, import_consents, run_import
 from ledger.record import Capture, record_consent
 
@@ -117,8 +119,11 @@ async def test_the_senders_own_key_stands_for_one_opt_out(tenant: Tenant, caller
     assert await run(tenant, file) == (0, 1, 0)
 
 
-async def resumed(tenant: Tenant, file: tuple[str, bytes, Target], since: int) -> Totals:
+async def resumed(tenant: Tenant, caller: Caller, file: tuple[str, bytes, Target]) -> Totals:
+    """What an import under a key is told as, the first time or again."""
     format, content, target = file
+    begun = await begin_run(tenant, caller, "the import's key", format, target)
+    assert begun is not None
 
     async def pieces() -> AsyncIterator[bytes]:
         yield content
@@ -126,7 +131,7 @@ async def resumed(tenant: Tenant, file: tuple[str, bytes, Target], since: int) -
     asked = reading(await tenant.latest_catalogue(), format, target, tenant.ledger.clock)
     told: list[RowTold] = []
     return await run_import(
-        tenant, IMPORTER, pieces(), asked, told=told.append, progress=lambda _: None, recorded_since=since
+        tenant, IMPORTER, pieces(), asked, told=told.append, progress=lambda _: None, run=begun.marks
     )
 
 
@@ -142,10 +147,9 @@ async def test_an_import_that_goes_on_records_no_row_of_its_own_twice(tenant: Te
     await run(tenant, (format, content.decode(), target))
     for address in (ADA, BOB):
         await opt_in(tenant, caller, address)
-    since = await size_of(tenant)
-    assert (await resumed(tenant, (format, content[: content.index(BOB.encode())], target), since)).events == 1
+    assert (await resumed(tenant, caller, (format, content[: content.index(BOB.encode())], target))).events == 1
     await opt_in(tenant, caller)
-    totals = await resumed(tenant, (format, content, target), since)
+    totals = await resumed(tenant, caller, (format, content, target))
     assert (totals.recorded, totals.unchanged, totals.events) == (2, 0, 2)
     assert await allowed(tenant)
 
@@ -161,7 +165,7 @@ async def test_what_an_import_recorded_anew_before_it_was_cut_off_counts_as_its_
         await opt_in(tenant, caller)
     since = await size_of(tenant)
     for _ in range(2):
-        totals = await resumed(tenant, (format, content.encode(), target), since)
+        totals = await resumed(tenant, caller, (format, content.encode(), target))
         assert (totals.recorded, totals.unchanged, totals.events) == (1, 0, 1)
     assert await size_of(tenant) == since + 1
     assert not await allowed(tenant)
@@ -172,11 +176,72 @@ async def test_what_an_import_recorded_and_was_erased_since_it_does_not_bring_ba
     tenant: Tenant, caller: Caller, file: File
 ) -> None:
     format, content, target = file
-    since = await size_of(tenant)
-    assert (await resumed(tenant, (format, content.encode(), target), since)).recorded == 1
+    assert (await resumed(tenant, caller, (format, content.encode(), target))).recorded == 1
     await erase_contact_point(
         tenant, caller, channel=Channel.EMAIL, address=ADA, keep_suppression=False, reason="asked for"
     )
     size = await size_of(tenant)
-    assert (await resumed(tenant, (format, content.encode(), target), since)).recorded == 1
+    assert (await resumed(tenant, caller, (format, content.encode(), target))).recorded == 1
     assert await size_of(tenant) == size
+
+
+async def test_what_another_import_recorded_since_it_began_is_not_its_own(tenant: Tenant, caller: Caller) -> None:
+    format, _, target = AS_OF_THE_IMPORT["list"]
+    content = f"emailaddress1\n{BOB}\n{ADA}\n"
+    # It is cut off before a byte of the body; another list has ada, who then opts in.
+    assert (await resumed(tenant, caller, (format, b"emailaddress1\n", target))).rows == 0
+    await run(tenant, (format, f"emailaddress1\n{ADA}\n", target))
+    await opt_in(tenant, caller)
+    size = await size_of(tenant)
+    totals = await resumed(tenant, caller, (format, content.encode(), target))
+    assert (totals.recorded, totals.unchanged, totals.events) == (2, 0, 2)
+    assert await size_of(tenant) == size + 2
+    assert not await allowed(tenant)
+
+
+async def test_what_another_import_recorded_and_counts_is_told_as_unchanged(tenant: Tenant, caller: Caller) -> None:
+    format, content, target = AS_OF_THE_IMPORT["list"]
+    assert (await resumed(tenant, caller, (format, b"emailaddress1\n", target))).rows == 0
+    await run(tenant, (format, content, target))
+    totals = await resumed(tenant, caller, (format, content.encode(), target))
+    assert (totals.recorded, totals.unchanged, totals.events) == (0, 1, 0)
+
+
+@of_the_import
+async def test_what_another_import_recorded_since_and_was_erased_comes_back(
+    tenant: Tenant, caller: Caller, file: File
+) -> None:
+    format, content, target = file
+    assert (await resumed(tenant, caller, (format, content.encode()[:14], target))).recorded == 0
+    await run(tenant, file)
+    await erase_contact_point(
+        tenant, caller, channel=Channel.EMAIL, address=ADA, keep_suppression=False, reason="asked for"
+    )
+    assert (await resumed(tenant, caller, (format, content.encode(), target))).events == 1
+    assert not await allowed(tenant)
+
+
+async def test_a_row_twice_that_an_import_records_anew_is_told_once_by_whatever_batch(
+    tenant: Tenant, caller: Caller
+) -> None:
+    format, content, target = AS_OF_THE_IMPORT["list"]
+    await run(tenant, (format, content, target))
+    await opt_in(tenant, caller)
+    others = "".join(f"{number}@example.org\n" for number in range(600))
+    twice = f"{content}{others}{ADA}\n".encode()
+    for _ in range(2):
+        totals = await resumed(tenant, caller, (format, twice, target))
+        assert (totals.recorded, totals.unchanged, totals.events) == (601, 1, 601)
+
+
+async def test_an_import_that_runs_twice_at_once_tells_each_row_as_its_own_in_both(
+    tenant: Tenant, caller: Caller
+) -> None:
+    format, content, target = AS_OF_THE_IMPORT["list"]
+    await run(tenant, (format, content, target))
+    await opt_in(tenant, caller)
+    file = format, f"{content}{BOB}\n".encode(), target
+    size = await size_of(tenant)
+    both = await asyncio.gather(*(resumed(tenant, caller, file) for _ in range(2)))
+    assert [(one.recorded, one.unchanged, one.events) for one in both] == [(2, 0, 2)] * 2
+    assert await size_of(tenant) == size + 2

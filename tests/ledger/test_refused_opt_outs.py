@@ -275,7 +275,7 @@ def test_a_purpose_that_was_refused_is_told_though_another_is_recorded() -> None
         for purpose in ("commercial", "gone")
     )
     done = [Rehearsed(1, repeated=False), Refusal(RefusalCode.NOT_FOUND, "there is no such purpose", ("purpose",))]
-    [row], events = outcomes(Work((2,), captures), done, None)
+    [row], events = outcomes(Work((2,), captures), done, lambda _: True)
     assert (row.outcome, row.message, row.opt_out, row.partly, events) == (
         Outcome.RECORDED, "there is no such purpose", True, True, 1,
     )  # fmt: skip

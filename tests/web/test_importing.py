@@ -413,6 +413,7 @@ async def test_what_an_export_leaves_out_can_be_asked_for(caller: Caller) -> Non
     others = {
         "erasedSuppressions": 0, "suppressionsByBlindIndex": 0, "suppressedNotEnforced": 0, "needingEvidence": 0,
         "withoutGuid": 1,
+        "endingElsewhere": 0,
     }  # fmt: skip
     assert told.json() == {"leftOut": {"erased": 0, "withoutCode": 1, "suppressed": 0, "withExpiry": 1, **others}}
     assert (await caller.client.get("/export/ndjson?leftOut=true")).json()["leftOut"]["withoutCode"] == 0
