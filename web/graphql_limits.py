@@ -45,6 +45,8 @@ class Limits:
     plain_list: int = 10
     # Lists that are known to be shorter than `plain_list`, as "Type.field".
     known_lists: dict[str, int] = field(default_factory=dict)
+    # What a field costs that takes more time or memory than others do, as "Type.field".
+    dear_fields: dict[str, int] = field(default_factory=dict)
 
     def cost_limit(self, kind: OperationType) -> tuple[str, int]:
         """The name of the limit for what an operation of this kind costs, and the limit."""

@@ -22,6 +22,7 @@ from graphql import (
 )
 from graphql.utilities import validate_input_value
 
+from schema.plans.interpreted import InTurns
 from schema.plans.plans import Plans
 from web.admission import Admission
 from web.graphql_documents import DocumentRefused, Documents, PreparedDocument, PreparedOperation
@@ -134,6 +135,7 @@ class Operations:
                 variable_values=asked.variables,
                 operation_name=asked.operation_name,
                 max_coercion_errors=_INPUT_ERRORS_MAX,
+                executor_class=InTurns,
             )
         return self.body(result if isinstance(result, ExecutionResult) else await result, runnable, request_id)
 

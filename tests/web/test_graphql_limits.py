@@ -6,6 +6,7 @@ import pytest
 from graphql import get_introspection_query
 from toy import asking, toy_app, toy_schema
 
+from web.app import LIMITS, executable_schema
 from web.graphql_documents import Documents
 from web.graphql_limits import LimitReached, Limits
 
@@ -76,6 +77,45 @@ def test_the_price_is_the_number_of_fields_answered(cost: int, query: str, varia
     assert reached is not None
     assert (reached.limit, reached.given) == ("cost", cost)
     assert refused(Limits(cost=cost), query, variables) is None
+
+
+def test_a_field_that_is_dear_costs_more_and_what_is_below_it_as_ever() -> None:
+    limits = Limits(cost=0, dear_fields={"Item.child": 7, "Item.name": 3})
+    for query, cost in (
+        ("{ item { child { name } } }", 1 + 7 + 3),
+        ("query($n: [String!]!) { items(wanted: {names: $n}) { child { name } } }", 1 + 4 * (7 + 3)),
+        ("{ ...A } fragment A on Query { item { n: name m: name } }", 1 + 3 + 3),
+    ):
+        reached = refused(limits, query, {"n": list("abcd")})
+        assert reached is not None
+        assert reached.given == cost
+
+
+EVERYTHING = """address allowed reasons { code }
+    unsubscribe(messageId: "m") { preferenceCenterUrl oneClickUrl headers { name value } } receipt"""
+
+
+@pytest.mark.parametrize(
+    ("fields", "fits"),
+    [
+        ("address allowed", True),
+        ("address allowed decidedAt reasons { code value enforcement message purpose { key name } topic { key name } }",
+         True),
+        ("address allowed position decidedAt reasons { code value message } receipt", True),
+        (EVERYTHING, True),
+        ("a: receipt b: receipt", False),
+        (" ".join(f"u{n}: unsubscribe {{ oneClickUrl }}" for n in range(6)), False),
+    ],
+)  # fmt: skip
+def test_a_batch_of_ten_thousand_is_priced_by_what_is_asked_of_each(fields: str, fits: bool) -> None:
+    query = f'query($a: [String!]!) {{ checkConsents(input: {{addresses: $a, purpose: "p"}}) {{ {fields} }} }}'
+    (operation,) = Documents(executable_schema(), LIMITS).prepared(query).operations.values()
+    variables = {"a": ["x@example.com"] * 10_000}
+    if fits:
+        operation.price.check(variables)
+    else:
+        with pytest.raises(LimitReached, match="cost"):
+            operation.price.check(variables)
 
 
 def test_each_request_is_priced_by_its_own_variables() -> None:
