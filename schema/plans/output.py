@@ -166,14 +166,10 @@ def list_(
                     await gathered(made, together)
                 elif turn.is_over:
                     await turn.others_first()
-        except Exception:
+        except BaseException:  # cancelled, too: what hangs together is not told apart any more, and ends by itself
             left = [made[index] for index in waiting] + _left_in(iterator)
             if left:
                 leave_behind(left)
-            raise
-        except BaseException:  # cancelled: what was not begun never is
-            for index in waiting:
-                made[index].close()
             raise
         return await gathered(made, waiting) if waiting else made
 
