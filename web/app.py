@@ -41,13 +41,11 @@ _GRAPHQL = "/graphql"
 # Reasons are one or two at each level; a page of 10,000 decisions would be priced beyond what it costs otherwise.
 _RECEIPT_COST = 25  # a signature
 _UNSUBSCRIBE_COST = 8  # a sealed link, which its fields repeat
-_EVIDENCE_COST = 20  # opened from the vault, and up to 58,000 characters of it
-LIMITS = Limits(
+_LIMITS = Limits(
     known_lists={"ConsentDecision.reasons": 2, "ContactabilityRow.reasons": 2, "UnsubscribeLinks.headers": 2},
     dear_fields={
         "ConsentDecision.receipt": _RECEIPT_COST,
         "ConsentDecision.unsubscribe": _UNSUBSCRIBE_COST,
-        "ConsentEvent.evidence": _EVIDENCE_COST,
     },
 )
 
@@ -96,7 +94,7 @@ def create_app(
     Raises DocumentsInvalid where a persisted document cannot be run.
     """
     metrics = Metrics()
-    operations = Operations(executable_schema(), LIMITS, persisted, compiled=compiled_documents)
+    operations = Operations(executable_schema(), _LIMITS, persisted, compiled=compiled_documents)
     live = Live(ledger, operations, metrics.live, live_limits)
     ledger.tails.observe_lag_s = metrics.live.feed_lag_s.observe
     graphql = EventStreams(
@@ -125,6 +123,7 @@ def create_app(
     )
     app.state.ledger = ledger
     app.state.live = live
+    app.state.unsent = operations.unsent
     return app
 
 

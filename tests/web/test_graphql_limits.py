@@ -6,7 +6,7 @@ import pytest
 from graphql import get_introspection_query
 from toy import asking, toy_app, toy_schema
 
-from web.app import LIMITS, executable_schema
+from web.app import _LIMITS, executable_schema
 from web.graphql_documents import Documents
 from web.graphql_limits import LimitReached, Limits
 
@@ -109,7 +109,7 @@ EVERYTHING = """address allowed reasons { code }
 )  # fmt: skip
 def test_a_batch_of_ten_thousand_is_priced_by_what_is_asked_of_each(fields: str, fits: bool) -> None:
     query = f'query($a: [String!]!) {{ checkConsents(input: {{addresses: $a, purpose: "p"}}) {{ {fields} }} }}'
-    (operation,) = Documents(executable_schema(), LIMITS).prepared(query).operations.values()
+    (operation,) = Documents(executable_schema(), _LIMITS).prepared(query).operations.values()
     variables = {"a": ["x@example.com"] * 10_000}
     if fits:
         operation.price.check(variables)
