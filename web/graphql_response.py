@@ -15,7 +15,7 @@ from starlette.responses import Response
 PARTIAL_SUCCESS = 294
 _HEADERS_REMEMBERED = 256
 _HEADER_CHARS_REMEMBERED = 256
-_PART_BYTES = 64 * 1024
+_PART_BYTES = 512 * 1024
 # How far into an answer its parts are looked for, and how many items of a list are written at once.
 _DEPTH_IN_PIECES = 8
 _ITEMS_IN_PIECE = 16

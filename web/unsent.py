@@ -5,8 +5,7 @@ gone to the system, of one tenant and of all; and who takes next to nothing of o
 """
 
 from collections import Counter, deque
-from collections.abc import Hashable, Iterable, MutableMapping
-from typing import Any
+from collections.abc import Hashable, Iterable
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -88,19 +87,16 @@ class AnswerInParts(Response):
                 await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
                 while self._parts:
                     count = len(self._parts[0])
-                    await send(_body(self._parts.popleft(), more=True))
+                    part = self._parts.popleft()
+                    await send({"type": "http.response.body", "body": part, "more_body": bool(self._parts)})
+                    del part
                     taking.sent(count)
-                    if self._held.bytes:  # a small one was not counted
+                    if self._parts:
                         self._held.sent(count)
                 await taking.all_taken()
-                await send(_body(b"", more=False))
         finally:
             self._parts.clear()
             self._held.close()
-
-
-def _body(content: bytes, *, more: bool) -> MutableMapping[str, Any]:
-    return {"type": "http.response.body", "body": content, "more_body": more}
 
 
 def answer_of(body: bytes, headers: list[tuple[bytes, bytes]], unsent: Unsent, owner: Hashable) -> AnswerInParts:

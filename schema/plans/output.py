@@ -6,6 +6,7 @@ the answer, or a coroutine of it where something below has to be awaited.
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from itertools import islice
 from types import CoroutineType
 from typing import Any
 
@@ -157,10 +158,9 @@ def list_(
         iterator = iter(values)
         turn = Turn()
         try:
-            for value in iterator:
-                add(value, (path, len(made), None), run, made, waiting)
-                if len(made) % BETWEEN:
-                    continue
+            for _ in range(0, len(values), BETWEEN):
+                for value in islice(iterator, BETWEEN):
+                    add(value, (path, len(made), None), run, made, waiting)
                 if len(waiting) >= _AWAITED_TOGETHER:
                     together, waiting = waiting, []
                     await gathered(made, together)

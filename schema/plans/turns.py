@@ -8,7 +8,7 @@ from typing import Any
 _TURN_S = 0.01
 # Lists that are no longer are completed at once; so many items of one that is are completed before the time is looked at.
 MANY = 64
-BETWEEN = 8
+BETWEEN = 16
 
 
 class Turn:
