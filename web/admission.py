@@ -1,7 +1,8 @@
 """How much is answered at once in one process: what is more is told so at once, or in a moment, and keeps no memory meanwhile.
 
-While the database is slow every request that comes waits for it; and an answer of 10,000 decisions takes megabytes until it is
-sent. So the operations in progress are counted, and the large ones, which are few, share a sum of prices.
+While the database is slow every request that comes waits for it; and an answer of 10,000 decisions takes megabytes while it is
+made. So the operations in progress are counted, and the large ones, which are few, share a sum of prices. What is made, and not
+yet taken by who asked, is counted in bytes (`web.unsent`).
 """
 
 import asyncio

@@ -39,7 +39,15 @@ from web.structured_log import log_request
 
 _GRAPHQL = "/graphql"
 # Reasons are one or two at each level; a page of 10,000 decisions would be priced beyond what it costs otherwise.
-_LIMITS = Limits(known_lists={"ConsentDecision.reasons": 2, "ContactabilityRow.reasons": 2})
+_RECEIPT_COST = 25  # a signature
+_UNSUBSCRIBE_COST = 8  # a sealed link, which its fields repeat
+_LIMITS = Limits(
+    known_lists={"ConsentDecision.reasons": 2, "ContactabilityRow.reasons": 2, "UnsubscribeLinks.headers": 2},
+    dear_fields={
+        "ConsentDecision.receipt": _RECEIPT_COST,
+        "ConsentDecision.unsubscribe": _UNSUBSCRIBE_COST,
+    },
+)
 
 
 class _Application(Starlette):
@@ -115,6 +123,7 @@ def create_app(
     )
     app.state.ledger = ledger
     app.state.live = live
+    app.state.unsent = operations.unsent
     return app
 
 

@@ -21,9 +21,11 @@ from ledger.assembly import Tenant
 from ledger.check import ADDRESSES_MAX, Question, check_for_message
 from ledger.links import unsubscribe_links
 from schema.node_ids import NodeKind, ref
+from web.authentication import documents_owner
 from web.body_limit import BODY_BYTES_MAX
 from web.graphql_endpoint import NotServed
 from web.plain_http import JSON, body_of, caller_with, content_type, failed, json_object, not_served, refused
+from web.unsent import answer_of
 
 SCOPE = "check"
 CHANNELS: Mapping[str, Channel] = {
@@ -51,6 +53,7 @@ _FIELD_OF: Mapping[str, str] = {
 }
 _BRACED_GUID = re.compile(r"\{([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})\}")
 _LINKS_PER_TURN = 200
+_HEADERS = [(b"content-type", JSON.encode()), (b"cache-control", b"no-store")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +78,9 @@ async def consent_provider(request: Request) -> Response:
         asked = _asked(tenant, json_object(await body_of(request, BODY_BYTES_MAX)))
         answers = await check_for_message(tenant, _question(asked))
         consents = await _consents(tenant, asked, answers)
+        # ASCII: a contact point is echoed as given, even one that is no text.
+        body = json.dumps({"consents": consents}).encode("ascii")
+        return answer_of(body, _HEADERS, request.app.state.unsent, documents_owner(tenant))
     except NotServed as refusal:
         return not_served(refusal)
     except Refusal as refusal:
@@ -82,8 +88,6 @@ async def consent_provider(request: Request) -> Response:
         return failed(request, Refusal(refusal.code, refusal.message, path))
     except Exception as error:  # noqa: BLE001 - every error is told in our words, and none of them is a consent
         return failed(request, error)
-    # ASCII: a contact point is echoed as given, even one that is no text.
-    return Response(json.dumps({"consents": consents}), media_type=JSON, headers={"cache-control": "no-store"})
 
 
 def _asked(tenant: Tenant, given: Mapping[str, Any]) -> _Asked:

@@ -18,7 +18,7 @@ from graphql import (
     validate,
 )
 
-from web.graphql_limits import LimitReached, Limits, check_depth, check_size
+from web.graphql_limits import LimitReached, Limits, check_depth, check_merging, check_size
 from web.graphql_price import Price
 
 _KEPT_CHARS_MAX = 200_000
@@ -106,6 +106,7 @@ class Documents:
             raise LimitReached("characters of the document", limits.source_chars, len(text))
         node = self._parse(text)
         check_size(node, limits)
+        check_merging(node, limits)
         errors = validate(self._schema, node, max_errors=_VALIDATION_ERRORS_MAX)
         if errors:
             raise DocumentRefused("GRAPHQL_VALIDATION_FAILED", errors)

@@ -13,12 +13,22 @@ from starlette.types import Receive, Scope, Send
 
 from web.graphql_operations import OperationRefused, Operations
 from web.graphql_request import GraphQLRequest, MalformedRequest, request_of_body, request_of_query_string
-from web.graphql_response import GraphQLAnswer, MediaType, negotiate, status_of_result, wants_page
+from web.graphql_response import (
+    GraphQLAnswer,
+    MediaType,
+    content_type_header,
+    negotiate,
+    status_of_result,
+    wants_page,
+)
 from web.http_headers import header
 from web.refusals import error_entry, exception_entry
 from web.request_observer import request_record
+from web.unsent import AnswerInParts
 
 _METHODS = ("GET", "HEAD", "POST")
+# An answer of so few fields is written at once: a single check's always is.
+_WHOLE_COST = 200
 _NO_SUBSCRIPTION = (
     "a subscription is not answered over plain HTTP: open a WebSocket (graphql-transport-ws), or say"
     " Accept: text/event-stream (graphql-sse)"
@@ -96,33 +106,51 @@ class GraphQLEndpoint:
         context = await self._context(scope)
         asked = request_held(scope, await _body(receive))
         try:
-            body = await self._run(asked, context, scope)
+            return await self._run(asked, context, scope, media_type)
         except OperationRefused as refused:
-            body = {"errors": refused.errors}
+            return _whole({"errors": refused.errors}, media_type)
         except NotServed:
             raise
         except Exception as error:  # noqa: BLE001 - the last stop: whatever it is, the client gets an id and the log the rest
             entry = exception_entry(error, request_record(scope).request_id)
             if entry["extensions"]["code"] == "INTERNAL":
                 return GraphQLAnswer({"errors": [entry]}, 500, media_type)
-            body = {"errors": [entry]}
-        if _nothing_but_unavailable(body):
-            # Without `data` this is a request that failed as a whole, which the specification lets have its status.
-            response = GraphQLAnswer({"errors": body["errors"]}, 503, media_type)
-            response.headers["retry-after"] = "1"
-            return response
-        return GraphQLAnswer(body, status_of_result(body, media_type), media_type)
+            return _whole({"errors": [entry]}, media_type)
 
-    async def _run(self, asked: GraphQLRequest, context: object, scope: Scope) -> dict[str, Any]:
-        runnable = self._operations.runnable(asked, self._owner(context))
+    async def _run(self, asked: GraphQLRequest, context: object, scope: Scope, media_type: MediaType) -> Response:
+        owner = self._owner(context)
+        runnable = self._operations.runnable(asked, owner)
         if runnable.kind is OperationType.SUBSCRIPTION:
-            return {"errors": [error_entry("BAD_USER_INPUT", _NO_SUBSCRIPTION)]}
+            return _whole({"errors": [error_entry("BAD_USER_INPUT", _NO_SUBSCRIPTION)]}, media_type)
         if scope["method"] != "POST" and runnable.kind is not OperationType.QUERY:
             raise NotServed(405, error_entry("BAD_USER_INPUT", "a mutation is a POST"), {"allow": "POST"})
         record = request_record(scope)
         record.operation = runnable.kind.value
         record.fields = runnable.operation.fields
-        return await self._operations.run(runnable, context, record.request_id)
+
+        async def written(body: dict[str, Any]) -> Response:
+            if runnable.cost <= _WHOLE_COST:
+                return _whole(body, media_type)
+            if _nothing_but_unavailable(body):
+                return _unavailable(body, media_type)
+            status = status_of_result(body, media_type)
+            parts, held = await self._operations.written(body, runnable, owner)
+            return AnswerInParts(parts, held, status, [content_type_header(media_type)])
+
+        return await self._operations.run(runnable, context, record.request_id, written)
+
+
+def _whole(body: dict[str, Any], media_type: MediaType) -> Response:
+    if _nothing_but_unavailable(body):
+        return _unavailable(body, media_type)
+    return GraphQLAnswer(body, status_of_result(body, media_type), media_type)
+
+
+def _unavailable(body: dict[str, Any], media_type: MediaType) -> Response:
+    # Without `data` this is a request that failed as a whole, which the specification lets have its status.
+    response = GraphQLAnswer({"errors": body["errors"]}, 503, media_type)
+    response.headers["retry-after"] = "1"
+    return response
 
 
 def request_held(scope: Scope, body: bytes) -> GraphQLRequest:

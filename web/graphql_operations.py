@@ -3,9 +3,9 @@
 Every transport runs its operations here, so the same limits and prices hold on all of them.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from graphql import (
     ExecutionResult,
@@ -22,16 +22,23 @@ from graphql import (
 )
 from graphql.utilities import validate_input_value
 
+from schema.plans.interpreted import InTurns
 from schema.plans.plans import Plans
+from schema.plans.turns import Turn
 from web.admission import Admission
 from web.graphql_documents import DocumentRefused, Documents, PreparedDocument, PreparedOperation
 from web.graphql_limits import LimitReached, Limits
 from web.graphql_request import GraphQLRequest
+from web.graphql_response import parts_of
 from web.persisted_documents import NotPersisted, PersistedDocuments
 from web.refusals import document_error, error_entry, field_error, limit_error
 from web.trusted_documents import DocumentsInvalid
+from web.unsent import Held, Unsent, is_large
 
+ANSWER_BYTES_MAX = 32 * 1024 * 1024
 _INPUT_ERRORS_MAX = 10
+
+Written = TypeVar("Written")
 
 
 class OperationRefused(Exception):
@@ -84,6 +91,7 @@ class Operations:
         self._documents = Documents(schema, limits)
         self._plans = Plans(schema) if compiled else None
         self._admission = Admission()
+        self.unsent = Unsent()
         self._persisted = persisted or PersistedDocuments()
         for text, name in self._persisted.trusted.names.items():
             try:
@@ -116,9 +124,48 @@ class Operations:
             raise OperationRefused([document_error(error, refused.code) for error in refused.errors]) from None
         return Runnable(asked, text, document, operation, cost)
 
-    async def run(self, runnable: Runnable, context: object, request_id: str) -> dict[str, Any]:
-        """The answer of a query or mutation, once there is room for it. Raises Overloaded before it was begun."""
-        return await self._admission.run(runnable.cost, lambda: self.answer(runnable, context, request_id))
+    async def run(
+        self,
+        runnable: Runnable,
+        context: object,
+        request_id: str,
+        written: Callable[[dict[str, Any]], Awaitable[Written]],
+    ) -> Written:
+        """What `written` makes of the answer of a query or mutation, once there is room for it.
+
+        Raises Overloaded before it was begun, and what `written` raises.
+        """
+
+        async def answer() -> Written:
+            return await written(await self.answer(runnable, context, request_id))
+
+        return await self._admission.run(runnable.cost, answer)
+
+    async def written(self, body: dict[str, Any], runnable: Runnable, owner: Hashable) -> tuple[list[bytes], Held]:
+        """The bytes of an answer, and the room that they take, for whoever sends them to close.
+
+        Raises OperationRefused or Overloaded where there is none; never of a mutation, of which all was done.
+        """
+        is_query = runnable.kind is OperationType.QUERY
+        held = self.unsent.held(owner, may_refuse=is_query)
+        parts: list[bytes] = []
+        turn = Turn()
+        try:
+            for part in parts_of(body):
+                parts.append(part)
+                if len(parts) == 1:
+                    continue  # what is one part is not counted
+                held.take(len(part) if held.bytes else len(parts[0]) + len(part))
+                if is_query and held.bytes > ANSWER_BYTES_MAX:
+                    raise OperationRefused([limit_error(LimitReached("bytes of the answer", ANSWER_BYTES_MAX, None))])
+                if turn.is_over:
+                    await turn.others_first()
+            if not held.bytes and is_large(len(parts[0])):
+                held.take(len(parts[0]))
+        except BaseException:
+            held.close()
+            raise
+        return parts, held
 
     async def answer(self, runnable: Runnable, context: object, request_id: str) -> dict[str, Any]:
         """Run a query or mutation; the answer, with what its fields refused among its errors."""
@@ -134,6 +181,7 @@ class Operations:
                 variable_values=asked.variables,
                 operation_name=asked.operation_name,
                 max_coercion_errors=_INPUT_ERRORS_MAX,
+                executor_class=InTurns,
             )
         return self.body(result if isinstance(result, ExecutionResult) else await result, runnable, request_id)
 

@@ -1,4 +1,5 @@
-"""What a valid operation may cost to answer: one for each field, times the length of the lists it stands in.
+"""What a valid operation may cost to answer: one for each field (more for one that is dear to make), times the length of the
+lists it stands in.
 
 A list is as long as `first` or `last` says, or as the longest list in its arguments; a list directly inside an object
 that was asked for with such an argument (the `nodes` of a connection, the `results` of a bulk mutation) is as long as
@@ -118,7 +119,7 @@ class Price:
             return _Measured([], 1, is_list=False, assumed=1, paged=False, arguments=[])
         paged = any(argument in definition.args for argument in _PAGE_ARGUMENTS)
         measured = self._group(get_named_type(definition.type), node.selection_set)
-        measured.costs = 1
+        measured.costs = self._limits.dear_fields.get(f"{parent.name}.{name}", 1)
         measured.is_list = is_list_type(get_nullable_type(definition.type))
         measured.assumed = self._limits.known_lists.get(f"{parent.name}.{name}", self._limits.plain_list)
         measured.paged = paged

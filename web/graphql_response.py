@@ -4,7 +4,7 @@ Obeys "Response" of the GraphQL-over-HTTP specification (September 2026) and its
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from functools import lru_cache, wraps
 from typing import Any, TypeVar
@@ -15,6 +15,10 @@ from starlette.responses import Response
 PARTIAL_SUCCESS = 294
 _HEADERS_REMEMBERED = 256
 _HEADER_CHARS_REMEMBERED = 256
+_PART_BYTES = 512 * 1024
+# How far into an answer its parts are looked for, and how many items of a list are written at once.
+_DEPTH_IN_PIECES = 8
+_ITEMS_IN_PIECE = 16
 
 
 class MediaType(StrEnum):
@@ -95,6 +99,50 @@ class GraphQLAnswer(Response):
         self.raw_headers = [(b"content-length", b"%d" % len(self.body)), _CONTENT_TYPES[media_type]]
 
 
+def content_type_header(media_type: MediaType) -> tuple[bytes, bytes]:
+    """The header that says it."""
+    return _CONTENT_TYPES[media_type]
+
+
+def parts_of(body: dict[str, Any]) -> Iterator[bytes]:
+    """The same bytes part by part, so that whoever sends them may stop, or let others go on in between."""
+    part = bytearray()
+    for piece in _pieces(body, _DEPTH_IN_PIECES):
+        part += piece
+        if len(part) >= _PART_BYTES:
+            yield bytes(part)
+            part.clear()
+    if part:
+        yield bytes(part)
+
+
+def _pieces(value: Any, depth: int) -> Iterator[bytes]:
+    if not depth or not value:
+        yield _as_bytes(value)
+    elif value.__class__ is dict:
+        before = b"{"
+        for key, member in value.items():
+            yield before + _as_bytes(key) + b":"
+            yield from _pieces(member, depth - 1)
+            before = b","
+        yield b"}"
+    elif value.__class__ is list:
+        before = b"["
+        if len(value) <= _ITEMS_IN_PIECE:
+            for item in value:
+                yield before
+                yield from _pieces(item, depth - 1)
+                before = b","
+        else:
+            for start in range(0, len(value), _ITEMS_IN_PIECE):
+                yield before
+                yield _as_bytes(value[start : start + _ITEMS_IN_PIECE])[1:-1]
+                before = b","
+        yield b"]"
+    else:
+        yield _as_bytes(value)
+
+
 _CONTENT_TYPES = {media_type: (b"content-type", f"{media_type}; charset=utf-8".encode()) for media_type in MediaType}
 
 
@@ -111,7 +159,7 @@ encoded = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 _JSON_ALONE = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 
 
-def _as_bytes(body: dict[str, Any]) -> bytes:
+def _as_bytes(body: Any) -> bytes:
     try:
         return orjson.dumps(body, option=_JSON_ALONE)
     except TypeError:

@@ -6,6 +6,7 @@ the answer, or a coroutine of it where something below has to be awaited.
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from itertools import islice
 from types import CoroutineType
 from typing import Any
 
@@ -25,11 +26,15 @@ from graphql.pyutils import gather_with_cancel, is_iterable
 
 from schema.plans.plain_values import PLAIN, must_be_awaited, raised
 from schema.plans.run import Path, Run, leave_behind, path_list
+from schema.plans.turns import BETWEEN, MANY, Turn
 
 # From a value, where it stands, and the run. Raises what becomes the error of the field or item.
 Complete = Callable[[Any, Path, Run], Any]
 # The output of an object: its selected fields.
 Select = Callable[[Any, Path | None, Run], Any]
+
+# So many items are awaited together: of a batch of 10,000 each would be a task, all of them there at once.
+_AWAITED_TOGETHER = 1_000
 
 
 def object_(type_: GraphQLObjectType, details: FieldDetailsList, select: Select, required: str | None) -> Complete:
@@ -147,12 +152,36 @@ def list_(
             raise
         return await gathered(made, waiting) if waiting else made
 
+    async def in_turns(values: list[Any], path: Path, run: Run) -> list[Any]:
+        made: list[Any] = []
+        waiting: list[int] = []
+        iterator = iter(values)
+        turn = Turn()
+        try:
+            for _ in range(0, len(values), BETWEEN):
+                for value in islice(iterator, BETWEEN):
+                    add(value, (path, len(made), None), run, made, waiting)
+                if len(waiting) >= _AWAITED_TOGETHER:
+                    together, waiting = waiting, []
+                    await gathered(made, together)
+                elif turn.is_over:
+                    await turn.others_first()
+        except BaseException:  # cancelled, too: what hangs together is not told apart any more, and ends by itself
+            left = [made[index] for index in waiting] + _left_in(iterator)
+            if left:
+                leave_behind(left)
+            raise
+        return await gathered(made, waiting) if waiting else made
+
     def complete(values: Any, path: Path, run: Run) -> Any:
         if values.__class__ not in PLAIN:
             raised(values)
         if values is None or values is Undefined:
             return null(required)
-        if values.__class__ is not list:
+        if values.__class__ is list:
+            if len(values) > MANY:
+                return in_turns(values, path, run)
+        else:
             if hasattr(values, "__aiter__"):
                 return from_async(values, path, run)
             if not is_iterable(values):

@@ -68,7 +68,7 @@ def test_the_page_leaves_none_out() -> None:
     assert len(there) > 50
     # Those of a page are the ledger's, which are told; the other is a table.
     there |= {f"web.graphql_limits.Limits.{one.name}" for one in fields(Limits)} - {
-        f"web.graphql_limits.Limits.{name}" for name in ("page_default", "page_max", "known_lists")
+        f"web.graphql_limits.Limits.{name}" for name in ("page_default", "page_max", "known_lists", "dear_fields")
     }
     there |= {f"web.live.sessions.LiveLimits.{one.name}" for one in fields(LiveLimits)}
     assert there - {f"{module}.{name}" for *_, module, name in ROWS} == INSIDE

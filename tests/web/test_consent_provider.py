@@ -21,11 +21,12 @@ from ledger.assembly import Caller, Ledger, Tenant
 from ledger.catalogue import create_topic, import_catalogue, update_purpose
 from ledger.check import Question, check
 from ledger.record import Capture, record_consent
-from web import consent_provider
+from web import consent_provider, unsent
 from web.body_limit import BodyLimit
 from web.consent_provider import CHANNELS
 from web.request_observer import RequestObserver
 from web.structured_log import log_request
+from web.unsent import Unsent
 
 ADA = "Ada@Example.org "
 BOB = "bob@example.org"
@@ -75,6 +76,7 @@ async def provider(ledger: Ledger, tenant: Tenant, caller: Caller) -> AsyncItera
         middleware=[Middleware(RequestObserver, observers=(log_request,)), Middleware(BodyLimit)],
     )
     app.state.ledger = ledger
+    app.state.unsent = Unsent()
     async with asking(app) as client:
         yield Provider(client, tenant, await create_key(tenant, "dynamics", ["check"]))
 
@@ -277,3 +279,15 @@ async def test_a_store_that_is_away_and_what_is_not_expected_are_no_consent(
     assert "10.0.0.1" not in response.text
     assert "Ada" not in response.text
     assert response.headers.get("retry-after") == ("1" if status == 503 else None)
+
+
+async def test_an_answer_for_which_there_is_no_room_is_unavailable(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = [f"{number}@example.org" for number in range(2_000)]
+    answered = await provider.ask(contactpoints=many)
+    assert (answered.status_code, len(answered.json()["consents"])) == (200, 2_000)
+    assert len(answered.content) > 100_000
+    monkeypatch.setattr(unsent, "UNSENT_OF_ONE_BYTES_MAX", 100_000)
+    assert (await provider.ask(contactpoints=many)).status_code == 503
+    assert (await provider.ask()).status_code == 200

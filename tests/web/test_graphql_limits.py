@@ -6,8 +6,15 @@ import pytest
 from graphql import get_introspection_query
 from toy import asking, toy_app, toy_schema
 
-from web.graphql_documents import Documents
+from web.app import _LIMITS, executable_schema
+from web.graphql_documents import DocumentRefused, Documents
 from web.graphql_limits import LimitReached, Limits
+
+IN_WORDS = {
+    "spreads": "fragment spreads",
+    "same_name": "fields of one name in one place",
+    "spread_out": "fields with all fragments spread out",
+}
 
 
 def nested(depth: int) -> str:
@@ -33,6 +40,14 @@ def refused(limits: Limits, query: str, variables: dict[str, object] | None = No
         ("aliases", 2, "{ a: hello b: hello }", "{ a: hello b: hello ... { c: hello } }"),
         ("fields", 3, "{ hello item { name } }", "{ hello ...A } fragment A on Query { hello item { name } }"),
         ("directives", 1, "{ hello @skip(if: false) }", "{ hello @skip(if: false) ... @skip(if: false) { hello } }"),
+        ("fragments", 1, "{ ...A } fragment A on Query { hello }",
+         "{ ...A ...B } fragment A on Query { hello } fragment B on Query { hello }"),
+        ("spreads", 1, "{ ... { hello } }", "{ ... { ...A } } fragment A on Query { hello }"),
+        ("same_name", 2, "{ hello hello item { name } }", "{ hello ... { hello ...A } } fragment A on Query { hello }"),
+        ("same_name", 2, "{ item { name } ...A } fragment A on Query { item { name } }",
+         "{ item { name } ...A } fragment A on Query { item { ...B ... { name } } } fragment B on Item { name }"),
+        ("spread_out", 8, "{ a: item { ...A } } fragment A on Item { name child { name } }",
+         "{ a: item { ...A } b: item { ...A } } fragment A on Item { name child { name } }"),
         ("tokens", 6, "{ a: hello } # c", '{ a: hello(name: "b") }'),
         ("comments", 1, "# a\n{ hello }", "# a\n# b\n{ hello }"),
     ],
@@ -42,7 +57,7 @@ def test_a_limit_is_met_and_no_more(limit: str, allowed: int, fits: str, too_muc
     assert refused(limits, fits) is None
     reached = refused(limits, too_much)
     assert reached is not None
-    assert (reached.limit, reached.allowed) == (limit, allowed)
+    assert (reached.limit, reached.allowed) == (IN_WORDS.get(limit, limit), allowed)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +91,45 @@ def test_the_price_is_the_number_of_fields_answered(cost: int, query: str, varia
     assert reached is not None
     assert (reached.limit, reached.given) == ("cost", cost)
     assert refused(Limits(cost=cost), query, variables) is None
+
+
+def test_a_field_that_is_dear_costs_more_and_what_is_below_it_as_ever() -> None:
+    limits = Limits(cost=0, dear_fields={"Item.child": 7, "Item.name": 3})
+    for query, cost in (
+        ("{ item { child { name } } }", 1 + 7 + 3),
+        ("query($n: [String!]!) { items(wanted: {names: $n}) { child { name } } }", 1 + 4 * (7 + 3)),
+        ("{ ...A } fragment A on Query { item { n: name m: name } }", 1 + 3 + 3),
+    ):
+        reached = refused(limits, query, {"n": list("abcd")})
+        assert reached is not None
+        assert reached.given == cost
+
+
+EVERYTHING = """address allowed reasons { code }
+    unsubscribe(messageId: "m") { preferenceCenterUrl oneClickUrl headers { name value } } receipt"""
+
+
+@pytest.mark.parametrize(
+    ("fields", "fits"),
+    [
+        ("address allowed", True),
+        ("address allowed decidedAt reasons { code value enforcement message purpose { key name } topic { key name } }",
+         True),
+        ("address allowed position decidedAt reasons { code value message } receipt", True),
+        (EVERYTHING, True),
+        ("a: receipt b: receipt", False),
+        (" ".join(f"u{n}: unsubscribe {{ oneClickUrl }}" for n in range(6)), False),
+    ],
+)  # fmt: skip
+def test_a_batch_of_ten_thousand_is_priced_by_what_is_asked_of_each(fields: str, fits: bool) -> None:
+    query = f'query($a: [String!]!) {{ checkConsents(input: {{addresses: $a, purpose: "p"}}) {{ {fields} }} }}'
+    (operation,) = Documents(executable_schema(), _LIMITS).prepared(query).operations.values()
+    variables = {"a": ["x@example.com"] * 10_000}
+    if fits:
+        operation.price.check(variables)
+    else:
+        with pytest.raises(LimitReached, match="cost"):
+            operation.price.check(variables)
 
 
 def test_each_request_is_priced_by_its_own_variables() -> None:
@@ -120,6 +174,41 @@ async def test_hostile_documents_are_dealt_with_quickly(query: str) -> None:
         assert time.process_time() - started < 3
         assert response.status_code == 200
         assert len(response.json().get("errors", [])) <= 11
+
+
+FRAGMENTS = "".join(f"fragment F{n} on Query {{ item {{ name }} }} " for n in range(490))
+
+
+@pytest.mark.parametrize(
+    ("limit", "query"),
+    [
+        ("fields of one name in one place", "{" + "item { child { name } } " * 330 + "}"),
+        ("fields of one name in one place", "{" + "... on Query { item { name } } " * 200 + "}"),
+        ("fragment spreads", "{" + "... on Query { item { name } } " * 450 + "}"),
+        ("fragments", "{" + " ".join(f"...F{n}" for n in range(490)) + "}" + FRAGMENTS),
+    ],
+)  # fmt: skip
+def test_what_validation_would_compare_pairwise_is_refused_before_it(
+    limit: str, query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.graphql_documents.validate", None)
+    reached = refused(Limits(), query)
+    assert reached is not None
+    assert reached.limit == limit
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{ ...A } fragment A on Query { item { ...B } } fragment B on Item { child { ...B } }",
+        "{ ...A } fragment A on Query { ...A }",
+        "{ ...Nowhere }",
+    ],
+)
+def test_a_document_that_is_invalid_is_told_so(query: str) -> None:
+    with pytest.raises(DocumentRefused) as told:
+        Documents(toy_schema(), Limits()).prepared(query)
+    assert told.value.code == "GRAPHQL_VALIDATION_FAILED"
 
 
 def test_the_introspection_that_tools_send_fits() -> None:

@@ -6,7 +6,8 @@ One that says nothing holds a descriptor; the process keeps some for its databas
 
 import asyncio
 import resource
-from collections.abc import MutableMapping
+from collections.abc import AsyncGenerator, MutableMapping
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
@@ -18,6 +19,9 @@ from web.joined_writes import JoinedWrites
 _EXTENSION = "consentry.connection"
 _GRACE_S = 5.0
 _SILENT_S = 30.0
+# Who takes less of a large answer in this time is not waited for: others need the room.
+_TAKING_S = 30.0
+_TAKEN_BYTES_MIN = 256 * 1024
 _DESCRIPTORS_KEPT = 128
 _DESCRIPTORS_WANTED = 65_536
 # Beyond this a peer that sends pings and reads nothing gets no more pongs.
@@ -90,6 +94,56 @@ class WebSocketConnection(_Known, WebSocketsSansIOProtocol):
         """The peer has not answered: it will not read a closing either."""
         super().keepalive_timeout()
         self.transport.abort()
+
+
+class Taking:
+    """A large answer on its way, by the connection that it goes by; None where that is not known."""
+
+    def __init__(self, connection: HttpConnection | None) -> None:
+        self._connection = connection
+        self._sent = 0
+        self._taken = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._look_again()
+
+    def sent(self, count: int) -> None:
+        """So many bytes were given to the connection."""
+        self._sent += count
+
+    async def all_taken(self) -> None:
+        """Wait until nothing much of it is left here."""
+        if self._connection is not None:
+            await self._connection.flow.drain()
+
+    def end(self) -> None:
+        """Nobody waits any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look_again(self) -> None:
+        if self._connection is not None:
+            self._timer = asyncio.get_running_loop().call_later(_TAKING_S, self._look, self._connection)
+
+    def _look(self, connection: HttpConnection) -> None:
+        if connection not in connection.connections:
+            return
+        taken = self._sent - connection.transport.get_write_buffer_size()
+        if taken - self._taken < _TAKEN_BYTES_MIN:
+            connection.transport.abort()
+        else:
+            self._taken = taken
+            self._look_again()
+
+
+@asynccontextmanager
+async def being_taken(scope: Scope) -> AsyncGenerator[Taking]:
+    """While a large answer is sent: whoever takes next to nothing of it for a while is cut off."""
+    connection = _connection(scope)
+    taking = Taking(connection if isinstance(connection, HttpConnection) else None)
+    try:
+        yield taking
+    finally:
+        taking.end()
 
 
 def raise_descriptors() -> None:

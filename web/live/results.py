@@ -1,7 +1,7 @@
 """What an operation sends back, one payload after the other, whatever transport carries it."""
 
 from collections.abc import AsyncGenerator
-from contextlib import ExitStack, aclosing
+from contextlib import ExitStack, aclosing, closing
 from typing import cast
 
 from graphql import OperationType
@@ -12,7 +12,6 @@ from web.authentication import documents_owner
 from web.graphql_limits import LimitReached
 from web.graphql_operations import OperationRefused, Operations
 from web.graphql_request import GraphQLRequest
-from web.graphql_response import encoded
 from web.live.sessions import Session, TooManyOpen
 from web.live.sharing import Sharing
 from web.refusals import exception_entry, limit_error
@@ -36,7 +35,14 @@ async def results(
             runnable = operations.runnable(asked, documents_owner(identity.tenant))
             context = RequestContext(identity.tenant, identity.caller)
             if runnable.kind is not OperationType.SUBSCRIPTION:
-                yield encoded(await operations.run(runnable, context, request_id))
+                owner = documents_owner(identity.tenant)
+                parts, held = await operations.run(
+                    runnable, context, request_id, lambda body: operations.written(body, runnable, owner)
+                )
+                with closing(held):
+                    text = b"".join(parts).decode()
+                    parts.clear()
+                    yield text
                 return
             stream = cast("ConsentEventStream", await operations.source(runnable, context, request_id))
             async with aclosing(sharing.payloads(runnable, stream, request_id, identity.key)) as payloads:
