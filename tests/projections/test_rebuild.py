@@ -164,6 +164,8 @@ async def test_an_append_that_waits_for_a_swap_is_prepared_anew(
         )
         while not await owner.fetchval(blocked):
             await asyncio.sleep(0.01)
+            # Within a transaction what others do is shown as it was at the first look.
+            await owner.execute("SELECT pg_stat_clear_snapshot()")
 
     execute = asyncpg.Connection.execute
 
