@@ -1,4 +1,4 @@
-"""A transport that joins what is written to it in one turn of the event loop: an answer's head and body are one system call.
+"""A transport that sends an answer's head together with what comes after it in the same turn of the event loop.
 
 To send a small answer wakes its reader, and costs a tenth of what a check does; the server above writes an answer in two.
 """
@@ -6,39 +6,37 @@ To send a small answer wakes its reader, and costs a tenth of what a check does;
 import asyncio
 from typing import Any
 
-_AT_ONCE_BYTES = 16 * 1024
+_HEAD = b"HTTP/1."
 
 
 class JoinedWrites(asyncio.Transport):
-    """Writes to `transport` at the end of the turn, or as soon as much has come together: who writes without a pause in between
-    is told to wait as ever.
-    """
+    """Writes to `transport`; a head waits for what is written next, at the longest until the end of the turn."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self._transport = transport
         self._loop = loop
-        self._held: list[bytes | bytearray | memoryview] = []
-        self._held_bytes = 0
+        self._head: bytes | bytearray | memoryview = b""
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Write, together with what else is written in this turn."""
-        if not self._held:
-            self._loop.call_soon(self._write_held)
-        self._held.append(data)
-        self._held_bytes += len(data)
-        if self._held_bytes >= _AT_ONCE_BYTES:
-            self._write_held()
+        """Write at once, but for a head."""
+        if self._head:
+            data, self._head = b"".join((self._head, data)), b""
+        elif data[: len(_HEAD)] == _HEAD:
+            self._head = data
+            self._loop.call_soon(self._write_head)
+            return
+        self._transport.write(data)
 
-    def _write_held(self) -> None:
-        if self._held:
-            held, self._held, self._held_bytes = self._held, [], 0
+    def _write_head(self) -> None:
+        if self._head:
+            head, self._head = self._head, b""
             if not self._transport.is_closing():
-                self._transport.write(held[0] if len(held) == 1 else b"".join(held))
+                self._transport.write(head)
 
     def get_write_buffer_size(self) -> int:
-        """The bytes that the peer has not taken, those of this turn included."""
-        return self._transport.get_write_buffer_size() + self._held_bytes
+        """The bytes that the peer has not taken, a head that waits included."""
+        return self._transport.get_write_buffer_size() + len(self._head)
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
         """Below and above how many bytes who writes may go on, and is to wait."""
@@ -54,17 +52,17 @@ class JoinedWrites(asyncio.Transport):
 
     def write_eof(self) -> None:
         """Say that nothing more comes, after what was written."""
-        self._write_held()
+        self._write_head()
         self._transport.write_eof()
 
     def close(self) -> None:
         """Close, after what was written."""
-        self._write_held()
+        self._write_head()
         self._transport.close()
 
     def abort(self) -> None:
         """Close at once; what was not sent never is."""
-        self._held, self._held_bytes = [], 0
+        self._head = b""
         self._transport.abort()
 
     def is_closing(self) -> bool:
