@@ -158,9 +158,9 @@ async def head(connection: Connected, tenant: int) -> Head:
     return Head(*row)
 
 
-# size_at: how many entries were recorded by an instant. recordedAt never decreases along the log, so it is found by
-# halving: a probe of the primary key for each doubling of the log.
-_SIZE_AT = """
+# size_at, size_before: how many entries were recorded by an instant, or before it. recordedAt never decreases along the log,
+# so it is found by halving: a probe of the primary key for each doubling of the log.
+_SIZE = """
 WITH RECURSIVE search (low, high) AS (
     SELECT 0::bigint, size FROM log_heads WHERE tenant = $1
     UNION ALL
@@ -168,13 +168,13 @@ WITH RECURSIVE search (low, high) AS (
     FROM search
     CROSS JOIN LATERAL (SELECT (low + high) / 2) AS halved (middle)
     CROSS JOIN LATERAL (
-        SELECT recorded_at <= $2 AS known FROM log_entries WHERE tenant = $1 AND position = middle LIMIT 1
+        SELECT recorded_at {} $2 AS known FROM log_entries WHERE tenant = $1 AND position = middle LIMIT 1
     ) AS probe
     WHERE low < high
 )
 SELECT low FROM search WHERE low = high
 """
-_SIZE_BEFORE = _SIZE_AT.replace("recorded_at <= $2", "recorded_at < $2")
+_SIZE_AT, _SIZE_BEFORE = _SIZE.format("<="), _SIZE.format("<")
 
 
 async def size_at(connection: Connected, tenant: int, instant: datetime) -> int:

@@ -10,7 +10,6 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
-from time import monotonic
 from typing import NamedTuple
 from uuid import UUID
 
@@ -23,12 +22,12 @@ from ledger.assembly import Tenant
 from ledger.check_queue import FLIGHT_ADDRESSES_MAX
 from ledger.look_up import LookUp, Seen, look_up
 from ledger.standing_then import Times, standing_then, times_of
+from ledger.turns import Turn
 from projections import current_consent
 
 ADDRESSES_MAX = 10_000
 _CHUNK_ADDRESSES = 1_000
 _ADDRESSES_AT_ONCE = 100
-_TURN_SECONDS = 0.01
 _ADDRESSES_PER_PART = 2_000
 _STREAMS_PER_READ = 50
 
@@ -94,9 +93,10 @@ async def _part(tenant: Tenant, channel: Channel, addresses: Sequence[str]) -> _
     blind_indexes: list[bytes] = []
     places: list[int | None] = []
     place = count()
-    turn = _Turn()
+    turn = Turn()
     for start in range(0, len(addresses), _ADDRESSES_AT_ONCE):
-        await turn.others_first()
+        if turn.is_over:
+            await turn.others_first()
         normalised = normalise_all(channel, addresses[start : start + _ADDRESSES_AT_ONCE])
         places += [None if one is None else next(place) for one in normalised]
         blind_indexes += tenant.blind_index.each(channel, [one for one in normalised if one is not None])
@@ -105,27 +105,12 @@ async def _part(tenant: Tenant, channel: Channel, addresses: Sequence[str]) -> _
 
 async def _answers(deciding: Deciding, part: _Part, held: Sequence[Known]) -> list[Answer]:
     answers: list[Answer] = []
-    turn = _Turn()
+    turn = Turn()
     for address, place in zip(part.addresses, part.places, strict=True):
         answers.append(deciding.answer(address, None if place is None else held[place]))
-        if not len(answers) % _ADDRESSES_AT_ONCE:
+        if not len(answers) % _ADDRESSES_AT_ONCE and turn.is_over:
             await turn.others_first()
     return answers
-
-
-class _Turn:
-    """A caller's turn on the loop, which the other callers of this process share: 10,000 plain addresses are a tenth of a
-    second, and one of many long foreign labels alone is most of a millisecond.
-    """
-
-    def __init__(self) -> None:
-        self._since = monotonic()
-
-    async def others_first(self) -> None:
-        """Let the others go on, if this turn is over."""
-        if monotonic() - self._since >= _TURN_SECONDS:
-            await asyncio.sleep(0)
-            self._since = monotonic()
 
 
 async def _check_now(tenant: Tenant, question: Question) -> list[Answer]:
@@ -220,7 +205,7 @@ async def _see_then(
         size = await read.size_at(connection, tenant.id, times.known_at)
         wanted = {subject.purpose.key, subject.profile.tracking_purpose}
         found: list[Known] = []
-        turn = _Turn()
+        turn = Turn()
         folded: dict[UUID, Known] = {}
         for start in range(0, len(blind_indexes), _CHUNK_ADDRESSES):
             chunk = blind_indexes[start : start + _CHUNK_ADDRESSES]
@@ -246,7 +231,7 @@ async def _see_then(
                     found.append(_folded(one, (), times, wanted))
                 else:
                     found.append(folded[one.contact_point])
-                if not len(found) % _ADDRESSES_AT_ONCE:
+                if not len(found) % _ADDRESSES_AT_ONCE and turn.is_over:
                     await turn.others_first()
     # The first event of all is known at any time: the catalogue is taken as it was made.
     position = max(size - 1, 0)

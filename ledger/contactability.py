@@ -87,8 +87,9 @@ async def contactability_of(
 ) -> list[list[ContactabilityRow]]:
     """For each contact point a row per active purpose of the profile and per active topic; one look-up for all of them.
 
-    Raises Refusal NOT_FOUND, INACTIVE for the profile.
+    Raises Refusal NOT_FOUND, INACTIVE for the profile, and LogWentBack.
     """
+    tenant.going_back.require_none()
     ids = list(dict.fromkeys(contact_point for contact_point, _ in contact_points))
     held = await _standings_of_contact_points(tenant, ids, as_of, known_at)
     found = held.catalogue.profiles[held.today.profile(profile).key]

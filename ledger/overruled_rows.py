@@ -34,13 +34,13 @@ async def overruled(
     places = [(asked[number].channel, asked[number].address, level) for number, level in levels.items()]
     out = await are_out(connection, tenant, places) if places else []
     return {
-        number: after_event(asked[number], positions[number])
+        number: _after(asked[number], positions[number])
         for number, is_out in zip(levels, out, strict=True)
         if not is_out
     }
 
 
-def after_event(capture: Capture, position: int) -> Capture:
+def _after(capture: Capture, position: int) -> Capture:
     """The same under keys of what comes after the event at this position: it is recorded once after it."""
 
     def after(key: str) -> str:

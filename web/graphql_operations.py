@@ -22,9 +22,9 @@ from graphql import (
 )
 from graphql.utilities import validate_input_value
 
+from ledger.turns import Turn
 from schema.plans.interpreted import InTurns
 from schema.plans.plans import Plans
-from schema.plans.turns import Turn
 from web.admission import Admission
 from web.graphql_documents import DocumentRefused, Documents, PreparedDocument, PreparedOperation
 from web.graphql_limits import LimitReached, Limits

@@ -24,9 +24,10 @@ from graphql.execution.collect_fields import FieldDetailsList
 from graphql.execution.executor import Executor, invalid_return_type_error
 from graphql.pyutils import gather_with_cancel, is_iterable
 
+from ledger.turns import Turn
 from schema.plans.plain_values import PLAIN, must_be_awaited, raised
 from schema.plans.run import Path, Run, leave_behind, path_list
-from schema.plans.turns import BETWEEN, MANY, Turn
+from schema.plans.turns import BETWEEN, MANY
 
 # From a value, where it stands, and the run. Raises what becomes the error of the field or item.
 Complete = Callable[[Any, Path, Run], Any]

@@ -19,6 +19,7 @@ from domain.standing import decision_of, tracking_of
 from ledger import answers as answering
 from ledger import catalogue
 from ledger import check as checking
+from ledger import turns as turns_of
 from ledger.answers import Answer
 from ledger.assembly import Caller, Tenant
 from ledger.bounces import record_bounce
@@ -229,7 +230,7 @@ async def test_what_fails_in_the_middle_leaves_no_statement_behind(
 
 async def test_others_go_on_between_addresses_that_take_long(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     # As if each look at the clock were a second later.
-    monkeypatch.setattr(checking, "monotonic", itertools.count().__next__)
+    monkeypatch.setattr(turns_of, "monotonic", itertools.count().__next__)
     turns = 0
 
     async def other() -> None:

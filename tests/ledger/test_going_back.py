@@ -13,7 +13,9 @@ from eventstore.database import DatabaseAddress
 from ledger.assembly import Caller, Ledger, Tenant, ledger_on
 from ledger.check import Question, check
 from ledger.checkpoints import checkpoint
+from ledger.contactability import contactability_of
 from ledger.going_back import LogWentBack, look_at_all
+from ledger.history import find_contact_point
 from ledger.record import Capture, record_consent
 from ledger.selection import Selection, preview_enforcement, select
 from tests.ledger.test_checkpoints import tampering
@@ -70,6 +72,10 @@ async def test_a_database_that_is_older_than_what_was_signed_allows_nothing_and_
         await preview_enforcement(
             restored, purpose="commercial", channel=Channel.EMAIL, model=EnforcementModel.RESTRICTIVE
         )
+    held = await find_contact_point(restored, Channel.EMAIL, ADA)
+    assert held is not None
+    with pytest.raises(LogWentBack):
+        await contactability_of(restored, [(held.id, Channel.EMAIL)], profile="default")
     assert await opt_out(restored, caller, BOB) == lost
 
 

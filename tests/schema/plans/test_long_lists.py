@@ -10,6 +10,7 @@ import pytest
 import strawberry
 from graphql import ExecutionResult, GraphQLSchema, OperationDefinitionNode, execute, parse
 
+from ledger import turns as turns_of
 from schema.plans import turns
 from schema.plans.interpreted import InTurns
 from schema.plans.plans import Plans
@@ -63,7 +64,7 @@ SCHEMA: GraphQLSchema = strawberry.Schema(Query)._schema
 
 @pytest.fixture(params=[True, False], ids=["compiled", "interpreted"])
 def compiled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    monkeypatch.setattr(turns, "_TURN_S", 0.0)
+    monkeypatch.setattr(turns_of, "_TURN_S", 0.0)
     Counted.now = Counted.most = 0
     return request.param
 
@@ -123,7 +124,7 @@ async def test_an_error_that_may_not_be_null_ends_the_list(compiled: bool) -> No
 
 
 async def test_one_that_is_cancelled_leaves_nothing_that_was_never_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "_TURN_S", 0.0)
+    monkeypatch.setattr(turns_of, "_TURN_S", 0.0)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         task = asyncio.ensure_future(started("{ items { awaited } }", compiled=True))
