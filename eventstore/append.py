@@ -64,12 +64,14 @@ class Log:
         projection: InlineProjection,
         clock: Callable[[], datetime],
         before_deciding: Callable[[Connected, Head, Sequence[Command]], Awaitable[None]],
+        has_grown: Callable[[int], None],
     ) -> None:
         self._pool = pool
         self._tenant = tenant
         self._preparing = Preparing(tenant=tenant, tenant_key=tenant_key, keyring=keyring, clock=clock)
         self._statement = AppendStatement(tenant, projection)
         self._before_deciding = before_deciding
+        self._has_grown = has_grown
         # What names a stream outright is never behind another, so only contact points are laid over what was looked up.
         self._queue = AppendQueue[Command, Appended, Group](
             self._flush,
@@ -178,6 +180,8 @@ class Log:
             # First, so that the next group is on its way before those of this one ask for more.
             turn.finish(group if known else None)
         group.settle()
+        if group.entries:
+            self._has_grown(self._tenant)
 
     async def _prepare_behind(self, turn: Turn[Command, Appended, Group]) -> _Behind | None:
         """The turn's group, prepared for when the one ahead is written as it is being now; None where that cannot be."""

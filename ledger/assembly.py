@@ -115,6 +115,7 @@ class Tenant:
             projection=InlineCurrentConsent(),
             clock=ledger.clock,
             before_deciding=self._before_deciding,
+            has_grown=ledger.wakeup.has_grown,
         )
 
     @property
