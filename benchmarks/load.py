@@ -1,7 +1,8 @@
-"""A plain HTTP load, in a process of its own: `load.py URL CONNECTIONS SECONDS KEY < ASKED.json`; prints JSON.
+"""A plain HTTP load, in a process of its own: `load.py URL CONNECTIONS SECONDS KEYS < ASKED.json`; prints JSON.
 
-Each connection asks in turn and waits for each answer. What begins with a slash is asked by GET, anything else is a body to
-POST to the URL; `{n}` in it becomes a number that never repeats, `{word}` the same in letters.
+Each connection asks in turn and waits for each answer, with a key of its own where there are several, separated by commas.
+What begins with a slash is asked by GET, anything else is a body to POST to the URL; `{n}` in it becomes a number that never
+repeats, `{word}` the same in letters.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 LETTERS = str.maketrans("0123456789", "abcdefghij")
 
 
-async def main(url: str, connections: int, seconds: float, key: str, asked: list[str]) -> None:
+async def main(url: str, connections: int, seconds: float, keys: list[str], asked: list[str]) -> None:
     parts = urlsplit(url)
     path = parts.path.encode()
     times: list[float] = []
@@ -23,6 +24,7 @@ async def main(url: str, connections: int, seconds: float, key: str, asked: list
 
     async def one(offset: int) -> None:
         nonlocal wrong
+        key = keys[offset % len(keys)]
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
         number = offset
         while time.perf_counter() < until:
@@ -56,5 +58,5 @@ async def main(url: str, connections: int, seconds: float, key: str, asked: list
 
 
 if __name__ == "__main__":
-    _, url, connections, seconds, key = sys.argv
-    asyncio.run(main(url, int(connections), float(seconds), key, json.load(sys.stdin)))
+    _, url, connections, seconds, keys = sys.argv
+    asyncio.run(main(url, int(connections), float(seconds), keys.split(","), json.load(sys.stdin)))

@@ -52,9 +52,12 @@ def process(*arguments: str, port: int, program: str = sys.executable) -> Iterat
                 started.kill()
 
 
-def consentry(data_dir: Path, port: int) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
+def consentry(
+    data_dir: Path, port: int, *, workers: int = 1
+) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
     """`consentry serve` on a data directory."""
-    return process("-c", CONSENTRY, "serve", "--port", str(port), "--data-dir", str(data_dir), port=port)
+    arguments = ("--port", str(port), "--data-dir", str(data_dir), "--workers", str(workers))
+    return process("-c", CONSENTRY, "serve", *arguments, port=port)
 
 
 def load(url: str, connections: int, key: str, *asked: str, seconds: float = SECONDS) -> dict[str, float]:

@@ -1,7 +1,8 @@
-"""One, two and four processes that append beside each other, to one tenant's log and to eight: the total must not fall.
+"""One, two and four processes that write beside each other, to one tenant's log and to eight: the total must not fall.
 
-Each process is what a worker of `consentry serve --workers` is to the store: a ledger with connections and groups of its own.
-The callers are as many however many processes there are, and are spread over the tenants.
+First the workers of `consentry serve --workers`, asked over HTTP; then processes that are to the store what a worker is (a ledger
+with connections of its own, and a place among the others), with callers of their own and no HTTP.
+Connections and callers are as many however many processes there are, and are spread over the tenants.
 
     python -m benchmarks.writers
 """
@@ -9,7 +10,7 @@ The callers are as many however many processes there are, and are spread over th
 import asyncio
 import multiprocessing
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -18,11 +19,16 @@ from pathlib import Path
 from benchmarks.captures import rate
 from benchmarks.figures import Figures
 from benchmarks.machine import describe
-from benchmarks.rounds import alternate
+from benchmarks.rounds import Spread, alternate
+from benchmarks.serving import RECORD, body, consentry, free_port, load
+from ledger.api_keys import create_key
 from ledger.assembly import LedgerConfig, open_ledger
+from ledger.shared_writing import Place, SharedWriting
 from ledger.tenants import create_tenant
+from web import event_loop
 
-CALLERS = 64
+CONNECTIONS = 64
+CALLERS = (64, 256)
 PROCESSES = (1, 2, 4)
 TENANTS = (1, 8)
 SECONDS = 3.0
@@ -33,27 +39,53 @@ async def run(data_dir: Path, figures: Figures) -> None:
     """Measure, and note the figures."""
     for tenants in TENANTS:
         keys = [f"writers-{tenants}-{number}" for number in range(tenants)]
+        secrets: list[str] = []
         async with open_ledger(LedgerConfig(data_dir=data_dir)) as ledger:
             for key in keys:
-                await create_tenant(ledger, key, "Writers")
-            totals = await alternate({count: partial(_total, data_dir, keys, count) for count in PROCESSES})
-        alone = totals[1]
-        for count in PROCESSES[1:]:
-            over = totals[count].over(alone)
-            figures.add(
-                f"appends by {count} processes to {tenants} log{'s' * (tenants > 1)}", "no fewer than by one",
-                f"{totals[count].text()}/s, {over.text('.2f')} x (one: {alone.text()}/s)", kept=over.median >= 1,
-            )  # fmt: skip
+                tenant = await create_tenant(ledger, key, "Writers")
+                secrets.append(await create_key(tenant, "bench", ["write"]))
+            served = await alternate({count: partial(_served, data_dir, secrets, count) for count in PROCESSES})
+            _note(f"records over HTTP, {CONNECTIONS} connections, {{}} workers", tenants, served, figures)
+            for callers in CALLERS:
+                appended = await alternate(
+                    {count: partial(_total, data_dir, keys, callers, count) for count in PROCESSES}
+                )
+                _note(f"appends of {callers} callers in {{}} processes", tenants, appended, figures)
 
 
-async def _total(data_dir: Path, keys: Sequence[str], processes: int) -> float:
+def _note(what: str, tenants: int, totals: Mapping[int, Spread], figures: Figures) -> None:
+    alone = totals[1]
+    for count in PROCESSES[1:]:
+        over = totals[count].over(alone)
+        figures.add(
+            f"{what.format(count)} to {tenants} log{'s' * (tenants > 1)}", "no fewer than by one",
+            f"{totals[count].text()}/s, {over.text('.2f')} x (one: {alone.text()}/s)", kept=over.median >= 1,
+        )  # fmt: skip
+
+
+async def _served(data_dir: Path, secrets: Sequence[str], workers: int) -> float:
+    """Records a second by all workers of a server together."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/graphql"
+    record = body(RECORD, channel="EMAIL", address="w{n}@example.org", purpose="commercial", value="OPTED_OUT")
+    with consentry(data_dir, port, workers=workers):
+        # Until the workers have found each other.
+        await asyncio.to_thread(load, url, CONNECTIONS, ",".join(secrets), record, seconds=2 * _WARM_UP_S)
+        measured = await asyncio.to_thread(load, url, CONNECTIONS, ",".join(secrets), record, seconds=SECONDS)
+    return measured["rate"]
+
+
+async def _total(data_dir: Path, keys: Sequence[str], callers: int, processes: int) -> float:
     """Events a second of all processes together."""
     spawn = multiprocessing.get_context("spawn")
     workers: list[tuple[Connection, BaseProcess]] = []
+    sockets = tempfile.TemporaryDirectory(prefix="consentry-writers-")
     try:
-        for _ in range(processes):
+        for number in range(processes):
             here, there = spawn.Pipe()
-            process = spawn.Process(target=_work, args=(there, data_dir, keys, CALLERS // processes), daemon=True)
+            place = Place(Path(sockets.name), number, processes)
+            arguments = (there, data_dir, keys, callers // processes, place)
+            process = spawn.Process(target=_work, args=arguments, daemon=True)
             process.start()
             workers.append((here, process))
         for here, _ in workers:
@@ -65,14 +97,15 @@ async def _total(data_dir: Path, keys: Sequence[str], processes: int) -> float:
         for _, process in workers:
             process.join(10)
             process.kill()
+        sockets.cleanup()
 
 
-def _work(told: Connection, data_dir: Path, keys: Sequence[str], callers: int) -> None:
-    asyncio.run(_append(told, data_dir, keys, callers))
+def _work(told: Connection, data_dir: Path, keys: Sequence[str], callers: int, place: Place) -> None:
+    event_loop.run(_append(told, data_dir, keys, callers, place))
 
 
-async def _append(told: Connection, data_dir: Path, keys: Sequence[str], callers: int) -> None:
-    async with open_ledger(LedgerConfig(data_dir=data_dir)) as ledger:
+async def _append(told: Connection, data_dir: Path, keys: Sequence[str], callers: int, place: Place) -> None:
+    async with open_ledger(LedgerConfig(data_dir=data_dir)) as ledger, SharedWriting(ledger, place).running():
         tenants = [await ledger.tenant(key) for key in keys]
         each = max(1, callers // len(tenants))
 

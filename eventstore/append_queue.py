@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 GROUP_COMMANDS_MAX = 512
 # So many callers at least are worth a group that is prepared while another is written; of so many that come when nothing is
 # being written, one half goes first, so that there is another.
-_BEHIND_MIN = 16
+_BEHIND_MIN = 8
 _HALVED_FROM = 32
 
 Asked = TypeVar("Asked")
@@ -218,7 +218,7 @@ class AppendQueue(Generic[Asked, Answered, Prepared]):
             if ahead is None or ahead.finished:
                 halved = len(queue) >= _HALVED_FROM and self._overlaps()
                 return self._next_group((len(queue) + 1) // 2 if halved else len(queue))
-            self._enough = max(_BEHIND_MIN, len(ahead.waiting) // 2)
+            self._enough = max(_BEHIND_MIN, len(ahead.waiting) // 4)
             if len(queue) >= self._enough and not (
                 self._alone(queue[0].command) or self._alone(ahead.waiting[0].command)
             ):

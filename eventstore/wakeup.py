@@ -52,6 +52,8 @@ class Wakeup:
         self._any_grown = asyncio.Event()
         self._keys_change = asyncio.Event()
         self._heard_at = float("-inf")
+        # Of the connection's backend: what that tells, this process knows.
+        self._own_pid = 0
         self._task: asyncio.Task[None] | None = None
 
     @contextlib.asynccontextmanager
@@ -106,10 +108,10 @@ class Wakeup:
         self._any_grown.set()
         self._any_grown = asyncio.Event()
 
-    def _heard(self, connection: Connected, pid: int, channel: str, payload: object) -> None:
+    def _heard(self, _connection: Connected, pid: int, channel: str, payload: object) -> None:
         if channel == KEYS_CHANNEL:
             self._tell_keys_changed()
-        elif pid != connection.get_server_pid():
+        elif pid != self._own_pid:
             self._wake(int(str(payload)))
 
     def _wake(self, tenant: int) -> None:
@@ -142,6 +144,7 @@ class Wakeup:
                 asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError
             ):
                 connection = await asyncpg.connect(**self._connect)
+                self._own_pid = connection.get_server_pid()
                 try:
                     await connection.add_listener(LOG_CHANNEL, self._heard)
                     await connection.add_listener(KEYS_CHANNEL, self._heard)

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import asyncpg
 
@@ -41,7 +41,7 @@ from tlog.note import VerifierKey
 
 if TYPE_CHECKING:
     from ledger.api_keys import Identity
-    from ledger.record import Recorded
+    from ledger.record import PreparedCapture, Recorded
 
 WAIT_FOR_POSITION_S = 5.0
 # Who is about to send a message is better told that it cannot be known than left waiting.
@@ -207,6 +207,16 @@ class Tenant:
         await read_standing(connection, self.id, self.catalogue, commands)
 
 
+class OtherWriters(Protocol):
+    """Other processes that write what this one is asked to record: see `shared_writing`."""
+
+    async def record(
+        self, tenant: Tenant, application: str | None, captures: Sequence["PreparedCapture"]
+    ) -> Sequence["Recorded | Refusal | Exception"] | None:
+        """What became of each; None where this process is to write them."""
+        ...
+
+
 class Ledger:
     """All tenants of one database, as this process works with them."""
 
@@ -228,6 +238,8 @@ class Ledger:
         self.log_host = log_host
         # Where recipients reach the pages; a server says where it is, unless it is told.
         self.public_url = DEFAULT_PUBLIC_URL
+        # Set while other workers of the same server can be reached.
+        self.other_writers: OtherWriters | None = None
         self.inbound_limit = FloodLimit()
         self.joined_opt_outs: JoinedOptOuts[list[Recorded]] = JoinedOptOuts()
         self.link_valid_days: int | None = None

@@ -28,7 +28,7 @@ from ledger.given_evidence import Evidence, given_evidence
 from ledger.idempotency import append, stored_key
 from ledger.links import LinkInvalid, open_link
 from ledger.look_up import LookUp, look_up
-from ledger.opt_ins import NO_TERMS, OptInTerms, opt_in_valid_until
+from ledger.opt_ins import NO_TERMS, OptInTerms, opt_in_valid_until, shown_by
 from ledger.preferences import RECIPIENT_LINK
 from ledger.record import Recorded, capture_draft, subject_of_address
 from projections import contact_points
@@ -92,7 +92,7 @@ async def request_double_opt_in(
     def decide(recorded_at: datetime) -> list[Draft]:
         found_purpose, found_topics = _subject(tenant, profile, purpose, topics)
         # A request is held to what an opt-in has to bring: once it is confirmed, only the link would come with it.
-        opt_in_valid_until(found_purpose, recorded_at, terms, evidence=evidence)
+        opt_in_valid_until(found_purpose, recorded_at, terms, shown=shown_by(evidence))
         confirms = asks_for_confirmation(
             tenant.catalogue.profile(profile).double_opt_in, opted_in=now.opted_in(tenant.catalogue, recorded_at)
         )

@@ -74,6 +74,7 @@ class OptInTerms:
 
 
 NO_TERMS = OptInTerms()
+_NOTHING_SHOWN = frozenset[RequiredEvidence]()
 
 
 def for_the_log(value: str | None, name: str, chars_max: int) -> str | None:
@@ -87,9 +88,9 @@ def for_the_log(value: str | None, name: str, chars_max: int) -> str | None:
 
 
 def opt_in_valid_until(
-    purpose: Purpose, effective_at: datetime, terms: OptInTerms, *, evidence: Evidence | None
+    purpose: Purpose, effective_at: datetime, terms: OptInTerms, *, shown: frozenset[RequiredEvidence]
 ) -> datetime | None:
-    """Until when an opt-in counts; see `OptInTerms.ends`.
+    """Until when an opt-in counts; see `OptInTerms.ends`. `shown` is what its evidence has (`shown_by`).
 
     Raises EvidenceLacking INVALID for what the purpose requires and the opt-in lacks, and Refusal INVALID for an end that is
     before its beginning.
@@ -97,11 +98,17 @@ def opt_in_valid_until(
     check_valid_until(ConsentValue.OPTED_IN, effective_at, terms.valid_until)
     until = terms.ends(purpose, effective_at)
     given: Mapping[RequiredEvidence, object] = {
-        RequiredEvidence.NOTICE_TEXT: evidence and (evidence.notice_text or "").strip(),
-        RequiredEvidence.METHOD: evidence and (evidence.method or "").strip(),
         RequiredEvidence.LEGAL_BASIS: terms.legal_basis or purpose.legal_basis,
         RequiredEvidence.JURISDICTION: terms.jurisdiction,
         RequiredEvidence.VALID_UNTIL: until,
     }
-    purpose.opt_in.check(one for one, value in given.items() if value)
+    purpose.opt_in.check({*shown, *(one for one, value in given.items() if value)})
     return until
+
+
+def shown_by(evidence: Evidence | None) -> frozenset[RequiredEvidence]:
+    """What a purpose may require that evidence has."""
+    if evidence is None:
+        return _NOTHING_SHOWN
+    texts = {RequiredEvidence.NOTICE_TEXT: evidence.notice_text, RequiredEvidence.METHOD: evidence.method}
+    return frozenset(one for one, text in texts.items() if text and text.strip())

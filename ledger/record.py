@@ -7,13 +7,14 @@ because nothing can ever be taken out of it again.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from domain import dynamics_codes
 from domain.addresses import Channel, normalise
 from domain.catalogue import PurposeType
 from domain.consent import ActorKind, ConsentSource, ConsentValue, check_valid_until, effective_instant
 from domain.events import CURRENT_VERSIONS, ConsentCaptured, EventType
+from domain.opt_in_rules import RequiredEvidence
 from domain.refusals import LimitExceeded, Refusal, RefusalCode
 from domain.text import clean_text, mended_text
 from eventstore.command import (
@@ -33,7 +34,7 @@ from ledger.assembly import Caller, Tenant
 from ledger.existing_consent import ExistingConsent, StandingAtLevels, StandingOfRows
 from ledger.given_evidence import Evidence, given_evidence, mended_evidence, under
 from ledger.idempotency import append, refusal_of, stored_key
-from ledger.opt_ins import OptInTerms, opt_in_valid_until
+from ledger.opt_ins import OptInTerms, opt_in_valid_until, shown_by
 from tlog.entry import EntryTooLarge
 
 CONSENTS_MAX = 1_000
@@ -87,6 +88,50 @@ class Capture:
     marks: tuple[IdempotencyKey, ...] = field(default=(), repr=False)
 
 
+class PreparedCapture(NamedTuple):
+    """A capture that was checked by itself: what is left to its decision is what the catalogue and the log say.
+
+    Plain data, so that a process which does not write the log can hand it to the one that does (`shared_writing`).
+    """
+
+    channel: Channel
+    subject: Subject
+    key: IdempotencyKey | None
+    purpose: str
+    topic: str | None
+    value: ConsentValue
+    source: ConsentSource
+    actor: ActorKind
+    terms: OptInTerms
+    effective_at: datetime | None
+    reason_label: str | None
+    shown: frozenset[RequiredEvidence]
+    evidence: bytes | None
+    notice: tuple[bytes, str] | None
+    trust: str
+    dynamics: Mapping[str, Any] | None
+    allow_inactive: bool
+    spare_erased: bool
+    parts: tuple[IdempotencyKey, ...]
+    marks: tuple[IdempotencyKey, ...]
+
+    def __repr__(self) -> str:
+        return f"PreparedCapture({self.value})"
+
+    @property
+    def is_of_person(self) -> bool:
+        """Whether the person chose."""
+        return self.actor is ActorKind.RECIPIENT
+
+    def existing(self) -> ExistingConsent | None:
+        """What its rows will meet, to be told when it is decided; None where it is made of none."""
+        if not self.parts:
+            return None
+        return ExistingConsent(
+            parts=self.parts, blind_index=self.subject.blind_index, purpose=self.purpose, topic=self.topic
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """The events that a command led to; `repeated` where its idempotency key had recorded them before.
@@ -123,22 +168,50 @@ class Rehearsed:
 
 async def record_consent(tenant: Tenant, caller: Caller, capture: Capture) -> Recorded:
     """Record one capture, durably. Raises Refusal, or StoreUnavailable: then ask again with the same idempotency key."""
-    return _recorded(await append(tenant, capture_command(tenant, caller, capture)))
+    prepared = prepared_capture(tenant, caller, capture)
+    elsewhere = await _recorded_elsewhere(tenant, caller, [prepared])
+    if elsewhere is None:
+        return _recorded(await append(tenant, command_of(tenant, caller.application, prepared)))
+    [recorded] = elsewhere
+    if isinstance(recorded, Exception):
+        raise recorded
+    return recorded
 
 
 async def record_consents(tenant: Tenant, caller: Caller, captures: Sequence[Capture]) -> list[Recorded | Refusal]:
     """Record many, each for itself, in this order. Raises LimitExceeded, StoreUnavailable."""
     if len(captures) > CONSENTS_MAX:
         raise LimitExceeded("consents", CONSENTS_MAX, len(captures))
-    return await record_commands(tenant, [command_or_refusal(tenant, caller, capture) for capture in captures])
+    asked = [_prepared_or_refusal(tenant, caller, capture) for capture in captures]
+    prepared = [one for one in asked if not isinstance(one, Refusal)]
+    elsewhere = await _recorded_elsewhere(tenant, caller, prepared)
+    if elsewhere is None:
+        return await record_commands(
+            tenant,
+            [one if isinstance(one, Refusal) else command_of(tenant, caller.application, one) for one in asked],
+        )
+    answers = iter(elsewhere)
+    return [one if isinstance(one, Refusal) else _or_raised(next(answers)) for one in asked]
+
+
+async def _recorded_elsewhere(
+    tenant: Tenant, caller: Caller, prepared: Sequence[PreparedCapture]
+) -> Sequence[Recorded | Refusal | Exception] | None:
+    """By the worker that writes the tenant's log, if that is another one and can be reached."""
+    others = tenant.ledger.other_writers
+    return None if others is None else await others.record(tenant, caller.application, prepared)
+
+
+def _or_raised(answer: Recorded | Refusal | Exception) -> Recorded | Refusal:
+    if isinstance(answer, Exception) and not isinstance(answer, Refusal):
+        raise answer
+    return answer
 
 
 async def record_commands(tenant: Tenant, asked: Sequence[Command | Refusal]) -> list[Recorded | Refusal]:
     """What became of each command, in this order; what is refused already stays so. Raises StoreUnavailable."""
     answers = iter(await tenant.log.append_all([one for one in asked if isinstance(one, Command)]))
-    return [
-        one if isinstance(one, Refusal) else await _recorded_or_refused(tenant, one, next(answers)) for one in asked
-    ]
+    return [one if isinstance(one, Refusal) else await recorded_or_refused(tenant, one, next(answers)) for one in asked]
 
 
 async def opt_out_of_all(
@@ -214,8 +287,9 @@ async def rehearse_consents(
 
     Raises StoreUnavailable.
     """
-    asked = [command_or_refusal(tenant, caller, capture) for capture in captures]
-    return await rehearse_commands(tenant, asked, seen)
+    asked = [_prepared_or_refusal(tenant, caller, capture) for capture in captures]
+    commands = [one if isinstance(one, Refusal) else command_of(tenant, caller.application, one) for one in asked]
+    return await rehearse_commands(tenant, commands, seen)
 
 
 async def rehearse_commands(
@@ -248,9 +322,8 @@ def _recorded(appended: Appended) -> Recorded:
     return Recorded(appended.entries, appended.repeated)
 
 
-async def _recorded_or_refused(
-    tenant: Tenant, command: Command, answer: Appended | BaseException
-) -> Recorded | Refusal:
+async def recorded_or_refused(tenant: Tenant, command: Command, answer: Appended | BaseException) -> Recorded | Refusal:
+    """What became of a command, given what the log answered. Raises what neither recorded nor refused it."""
     match answer:
         case Appended(entries, repeated):
             return Recorded(entries, repeated, _existing(command))
@@ -275,16 +348,20 @@ def subject_of_address(tenant: Tenant, channel: Channel, address: str) -> Subjec
     return Subject(channel, normalised, tenant.blind_index(channel, normalised))
 
 
-def command_or_refusal(tenant: Tenant, caller: Caller, capture: Capture) -> Command | Refusal:
-    """The command that a capture is, or why it is none."""
+def _prepared_or_refusal(tenant: Tenant, caller: Caller, capture: Capture) -> PreparedCapture | Refusal:
     try:
-        return capture_command(tenant, caller, capture)
+        return prepared_capture(tenant, caller, capture)
     except Refusal as refusal:
         return refusal
 
 
 def capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Command:
     """The command that a capture is. Raises Refusal for what is wrong whatever the catalogue says."""
+    return command_of(tenant, caller.application, prepared_capture(tenant, caller, capture))
+
+
+def prepared_capture(tenant: Tenant, caller: Caller, capture: Capture) -> PreparedCapture:
+    """All of a capture that can be said before the catalogue and the log are asked. Raises Refusal for what is wrong then."""
     subject = subject_of_address(tenant, capture.channel, capture.address)
     terms = OptInTerms(
         legal_basis=capture.legal_basis, jurisdiction=capture.jurisdiction, valid_until=capture.valid_until
@@ -306,8 +383,34 @@ def capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Command
         "actorId": under("actor", lambda: clean_text(capture.actor.id, field="id", chars_max=ACTOR_ID_CHARS_MAX)),
     }
     evidence_bytes, notice = given_evidence(capture.evidence, personal, capture.address, subject.address)
+    return PreparedCapture(
+        capture.channel,
+        subject,
+        key,
+        capture.purpose,
+        capture.topic,
+        capture.value,
+        capture.source,
+        capture.actor.kind,
+        terms,
+        capture.effective_at,
+        reason_label,
+        shown_by(capture.evidence),
+        evidence_bytes,
+        notice,
+        capture.trust,
+        capture.dynamics,
+        capture.allow_inactive,
+        capture.spare_erased,
+        row_parts(tenant, capture.key_application or caller.application, capture.row_keys) if capture.row_keys else (),
+        capture.marks,
+    )
 
-    existing = _existing_consent(tenant, caller, capture, subject)
+
+def command_of(tenant: Tenant, application: str | None, capture: PreparedCapture) -> Command:
+    """The command of a capture that was prepared, here or in another process."""
+    subject = capture.subject
+    existing = capture.existing()
     standing = (
         StandingAtLevels(blind_index=subject.blind_index, named=((capture.purpose, capture.topic),))
         if (capture.spare_erased and capture.value is ConsentValue.OPTED_OUT) or _may_be_implied(tenant, capture)
@@ -321,14 +424,14 @@ def capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Command
         if existing is not None and (existing.all_known or existing.keeps(purpose, topic, capture.value)):
             return []
         effective = effective_instant(capture.effective_at, recorded_at)
-        check_valid_until(capture.value, effective, capture.valid_until)
-        valid_until = capture.valid_until
+        terms = capture.terms
+        check_valid_until(capture.value, effective, terms.valid_until)
+        valid_until = terms.valid_until
         if capture.value is ConsentValue.OPTED_IN:
-            valid_until = opt_in_valid_until(purpose, effective, terms, evidence=capture.evidence)
+            valid_until = opt_in_valid_until(purpose, effective, terms, shown=capture.shown)
             if standing is not None:
-                standing.keep_from_implied(
-                    purpose, topic, terms.legal_basis, effective, of_person=_is_of_person(capture)
-                )
+                standing.keep_from_implied(purpose, topic, terms.legal_basis, effective, of_person=capture.is_of_person)
+        notice = capture.notice
         captured = ConsentCaptured(
             channel=capture.channel,
             purpose=purpose.key,
@@ -338,7 +441,7 @@ def capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Command
             source=capture.source,
             effective_at=effective,
             valid_until=valid_until,
-            reason=reason_label,
+            reason=capture.reason_label,
             legal_basis=terms.legal_basis,
             jurisdiction=terms.jurisdiction,
             notice_digest=None if notice is None else notice[0],
@@ -347,30 +450,26 @@ def capture_command(tenant: Tenant, caller: Caller, capture: Capture) -> Command
             dynamics=capture.dynamics,
         )
         spared = capture.spare_erased and standing is not None and standing.only_suppressed
-        return [capture_draft(captured, capture.actor.kind, None if spared else evidence_bytes, notice)]
+        return [capture_draft(captured, capture.actor, None if spared else capture.evidence, notice)]
 
     return Command(
         decide=decide,
-        application=caller.application,
+        application=application,
         subject=subject,
-        idempotency=key,
+        idempotency=capture.key,
         circumstances=existing or standing,
         marks=capture.marks,
     )
 
 
-def _may_be_implied(tenant: Tenant, capture: Capture) -> bool:
+def _may_be_implied(tenant: Tenant, capture: PreparedCapture) -> bool:
     """Whether an opt-in may turn out to be implied when it is decided; what the person says with no basis is express."""
     return (
         capture.value is ConsentValue.OPTED_IN
-        and not capture.row_keys
-        and not (_is_of_person(capture) and capture.legal_basis is None)
+        and not capture.parts
+        and not (capture.is_of_person and capture.terms.legal_basis is None)
         and any(purpose.opt_in.expiry_months for purpose in tenant.catalogue.purposes.values())
     )
-
-
-def _is_of_person(capture: Capture) -> bool:
-    return capture.actor.kind is ActorKind.RECIPIENT
 
 
 def _heard(capture: Capture) -> Capture:
@@ -393,17 +492,6 @@ def row_parts(tenant: Tenant, application: str | None, row_keys: Sequence[str]) 
     """The keys of a command's parts, each of which stands for a row of a file."""
     keys = [stored_key(tenant, application, key, "importRow", {}, of_row=True) for key in row_keys]
     return tuple(key for key in keys if key is not None)
-
-
-def _existing_consent(tenant: Tenant, caller: Caller, capture: Capture, subject: Subject) -> ExistingConsent | None:
-    if not capture.row_keys:
-        return None
-    return ExistingConsent(
-        parts=row_parts(tenant, capture.key_application or caller.application, capture.row_keys),
-        blind_index=subject.blind_index,
-        purpose=capture.purpose,
-        topic=capture.topic,
-    )
 
 
 def _key(tenant: Tenant, caller: Caller, capture: Capture) -> IdempotencyKey | None:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 
 import uvicorn
 
-from ledger.assembly import open_ledger
+from ledger.assembly import Ledger, open_ledger
+from ledger.shared_writing import Place, SharedWriting
 from web.app import create_app
 from web.background import run_background
 from web.live.connections import HttpConnection, WebSocketConnection, raise_descriptors
@@ -29,8 +30,10 @@ _MESSAGE_BYTES_MAX = 256 * 1024
 _PING_EVERY_S = 20.0
 
 
-async def serve(settings: Settings, listener: socket.socket, *, started: Callable[[], None]) -> None:
-    """Answer until SIGTERM or SIGINT; `started` is called once it does.
+async def serve(
+    settings: Settings, listener: socket.socket, *, started: Callable[[], None], place: Place | None = None
+) -> None:
+    """Answer until SIGTERM or SIGINT; `started` is called once it does. A worker has a `place` among the others.
 
     Raises DocumentsInvalid, and what opening the ledger raises.
     """
@@ -73,10 +76,14 @@ async def serve(settings: Settings, listener: socket.socket, *, started: Callabl
         server = _Server(config, started, stopping=live.sessions.stop)
         stopper = asyncio.create_task(_stop_when_told(server, told_to_stop), name="stop-when-told")
         try:
-            async with run_background(ledger, settings), live.running():
+            async with run_background(ledger, settings), live.running(), _shared_writing(ledger, place):
                 await server.serve(sockets=[listener])
         finally:
             stopper.cancel()
+
+
+def _shared_writing(ledger: Ledger, place: Place | None) -> contextlib.AbstractAsyncContextManager[None]:
+    return contextlib.nullcontext() if place is None else SharedWriting(ledger, place).running()
 
 
 def _leave_to_itself() -> None:

@@ -17,7 +17,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 
+from ledger.shared_writing import Place
 from web import event_loop
 from web.metrics import SHARED_FOLDER_VARIABLE, forget_worker
 from web.server_process import serve
@@ -37,6 +39,7 @@ class WorkerFailed(Exception):
 
 @dataclass(slots=True)
 class _Worker:
+    place: Place
     process: BaseProcess
     pipe: Connection
     answers: bool = False
@@ -52,11 +55,16 @@ def supervise(settings: Settings, listener: socket.socket, *, started: Callable[
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
     workers: list[_Worker] = []
-    with tempfile.TemporaryDirectory(prefix="consentry-metrics-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="consentry-metrics-") as folder,
+        # Only this user may enter it: what is said on a socket there is done.
+        tempfile.TemporaryDirectory(prefix="consentry-workers-") as sockets,
+    ):
         # Inherited by the workers: the metrics library reads it when it is imported there.
         os.environ[SHARED_FOLDER_VARIABLE] = folder  # set for the workers, not read
+        places = [Place(Path(sockets), number, settings.workers) for number in range(settings.workers)]
         try:
-            workers = [_start(settings, listener) for _ in range(settings.workers)]
+            workers = [_start(settings, listener, place) for place in places]
             announced = False
             while not stop:
                 wait([worker.process.sentinel for worker in workers], timeout=_LOOK_S)
@@ -77,14 +85,14 @@ def supervise(settings: Settings, listener: socket.socket, *, started: Callable[
                 signal.signal(number, handler)
 
 
-def _start(settings: Settings, listener: socket.socket) -> _Worker:
+def _start(settings: Settings, listener: socket.socket, place: Place) -> _Worker:
     # Spawned, not forked: a fork would take the parent's state along, half of it locked.
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(settings, listener, theirs), name="consentry-worker")
+    process = context.Process(target=_work, args=(settings, listener, theirs, place), name="consentry-worker")
     process.start()
     theirs.close()
-    return _Worker(process, ours)
+    return _Worker(place, process, ours)
 
 
 def _replace(ended: _Worker, settings: Settings, listener: socket.socket) -> _Worker:
@@ -93,7 +101,7 @@ def _replace(ended: _Worker, settings: Settings, listener: socket.socket) -> _Wo
     if ended.process.pid is not None:
         forget_worker(ended.process.pid)
     time.sleep(_REPLACE_PAUSE_S)
-    return _start(settings, listener)
+    return _start(settings, listener, ended.place)
 
 
 def _hear(worker: _Worker) -> str | None:
@@ -127,13 +135,13 @@ def _stop(workers: list[_Worker]) -> None:
         worker.pipe.close()
 
 
-def _work(settings: Settings, listener: socket.socket, pipe: Connection) -> None:
+def _work(settings: Settings, listener: socket.socket, pipe: Connection, place: Place) -> None:
     """A worker's life."""
     configure_logging(settings.log_level)
 
     async def work() -> None:
         asyncio.get_running_loop().add_reader(pipe.fileno(), _parent_gone)
-        await serve(settings, listener, started=lambda: pipe.send(_STARTED))
+        await serve(settings, listener, started=lambda: pipe.send(_STARTED), place=place)
 
     try:
         event_loop.run(work())
