@@ -165,7 +165,7 @@ CHECK = (
     + """
     SELECT asked.number, subject.contact_point, consent.*, subject.erasing, NULL::bigint,
            NULL::bytea AS since, NULL::jsonb AS covers, NULL::json AS opt_ins
-    FROM unnest($2::bytea[]) WITH ORDINALITY AS asked (blind_index, number)
+    FROM unnest((SELECT $2::bytea[])) WITH ORDINALITY AS asked (blind_index, number)
     CROSS JOIN LATERAL (
         SELECT s.contact_point, s.erasing FROM vault_subjects s
         WHERE s.tenant = $1 AND s.blind_index = asked.blind_index LIMIT 1
@@ -174,21 +174,21 @@ CHECK = (
         SELECT c.purpose, c.topic, c.unit, c.value, timestamptz_send(c.effective_at), timestamptz_send(c.recorded_at),
                timestamptz_send(c.valid_until), c.position
         FROM current_consent c
-        WHERE c.tenant = $1 AND c.contact_point = subject.contact_point AND c.purpose = ANY($3::text[])
+        WHERE c.tenant = $1 AND c.contact_point = subject.contact_point AND c.purpose = ANY((SELECT $3::text[])::text[])
         UNION ALL
         SELECT r.purpose, r.topic, '', NULL, timestamptz_send(r.requested_at), NULL, timestamptz_send(r.expires_at), r.position
         FROM double_opt_in_requests r
-        WHERE r.tenant = $1 AND r.contact_point = subject.contact_point AND r.purpose = ANY($3::text[])
+        WHERE r.tenant = $1 AND r.contact_point = subject.contact_point AND r.purpose = ANY((SELECT $3::text[])::text[])
         UNION ALL
         SELECT '', '', '', NULL, timestamptz_send(b.bounced_at), NULL, NULL, b.position
         FROM bounces b
         WHERE b.tenant = $1 AND b.contact_point = subject.contact_point AND b.ended_at IS NULL OFFSET 0
-    ) AS consent ON consent.topic = ANY($4::text[])
+    ) AS consent ON consent.topic = ANY((SELECT $4::text[])::text[])
     UNION ALL
 """
     + _SUPPRESSIONS.format(number="asked.number", contact_point="NULL::uuid", blind_index="asked.blind_index")
     + """
-    FROM unnest($2::bytea[]) WITH ORDINALITY AS asked (blind_index, number)
+    FROM unnest((SELECT $2::bytea[])) WITH ORDINALITY AS asked (blind_index, number)
     CROSS JOIN LATERAL (
         SELECT p.since, p.covers FROM suppressions p
         WHERE p.tenant = $1 AND p.blind_index = asked.blind_index OFFSET 0
@@ -203,16 +203,16 @@ CONSENT_OF = (
     SELECT asked.number, asked.contact_point, consent.*,
            EXISTS (SELECT FROM erasures e WHERE e.tenant = $1 AND e.contact_point = asked.contact_point) AS erasing,
            NULL::bigint, NULL::bytea AS since, NULL::jsonb AS covers, NULL::json AS opt_ins
-    FROM unnest($2::uuid[]) WITH ORDINALITY AS asked (contact_point, number)
+    FROM unnest((SELECT $2::uuid[])) WITH ORDINALITY AS asked (contact_point, number)
     LEFT JOIN LATERAL (
         SELECT c.purpose, c.topic, c.unit, c.value, timestamptz_send(c.effective_at), timestamptz_send(c.recorded_at),
                timestamptz_send(c.valid_until), c.position
         FROM current_consent c
-        WHERE c.tenant = $1 AND c.contact_point = asked.contact_point AND c.purpose = ANY($3::text[])
+        WHERE c.tenant = $1 AND c.contact_point = asked.contact_point AND c.purpose = ANY((SELECT $3::text[])::text[])
         UNION ALL
         SELECT r.purpose, r.topic, '', NULL, timestamptz_send(r.requested_at), NULL, timestamptz_send(r.expires_at), r.position
         FROM double_opt_in_requests r
-        WHERE r.tenant = $1 AND r.contact_point = asked.contact_point AND r.purpose = ANY($3::text[])
+        WHERE r.tenant = $1 AND r.contact_point = asked.contact_point AND r.purpose = ANY((SELECT $3::text[])::text[])
         UNION ALL
         SELECT '', '', '', NULL, timestamptz_send(b.bounced_at), NULL, NULL, b.position
         FROM bounces b
@@ -224,7 +224,7 @@ CONSENT_OF = (
         number="asked.number", contact_point="asked.contact_point", blind_index="subject.blind_index"
     )
     + """
-    FROM unnest($2::uuid[]) WITH ORDINALITY AS asked (contact_point, number)
+    FROM unnest((SELECT $2::uuid[])) WITH ORDINALITY AS asked (contact_point, number)
     CROSS JOIN LATERAL (
         SELECT s.blind_index FROM vault_subjects s
         WHERE s.tenant = $1 AND s.contact_point = asked.contact_point LIMIT 1

@@ -85,3 +85,23 @@ async def test_each_key_is_an_index_probe(
                 node.get("Index Name"),
                 condition,
             )
+
+
+@pytest.mark.parametrize("keys", [1, 7, 512])
+@pytest.mark.parametrize(("name", "statement", "arguments"), STATEMENTS, ids=[name for name, *_ in STATEMENTS])
+async def test_they_are_not_planned_again_however_few_are_asked_for(
+    tenant: Tenant, name: str, statement: str, arguments: tuple[Any, ...], keys: int
+) -> None:
+    """For its first five parameters PostgreSQL plans a statement anew; then it has to have found that this is no use."""
+    few = (bytes_literal(KEYS[:keys]), [], bytes_literal(KEYS[:keys])) if name == "append_lookup" else (
+        arguments[0][:keys], *arguments[1:]
+    )  # fmt: skip
+    async with tenant.ledger.connection() as connection:
+        prepared = await connection.prepare(statement)
+        for _ in range(8):
+            await prepared.fetch(tenant.id, *few)
+        plans = await connection.fetchrow(
+            "SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE name = $1", prepared.get_name()
+        )
+    assert plans is not None
+    assert (plans["custom_plans"], plans["generic_plans"]) == (5, 3)
