@@ -44,7 +44,7 @@ _ACCOUNT = "consentry"
 _CLUSTER = "postgres"
 _MIB = 1 << 20
 _BUFFERS_MIB_MIN = 128
-_BUFFERS_MIB_MAX = 2_048
+_BUFFERS_MIB_MAX = 8 * 1024
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 _SETTINGS: Mapping[str, str] = {
@@ -64,7 +64,7 @@ _SETTINGS: Mapping[str, str] = {
 
 
 def memory_settings(memory_bytes: int) -> Mapping[str, str]:
-    """What the server takes of a machine with so much memory: a quarter, up to 2 GiB; the system's cache does the rest.
+    """What the server takes of a machine with so much memory: a quarter, up to 8 GiB; the system's cache does the rest.
 
     The memory is taken page by page as it is needed, so a small database stays small.
     """

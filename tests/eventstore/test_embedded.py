@@ -147,7 +147,8 @@ GIB = 1 << 30
         (GIB, "256MB", "512MB"),
         (4 * GIB, "1024MB", "2048MB"),
         (8 * GIB, "2048MB", "4096MB"),
-        (256 * GIB, "2048MB", "131072MB"),
+        (24 * GIB, "6144MB", "12288MB"),
+        (256 * GIB, "8192MB", "131072MB"),
     ],
 )
 def test_it_takes_a_quarter_of_the_memory_and_no_more_than_two_gibibytes(memory: int, buffers: str, cache: str) -> None:
