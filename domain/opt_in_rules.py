@@ -71,15 +71,17 @@ class OptInRules:
 
     def implies(self, legal_basis: str | None) -> bool:
         """Whether an opt-in on this basis is implied here: not in so many words, and so with an end."""
+        if not self.expiry_months:
+            return False
         basis = basis_key(legal_basis or "")
-        return bool(self.expiry_months) and (basis in self.expiry_months or basis not in EXPRESS)
+        return basis in self.expiry_months or basis not in EXPRESS
 
     def names_implied(self, legal_basis: str | None) -> bool:
         """Whether this basis itself is one that implies consent here: then whoever states it does not say it is express."""
+        if not self.expiry_months:
+            return False
         basis = basis_key(legal_basis or "")
-        return bool(self.expiry_months) and (
-            (basis in self.expiry_months and basis not in EXPRESS) or says_implied(legal_basis)
-        )
+        return (basis in self.expiry_months and basis not in EXPRESS) or says_implied(legal_basis)
 
     def valid_until(self, legal_basis: str | None, effective_at: datetime) -> datetime | None:
         """When an opt-in on this basis runs out by itself; None: never.
@@ -95,8 +97,8 @@ class OptInRules:
     def check(self, given: Iterable[RequiredEvidence]) -> None:
         """Raises EvidenceLacking INVALID, with the path of the first thing that an opt-in lacks."""
         lacking = self.required.difference(given)
-        missing = [one for one in RequiredEvidence if one in lacking]
-        if missing:
+        if lacking:
+            missing = [one for one in RequiredEvidence if one in lacking]
             path = PATHS[missing[0]]
             raise EvidenceLacking(
                 RefusalCode.INVALID, f"an opt-in to this purpose needs {path[-1]}: what shows it has to be kept", path

@@ -27,6 +27,8 @@ class OptInTerms:
 
     def checked(self) -> "OptInTerms":
         """The same with texts that can stay in the log for ever. Raises Refusal INVALID."""
+        if self.legal_basis is None and self.jurisdiction is None:
+            return self
         return OptInTerms(
             legal_basis=for_the_log(self.legal_basis, "legalBasis", LEGAL_BASIS_CHARS_MAX),
             jurisdiction=for_the_log(self.jurisdiction, "jurisdiction", JURISDICTION_CHARS_MAX),
@@ -35,6 +37,8 @@ class OptInTerms:
 
     def mended(self) -> "OptInTerms":
         """The same for an opt-out, which is not refused for them: without a text that cannot stay in the log."""
+        if self.legal_basis is None and self.jurisdiction is None:
+            return self
 
         def kept(value: str | None, chars_max: int) -> str | None:
             try:

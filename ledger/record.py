@@ -371,18 +371,7 @@ def prepared_capture(tenant: Tenant, caller: Caller, capture: Capture) -> Prepar
     if capture.value is ConsentValue.OPTED_OUT:
         capture, terms = _heard(capture), terms.mended()
     terms = terms.checked()
-    reason_label, own_reason = _reason(capture.reason)
-    personal: dict[str, Any] = {
-        "reason": own_reason,
-        "reasonDescription": clean_text(
-            capture.reason_description, field="reasonDescription", chars_max=REASON_CHARS_MAX, multiline=True
-        ),
-        "messageId": clean_text(capture.message_id, field="messageId", chars_max=MESSAGE_ID_CHARS_MAX),
-        # The record's id elsewhere leads to the person there.
-        "dynamicsId": capture.dynamics_id,
-        "actorId": under("actor", lambda: clean_text(capture.actor.id, field="id", chars_max=ACTOR_ID_CHARS_MAX)),
-    }
-    evidence_bytes, notice = given_evidence(capture.evidence, personal, capture.address, subject.address)
+    reason_label, evidence, notice = _what_was_said(capture, subject.address)
     return PreparedCapture(
         capture.channel,
         subject,
@@ -396,7 +385,7 @@ def prepared_capture(tenant: Tenant, caller: Caller, capture: Capture) -> Prepar
         capture.effective_at,
         reason_label,
         shown_by(capture.evidence),
-        evidence_bytes,
+        evidence,
         notice,
         capture.trust,
         capture.dynamics,
@@ -404,6 +393,33 @@ def prepared_capture(tenant: Tenant, caller: Caller, capture: Capture) -> Prepar
         capture.spare_erased,
         row_parts(tenant, capture.key_application or caller.application, capture.row_keys) if capture.row_keys else (),
         capture.marks,
+    )
+
+
+def _what_was_said(capture: Capture, address: str) -> tuple[str | None, bytes | None, tuple[bytes, str] | None]:
+    """(the label of the reason, what is personal, the notice as digest and text) of a capture. Raises Refusal INVALID."""
+    if capture.evidence is None and capture.dynamics_id is None and _has_no_texts(capture):
+        return None, None, None
+    reason_label, own_reason = _reason(capture.reason)
+    personal: dict[str, Any] = {
+        "reason": own_reason,
+        "reasonDescription": clean_text(
+            capture.reason_description, field="reasonDescription", chars_max=REASON_CHARS_MAX, multiline=True
+        ),
+        "messageId": clean_text(capture.message_id, field="messageId", chars_max=MESSAGE_ID_CHARS_MAX),
+        # The record's id elsewhere leads to the person there.
+        "dynamicsId": capture.dynamics_id,
+        "actorId": under("actor", lambda: clean_text(capture.actor.id, field="id", chars_max=ACTOR_ID_CHARS_MAX)),
+    }
+    return reason_label, *given_evidence(capture.evidence, personal, capture.address, address)
+
+
+def _has_no_texts(capture: Capture) -> bool:
+    return (
+        capture.reason is None
+        and capture.reason_description is None
+        and capture.message_id is None
+        and capture.actor.id is None
     )
 
 
@@ -474,6 +490,8 @@ def _may_be_implied(tenant: Tenant, capture: PreparedCapture) -> bool:
 
 def _heard(capture: Capture) -> Capture:
     """An opt-out as it is recorded: it is never refused for the texts beside it (docs/decisions/opt-outs-are-heard.md)."""
+    if capture.evidence is None and _has_no_texts(capture):
+        return capture
     return replace(
         capture,
         reason=mended_text(capture.reason, chars_max=REASON_CHARS_MAX, multiline=True),
