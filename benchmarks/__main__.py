@@ -26,6 +26,7 @@ from benchmarks import (
 from benchmarks.figures import Figures
 from benchmarks.machine import describe
 from benchmarks.stopping import end_cleanly
+from web import event_loop
 
 
 def main() -> None:
@@ -48,11 +49,11 @@ def main() -> None:
         asyncio.run(proving.run(data_dir, list(dict.fromkeys(addresses)), figures))
         reading_far.run(data_dir, "bench", key, figures)
         over_http.run(data_dir, key, list(dict.fromkeys(addresses)), figures)
-        asyncio.run(appends.run(data_dir, figures))
-        asyncio.run(writers.run(data_dir, figures))
-        asyncio.run(webhooks.run(data_dir, figures))
+        event_loop.run(appends.run(data_dir, figures))
+        event_loop.run(writers.run(data_dir, figures))
+        event_loop.run(webhooks.run(data_dir, figures))
         following.run(data_dir, figures)
-        asyncio.run(selecting.run(data_dir, figures))
+        event_loop.run(selecting.run(data_dir, figures))
     print(f"\n{describe()}\n\n{figures.table()}")
 
 

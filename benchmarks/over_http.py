@@ -1,6 +1,5 @@
 """Checks, batch checks and records over HTTP against one API process, beside its peers; start and memory."""
 
-import asyncio
 import time
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from benchmarks.figures import Figures
 from benchmarks.peers.npm_packages import HOW
 from benchmarks.rounds import ROUNDS
 from benchmarks.serving import consentry, free_port, resident_mb
+from web import event_loop
 
 SECONDS = 3.0
 
@@ -22,7 +22,7 @@ def run(data_dir: Path, key: str, addresses: list[str], figures: Figures) -> Non
         figures.add("start on an existing data directory", "< 3 s", f"{seconds:.1f} s", kept=seconds < 3)
         memory = resident_mb(server.pid)
         figures.add("memory of one API process at rest", "< 150 MB", f"{memory:.0f} MB", kept=memory < 150)
-    note(asyncio.run(over_http(data_dir, key, addresses, seconds=SECONDS, rounds=ROUNDS)), figures, len(addresses))
+    note(event_loop.run(over_http(data_dir, key, addresses, seconds=SECONDS, rounds=ROUNDS)), figures, len(addresses))
 
 
 def note(measured: OverHttp, figures: Figures, addresses: int) -> None:

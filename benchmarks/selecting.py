@@ -4,7 +4,6 @@ The contact points are made by SQL, without going through the log's own writer: 
 """
 
 import argparse
-import asyncio
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -22,6 +21,7 @@ from ledger.selection import Selection, preview_enforcement, select
 from ledger.tenants import create_tenant
 from projections import selection as bits
 from projections.selection_counts import KeptCounts
+from web import event_loop
 
 SIZES = (10_000, 1_000_000)
 _ROUNDS = 15
@@ -177,7 +177,7 @@ def main() -> None:
     """This benchmark alone."""
     argparse.ArgumentParser(description=__doc__).parse_args()
     with tempfile.TemporaryDirectory(prefix="consentry-bench-") as folder:
-        asyncio.run(run(Path(folder), Figures()))
+        event_loop.run(run(Path(folder), Figures()))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ code. `python -m benchmarks --short` exits with 1 where one has fallen below wha
 hand before a release. With `--keep` what was measured becomes what is kept: commit it with the reason.
 """
 
-import asyncio
 import random
 import tempfile
 import time
@@ -25,6 +24,7 @@ from projections.inline import CURRENT_CONSENT
 from projections.rebuild import rebuild
 from tlog.compact_range import EMPTY
 from tlog.hashing import leaf_hash
+from web import event_loop
 
 KEPT = Path(__file__).with_name("ratios.toml")
 _ROUNDS = 5
@@ -55,7 +55,7 @@ def kept() -> dict[str, Ratio]:
 def run(*, keep: bool) -> bool:
     """Measure, print the table, and whether nothing has fallen behind; with `keep`, keep what was measured."""
     with tempfile.TemporaryDirectory(prefix="consentry-bench-") as folder:
-        measured = asyncio.run(_measure(Path(folder)))
+        measured = event_loop.run(_measure(Path(folder)))
     if keep:
         before = kept() if KEPT.exists() else {}
         KEPT.write_text(text_of(measured, before), encoding="utf-8")

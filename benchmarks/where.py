@@ -5,7 +5,6 @@ apart since it slows everything; what is built into Python counts for the code t
 """
 
 import argparse
-import asyncio
 import contextlib
 import cProfile
 import os
@@ -24,6 +23,7 @@ from benchmarks.growth.measures_http import FED, SECONDS, SUBSCRIBED, Served
 from benchmarks.growth.measuring import opened
 from benchmarks.machine import describe
 from benchmarks.serving import ROOT, consentry, free_port
+from web import event_loop
 
 SIZE = 100_000
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -153,10 +153,10 @@ def main() -> None:
     options = parser.parse_args()
     print(describe())
     if options.data_dir is not None:
-        asyncio.run(run(options.data_dir))
+        event_loop.run(run(options.data_dir))
         return
     with tempfile.TemporaryDirectory(prefix="consentry-bench-") as folder:
-        asyncio.run(run(Path(folder)))
+        event_loop.run(run(Path(folder)))
 
 
 if __name__ == "__main__":

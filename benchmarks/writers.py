@@ -122,7 +122,7 @@ def main() -> None:
     """On a new data directory, and print the table."""
     figures = Figures()
     with tempfile.TemporaryDirectory(prefix="consentry-writers-") as folder:
-        asyncio.run(run(Path(folder), figures))
+        event_loop.run(run(Path(folder), figures))
     print(f"\n{describe()}\n\n{figures.table()}")
 
 

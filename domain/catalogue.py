@@ -176,6 +176,12 @@ class Catalogue:
     topic_guids: Mapping[str, str] = field(default_factory=_nothing)
     verifier_keys: tuple[str, ...] = ()
     agents: Mapping[str, SendingAgent] = field(default_factory=dict[str, SendingAgent])
+    # Whether opt-ins of some purpose run out by their legal basis: only then can one be implied.
+    has_opt_in_expiry: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        expires = any(purpose.opt_in.expiry_months for purpose in self.purposes.values())
+        object.__setattr__(self, "has_opt_in_expiry", expires)
 
     def profile(self, ref: str, *, field: str = "profile") -> ComplianceProfile:
         """The profile that `ref` names. Raises Refusal NOT_FOUND."""

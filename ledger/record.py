@@ -484,7 +484,7 @@ def _may_be_implied(tenant: Tenant, capture: PreparedCapture) -> bool:
         capture.value is ConsentValue.OPTED_IN
         and not capture.parts
         and not (capture.is_of_person and capture.terms.legal_basis is None)
-        and any(purpose.opt_in.expiry_months for purpose in tenant.catalogue.purposes.values())
+        and tenant.catalogue.has_opt_in_expiry
     )
 
 

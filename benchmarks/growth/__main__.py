@@ -1,13 +1,13 @@
 """`python -m benchmarks.growth DATA_DIR`: makes logs of 10^5, 10^6 and 10^7 events, measures them in turn, and compares."""
 
 import argparse
-import asyncio
 from pathlib import Path
 
 from benchmarks.growth.making import make
 from benchmarks.growth.measuring import measure
 from benchmarks.machine import describe
 from benchmarks.rounds import ROUNDS
+from web import event_loop
 
 SIZES = (100_000, 1_000_000, 10_000_000)
 
@@ -25,9 +25,9 @@ def main() -> None:
     parser.add_argument("--no-rebuild", action="store_true", help="leave out rebuilding, which reads the whole log")
     options = parser.parse_args()
     print(describe(), flush=True)
-    asyncio.run(make(options.data_dir, options.sizes))
+    event_loop.run(make(options.data_dir, options.sizes))
     if not options.make:
-        asyncio.run(
+        event_loop.run(
             measure(
                 options.data_dir,
                 options.sizes,
