@@ -121,9 +121,7 @@ class SharedWriting:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """Hand over and take for as long as the context lasts; at its end, what was taken is answered first."""
-        path = self._place.socket(self._place.number)
-        Path(path).unlink(missing_ok=True)
-        server = await asyncio.get_running_loop().create_unix_server(lambda: _FromWorker(self), path)
+        server = await self._listen()
         others = [number for number in range(self._place.count) if number != self._place.number]
         tasks = [asyncio.create_task(self._stay_connected(number), name="to-writer") for number in others]
         self._ledger.other_writers = self
@@ -131,7 +129,8 @@ class SharedWriting:
             yield
         finally:
             self._ledger.other_writers = None
-            server.close()
+            if server is not None:
+                server.close()
             await self._leave()
             for task in tasks:
                 task.cancel()
@@ -169,6 +168,17 @@ class SharedWriting:
         except Exception as error:  # noqa: BLE001 - told to each who asked; none of them may wait for ever
             failed = _failed(error)
             return [_Answered(one.number, tuple(failed for _ in one.captures)) for one in asked]
+
+    async def _listen(self) -> asyncio.Server | None:
+        path = self._place.socket(self._place.number)
+        try:
+            # What a killed worker of this place has left.
+            Path(path).unlink(missing_ok=True)
+            return await asyncio.get_running_loop().create_unix_server(lambda: _FromWorker(self), path)
+        except OSError as error:
+            # A name that is too long for a socket, a folder that has gone: the others append themselves.
+            _log.warning("other workers cannot hand over to this one", exc_info=error)
+            return None
 
     async def _stay_connected(self, number: int) -> None:
         loop = asyncio.get_running_loop()

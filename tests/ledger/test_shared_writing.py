@@ -263,6 +263,15 @@ async def test_without_the_writer_one_writes_oneself(
     assert len([one for one in await verify(tenant) if one.entry.type == "ConsentCaptured"]) == 3
 
 
+async def test_who_cannot_be_reached_writes_all_the_same(
+    tenant: Tenant, database: DatabaseAddress, data_dir: Path, caller: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = Place(Path("/nowhere/at/all"), tenant.id % 2, 2)
+    async with worker(database, data_dir, place) as (ledger, _):
+        assert (await record_consent(await ledger.tenant(tenant.key), caller, capture())).events
+    assert "other workers cannot hand over to this one" in caplog.text
+
+
 async def test_a_writer_that_leaves_answers_first(
     tenant: Tenant, database: DatabaseAddress, data_dir: Path, caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
