@@ -22,7 +22,7 @@ _HEARTBEAT_S = 1.0
 _FRESH_S = 2.5
 _RECONNECT_S = 0.5
 # Between two notifications: what is appended meanwhile is told by the second.
-_BETWEEN_HINTS_S = 0.004
+_BETWEEN_HINTS_S = 0.01
 # A process that ends gives its last ones so long to be told.
 _LAST_HINT_S = 0.5
 _TELL = "SELECT pg_notify($1, grown.tenant) FROM unnest($2::text[]) AS grown (tenant)"
