@@ -4,9 +4,12 @@ With several workers each writes what it counts to a folder that they share, and
 """
 
 import os
+from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -109,46 +112,67 @@ def forget_worker(process_id: int) -> None:
     multiprocess.mark_process_dead(process_id)
 
 
+class _OfStore(Collector):
+    """What the store says now. Not of the library's own gauges: those of a worker go to the folder that all share, and stay there
+    with the value of this moment.
+    """
+
+    def __init__(self, families: Sequence[GaugeMetricFamily]) -> None:
+        self._families = families
+
+    def collect(self) -> Sequence[GaugeMetricFamily]:
+        return self._families
+
+
 async def _store_gauges(ledger: Ledger) -> CollectorRegistry:
     registry = CollectorRegistry()
-    up = Gauge("consentry_store_up", "Whether the database answers", registry=registry)
+    registry.register(_OfStore(await _store_families(ledger)))
+    return registry
+
+
+async def _store_families(ledger: Ledger) -> list[GaugeMetricFamily]:
+    up = ("consentry_store_up", "Whether the database answers")
     try:
         state, webhooks = await store_state(ledger), await totals(ledger)
         followers = await follower_totals(ledger)
     except StoreUnavailable:
-        up.set(0)
-        return registry
-    up.set(1)
-    Gauge("consentry_tenants", "Tenants", registry=registry).set(state.tenants)
-    Gauge("consentry_log_events", "Events in the logs of all tenants", registry=registry).set(state.events)
-    lag = Gauge(
+        return [GaugeMetricFamily(*up, value=0)]
+    lag = GaugeMetricFamily(
         "consentry_projection_lag_events",
         "Events that a follower has not taken account of, in the tenant where it is furthest behind",
-        ("projection",),
-        registry=registry,
+        labels=["projection"],
     )
-    parked = Gauge("consentry_projection_parked_events", "Events left out", ("projection",), registry=registry)
-    stopped = Gauge(
-        "consentry_projection_stopped_tenants",
-        "Tenants where a follower cannot go on",
-        ("projection",),
-        registry=registry,
+    parked = GaugeMetricFamily("consentry_projection_parked_events", "Events left out", labels=["projection"])
+    stopped = GaugeMetricFamily(
+        "consentry_projection_stopped_tenants", "Tenants where a follower cannot go on", labels=["projection"]
     )
     for follower in followers:
-        lag.labels(follower.projection).set(follower.lag)
-        parked.labels(follower.projection).set(follower.parked)
-        stopped.labels(follower.projection).set(follower.stopped)
-    # Counted where all processes share them, so each series is of the whole service.
-    for name, words, value in (
-        ("consentry_webhooks", "Webhooks of all tenants", webhooks.webhooks),
-        ("consentry_webhooks_held", "Webhooks that are held: nothing is sent until somebody looks", webhooks.held),
-        (
+        lag.add_metric([follower.projection], follower.lag)
+        parked.add_metric([follower.projection], follower.parked)
+        stopped.add_metric([follower.projection], follower.stopped)
+    return [
+        GaugeMetricFamily(*up, value=1),
+        GaugeMetricFamily("consentry_tenants", "Tenants", value=state.tenants),
+        GaugeMetricFamily("consentry_log_events", "Events in the logs of all tenants", value=state.events),
+        lag,
+        parked,
+        stopped,
+        # Counted where all processes share them, so each series is of the whole service.
+        GaugeMetricFamily("consentry_webhooks", "Webhooks of all tenants", value=webhooks.webhooks),
+        GaugeMetricFamily(
+            "consentry_webhooks_held",
+            "Webhooks that are held: nothing is sent until somebody looks",
+            value=webhooks.held,
+        ),
+        GaugeMetricFamily(
             "consentry_webhook_deliveries",
             "Events that receivers took, webhooks deleted since included",
-            webhooks.delivered,
+            value=webhooks.delivered,
         ),
-        ("consentry_webhook_failures", "Attempts that receivers did not take", webhooks.failed),
-        ("consentry_webhook_lag_events", "Events by which the webhook furthest behind is behind", webhooks.lag),
-    ):
-        Gauge(name, words, registry=registry).set(value)
-    return registry
+        GaugeMetricFamily("consentry_webhook_failures", "Attempts that receivers did not take", value=webhooks.failed),
+        GaugeMetricFamily(
+            "consentry_webhook_lag_events",
+            "Events by which the webhook furthest behind is behind",
+            value=webhooks.lag,
+        ),
+    ]

@@ -122,6 +122,15 @@ def test_several_workers_serve_one_address_are_replaced_and_stop_together(folder
         counted = httpx.get(f"{url}/metrics").text
         # Whichever worker is asked, it counts for all of them.
         assert 'consentry_http_requests_total{method="GET",route="/healthz",status="200"} 20.0' in counted
+        # What the store says is said once, with no worker's number, however often each worker was asked.
+        for _ in range(10):
+            text = httpx.get(f"{url}/metrics").text
+            families = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")]
+            assert len(families) == len(set(families))
+            assert "pid=" not in text
+        assert [line for line in text.splitlines() if line.startswith("consentry_store_up")] == [
+            "consentry_store_up 1.0"
+        ]
         workers = children(server.process.pid)
         assert len(workers) >= 2
         os.kill(workers[-1], signal.SIGKILL)
