@@ -37,6 +37,8 @@ from tlog.hashing import leaf_hash
 from tlog.note import MalformedKey, MalformedNote, UnverifiedNote, VerifierKey, parse_note, verify_cosignature
 
 _PREFETCH_ROWS = 1_000
+# The records that may stand for one and the same command: its idempotency key's, and the mark of an import's run.
+_KEY_AND_MARK = 2
 Progress = Callable[[int], None]
 
 
@@ -550,13 +552,15 @@ async def _idempotency(connection: Connected, tenant: Tenant, said: _Said) -> in
         " ORDER BY position, events", tenant.id,
         prefetch=_PREFETCH_ROWS,
     )  # fmt: skip
-    before, taken, count = (-1, 0), 0, 0
+    before, taken, count, alike = (-1, 0), 0, 0, 0
     async for position, events in rows:
         where = f"position {position}"
         if events < 1 or position + events > said.tree.size:
             _wrong("idempotency_records", where, "events", "are more than the log holds")
-        # Rows of a load that are about one address are one command: each has a key of its own, to the same events.
-        if position < taken and not ((position, events) == before and position in said.loaded):
+        # A run of an import marks its events besides (`run_marks`). Rows of a load that are about one address are one command,
+        # and each has a key of its own.
+        alike = alike + 1 if (position, events) == before else 1
+        if position < taken and (alike == 1 or (alike > _KEY_AND_MARK and position not in said.loaded)):
             _wrong("idempotency_records", where, "position", "belongs to another command already")
         if len(set(said.writers[position : position + events])) != 1:
             _wrong("idempotency_records", where, "events", "are not those of one command")

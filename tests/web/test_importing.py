@@ -419,3 +419,19 @@ async def test_what_an_export_leaves_out_can_be_asked_for(caller: Caller) -> Non
     assert (await caller.client.get("/export/ndjson?leftOut=true")).json()["leftOut"]["withoutCode"] == 0
     assert (await caller.client.get("/export/ndjson?leftOut=no")).status_code == 400
     assert (await caller.client.get("/export/catalogue?leftOut=true")).status_code == 400
+
+
+@pytest.mark.parametrize("form", ["contact-point-consents", "subscription-list", "ndjson"])
+async def test_what_was_imported_under_a_key_is_proven(caller: Caller, form: str) -> None:
+    path, content = "/import/contact-point-consents", HEADER.encode() + b"\n" + rows(0, 40) + rows(10, 12)
+    if form == "subscription-list":
+        path = "/import/subscription-list?purpose=commercial&value=OPTED_OUT"
+        content = b"emailaddress1\nada@example.org\ngrace@example.org\n"
+    elif form == "ndjson":
+        await caller.send(path, content)
+        exported = await caller.client.get("/export/ndjson")
+        path, content = "/import/ndjson", exported.content.replace(b"a1@", b"b1@").replace(b"a2@", b"b2@")
+    status, [*_, totals] = await caller.send(path, content, **{"idempotency-key": "verified"})
+    assert (status, totals["refused"]) == (200, 0), totals
+    assert totals["recorded"] > 1
+    assert "PROVEN" in await consentry("verify", "--database", "--tenant", caller.tenant, *caller.at)
