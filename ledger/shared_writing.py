@@ -4,16 +4,22 @@ Processes that each write groups of their own to one log make small groups of la
 several then adds work, and the total falls. So of the workers of a server one writes a tenant's captures, by its number, and
 the others hand theirs over, checked and hashed already: what is left is what the catalogue and the log say.
 
-Nothing rests on this. Who cannot reach that worker, or hands over nothing, appends itself, and the log's head keeps order
-between any processes (`eventstore.append`). What a worker was handed when it was killed may or may not be recorded; so it is
-said, and asking again with the same idempotency key is without risk.
+The order of a log does not rest on this. Who cannot reach that worker appends itself, and the log's head keeps order between any
+processes (`eventstore.append`). What a worker was handed when it was killed may or may not be recorded; so it is said, and
+asking again with the same idempotency key is without risk.
+
+Nothing is written after whoever asked was told that it may not have been: a capture is decided within TAKEN_FOR_S of being
+handed over, or refused, and nobody is told so before that time is up. A worker that hung, and comes to itself, would else
+record an opt-in with a later instant than the opt-out that another has recorded meanwhile.
 """
 
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TypeAlias
 
@@ -21,16 +27,18 @@ import msgspec
 
 from domain.opt_in_rules import EvidenceLacking
 from domain.refusals import Refusal, RefusalCode
-from eventstore.command import Appended, Before, Command
+from eventstore.command import Appended, Before, Command, Draft
 from eventstore.database import StoreUnavailable
 from eventstore.read import StoredEntry
 from ledger.assembly import Ledger, Tenant
 from ledger.existing_consent import ConsentKept
 from ledger.record import PreparedCapture, Recorded, command_of, recorded_or_refused
 from ledger.unit_scope import TenantOfUnit
-from ledger.worker_link import Asking, LinkLost, Wire, decoder_of
+from ledger.worker_link import SILENCE_MAX_S, Asking, LinkLost, Wire, decoder_of
 from tlog import entry
 
+# By the clock that all processes of a machine share, and that goes on while one of them is stopped.
+TAKEN_FOR_S = 3.0
 _CONNECT_EVERY_S = 0.5
 _LEAVE_S = 10.0
 _log = logging.getLogger("consentry.ledger.shared_writing")
@@ -51,6 +59,8 @@ class Place:
 
 class _Asked(msgspec.Struct, array_like=True, frozen=True, tag="asked"):
     number: int
+    # Until when, by `time.monotonic`, it may be decided.
+    until_s: float
     tenant: int
     unit: str | None
     application: str | None
@@ -114,7 +124,8 @@ class SharedWriting:
     def __init__(self, ledger: Ledger, place: Place) -> None:
         self._ledger = ledger
         self._place = place
-        self._writers: dict[int, _ToWriter] = {}
+        # Those that can be asked now, by their numbers.
+        self.writers: dict[int, _ToWriter] = {}
         self._asked_by: set[_FromWorker] = set()
         self._tenants_of_units: dict[tuple[int, str], Tenant] = {}
 
@@ -143,12 +154,16 @@ class SharedWriting:
 
         Raises StoreUnavailable where the outcome may be unknown.
         """
-        writer = self._writers.get(tenant.id % self._place.count)
+        writer = self.writers.get(tenant.id % self._place.count)
         if writer is None or writer.leaving:
             return None
+        until_s = time.monotonic() + TAKEN_FOR_S
         try:
-            outcomes = await writer.ask(tenant, application, captures)
+            outcomes = await writer.ask(tenant, application, captures, until_s)
         except LinkLost as error:
+            if error.hangs:
+                # It may come to itself until then, and write.
+                await asyncio.sleep(max(0.0, until_s - time.monotonic()))
             raise StoreUnavailable(str(error)) from error
         if outcomes is None:
             return None
@@ -159,7 +174,7 @@ class SharedWriting:
         first = asked[0]
         try:
             tenant = await self._tenant(first.tenant, first.unit)
-            commands = [command_of(tenant, one.application, capture) for one in asked for capture in one.captures]
+            commands = [_command(tenant, one, capture) for one in asked for capture in one.captures]
             appended = iter(zip(commands, await tenant.log.append_all(commands), strict=True))
             return [
                 _Answered(one.number, tuple([await _there(tenant, *next(appended)) for _ in one.captures]))
@@ -185,12 +200,18 @@ class SharedWriting:
         while True:
             with contextlib.suppress(OSError):
                 _, writer = await loop.create_unix_connection(_ToWriter, self._place.socket(number))
-                self._writers[number] = writer
                 try:
-                    await writer.closed
+                    # The system takes connections for a process that is stopped, too.
+                    if await writer.answers():
+                        self.writers[number] = writer
+                        await writer.closed
                 finally:
-                    del self._writers[number]
+                    self.writers.pop(number, None)
                     writer.abort()
+                if writer.hangs:
+                    _log.warning(
+                        "the worker that writes does not answer; the others write", extra={"fields": {"number": number}}
+                    )
             await asyncio.sleep(_CONNECT_EVERY_S)
 
     async def _leave(self) -> None:
@@ -223,15 +244,29 @@ class _ToWriter(Wire[_Question, _Answer]):
     def __init__(self) -> None:
         super().__init__(_ANSWERS)
         self._asking = Asking[_Answered](ping=lambda: self.send(_Ping()), give_up=self.abort)
+        self._has_answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.leaving = False
 
+    @property
+    def hangs(self) -> bool:
+        """Whether it was given up."""
+        return self._asking.hangs
+
+    async def answers(self) -> bool:
+        """Whether somebody is at the other end, once that is known."""
+        self.send(_Ping())
+        await asyncio.wait(
+            (self._has_answered, self.closed), timeout=SILENCE_MAX_S, return_when=asyncio.FIRST_COMPLETED
+        )
+        return self._has_answered.done() and not self.leaving
+
     async def ask(
-        self, tenant: Tenant, application: str | None, captures: Sequence[PreparedCapture]
+        self, tenant: Tenant, application: str | None, captures: Sequence[PreparedCapture], until_s: float
     ) -> Sequence[_Outcome] | None:
         """What became of each; None where they cannot be handed over. Raises LinkLost."""
         number = self._asking.next_number()
         try:
-            self.send(_Asked(number, tenant.id, tenant.unit, application, tuple(captures)))
+            self.send(_Asked(number, until_s, tenant.id, tenant.unit, application, tuple(captures)))
         except (TypeError, OverflowError, ValueError, RecursionError):
             return None  # a number that has no place in a message; nothing of it was sent
         return (await self._asking.answer(number)).outcomes
@@ -239,6 +274,8 @@ class _ToWriter(Wire[_Question, _Answer]):
     def received(self, messages: Sequence[_Answer]) -> None:
         """Give each answer to who waits for it."""
         self._asking.heard()
+        if not self._has_answered.done():
+            self._has_answered.set_result(None)
         for message in messages:
             if isinstance(message, _Answered):
                 self._asking.settle(message.number, message)
@@ -281,6 +318,18 @@ class _FromWorker(Wire[_Answer, _Question]):
     async def _answer(self, asked: Sequence[_Asked]) -> None:
         for answer in await self._writing.write(asked):
             self.send(answer)
+
+
+def _command(tenant: Tenant, asked: _Asked, capture: PreparedCapture) -> Command:
+    """The command of a capture, which is refused where it would be decided too late."""
+    command = command_of(tenant, asked.application, capture)
+
+    def decide(recorded_at: datetime) -> Sequence[Draft]:
+        if time.monotonic() > asked.until_s:
+            raise StoreUnavailable("it was handed over too long ago")
+        return command.decide(recorded_at)
+
+    return command._replace(decide=decide)
 
 
 async def _there(tenant: Tenant, command: Command, appended: Appended | BaseException) -> _Outcome:

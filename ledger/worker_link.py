@@ -22,7 +22,11 @@ Received = TypeVar("Received")
 
 
 class LinkLost(Exception):
-    """The process at the other end went away, or hangs. What it was asked may or may not have happened."""
+    """The process at the other end went away, or hangs (`hangs`). What it was asked may or may not have happened."""
+
+    def __init__(self, *, hangs: bool) -> None:
+        super().__init__("the process that was asked " + ("does not answer" if hangs else "has gone"))
+        self.hangs = hangs
 
 
 class Wire(asyncio.Protocol, Generic[Sent, Received]):
@@ -114,6 +118,7 @@ class Asking(Generic[Received]):
         self._heard_at = 0.0
         self._pinged_at: float | None = None
         self._watch: asyncio.TimerHandle | None = None
+        self.hangs = False
 
     def next_number(self) -> int:
         """A number for a question."""
@@ -150,7 +155,7 @@ class Asking(Generic[Received]):
             self._watch.cancel()
         for future in self._waiting.values():
             if not future.done():
-                future.set_exception(LinkLost("the process that was asked has gone"))
+                future.set_exception(LinkLost(hangs=self.hangs))
 
     def _look(self) -> None:
         self._watch = None
@@ -158,6 +163,7 @@ class Asking(Generic[Received]):
             return
         now = self._loop.time()
         if self._pinged_at is not None and now - self._pinged_at >= SILENCE_MAX_S:
+            self.hangs = True
             self._give_up()
             return
         if self._pinged_at is None and now - self._heard_at >= _PING_AFTER_S:

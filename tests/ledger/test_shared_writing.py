@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import struct
 import tempfile
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,7 +24,7 @@ from domain.refusals import Refusal, RefusalCode
 from eventstore.append import Log
 from eventstore.database import DatabaseAddress, StoreUnavailable
 from eventstore.idempotency import IdempotencyKey
-from ledger import catalogue, erasure, worker_link
+from ledger import catalogue, erasure, shared_writing, worker_link
 from ledger.assembly import Caller, Ledger, Tenant, ledger_on
 from ledger.given_evidence import Evidence
 from ledger.opt_ins import OptInTerms
@@ -305,35 +306,79 @@ async def test_a_writer_that_leaves_answers_first(
                     await left
 
 
-async def test_a_writer_that_hangs_is_given_up_and_not_waited_for_again(
-    tenant: Tenant, database: DatabaseAddress, data_dir: Path, caller: Caller, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(worker_link, "SILENCE_MAX_S", 0.2)
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (worker_link, shared_writing):
+        monkeypatch.setattr(module, "SILENCE_MAX_S", 0.2)
     monkeypatch.setattr(worker_link, "_PING_AFTER_S", 0.05)
+    monkeypatch.setattr(shared_writing, "TAKEN_FOR_S", 0.5)
+    monkeypatch.setattr(shared_writing, "_CONNECT_EVERY_S", 0.01)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("answers", [0, 1])
+async def test_a_writer_that_hangs_is_given_up_and_not_waited_for_again(
+    tenant: Tenant, database: DatabaseAddress, data_dir: Path, caller: Caller, answers: int
+) -> None:
+    """As long as it is stopped, connections to it are still taken: by the system."""
+    connections: list[asyncio.StreamWriter] = []
+    pong = msgspec.msgpack.encode(["pong"])
+
+    def connected_to(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        if len(connections) <= answers:
+            writer.write(struct.pack(">I", len(pong)) + pong)
+
     with tempfile.TemporaryDirectory(prefix="workers-") as folder:
         places = [Place(Path(folder), number, 2) for number in range(2)]
-        silent: list[asyncio.StreamWriter] = []
-        hanging = await asyncio.start_unix_server(
-            lambda _, writer: silent.append(writer), places[tenant.id % 2].socket(tenant.id % 2)
-        )
-        async with worker(database, data_dir, places[1 - tenant.id % 2]) as (ledger, _):
+        path = places[0].socket(tenant.id % 2)
+        hanging = await asyncio.start_unix_server(connected_to, path)
+        async with worker(database, data_dir, places[1 - tenant.id % 2]) as (ledger, writing):
             other = await ledger.tenant(tenant.key)
-            while not silent:
+            while not connections or len(writing.writers) < answers:
                 await asyncio.sleep(0.01)
-            with pytest.raises(StoreUnavailable):
-                await record_consent(other, caller, capture())
-            hanging.close()
-            assert (await record_consent(other, caller, capture())).events
-        for writer in silent:
+            if answers:
+                started = time.monotonic()
+                with pytest.raises(StoreUnavailable):
+                    await record_consent(other, caller, capture())
+                assert time.monotonic() - started >= 0.5, "told that it may not be recorded while it may still be"
+            while len(connections) < answers + 3:
+                assert (await record_consent(other, caller, capture())).events
+                await asyncio.sleep(0.01)
+        hanging.close()
+        for writer in connections:
             writer.close()
 
 
+@pytest.mark.usefixtures("impatient")
+async def test_what_was_handed_over_too_long_ago_is_not_written(
+    workers: Workers, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asked has been told so, and an opt-out may have come since: an opt-in that is recorded now would overrule it."""
+    append_all = Log.append_all
+    taken, go_on = asyncio.Event(), asyncio.Event()
+
+    async def late(self: Log, commands: Any) -> Any:
+        taken.set()
+        await go_on.wait()
+        return await append_all(self, commands)
+
+    monkeypatch.setattr(Log, "append_all", late)
+    asked = asyncio.create_task(record_consent(workers.other, caller, capture(IN)))
+    await taken.wait()
+    await record_consent(workers.writer, caller, capture(OUT))
+    await asyncio.sleep(0.6)
+    go_on.set()
+    with pytest.raises(StoreUnavailable):
+        await asked
+    assert [one.entry.data["value"] for one in await verify(workers.writer) if "value" in one.entry.data] == [OUT]
+
+
+@pytest.mark.usefixtures("impatient")
 async def test_a_writer_whose_database_is_slow_is_waited_for(
     workers: Workers, caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It says that it is there; only who says nothing at all is given up."""
-    monkeypatch.setattr(worker_link, "SILENCE_MAX_S", 0.2)
-    monkeypatch.setattr(worker_link, "_PING_AFTER_S", 0.05)
     workers.hands_over_only(monkeypatch)
     async with workers.writer.ledger.pool.acquire() as connection, connection.transaction():
         await connection.execute("SELECT 1 FROM log_heads WHERE tenant = $1 FOR UPDATE", workers.writer.id)
