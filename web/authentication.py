@@ -10,7 +10,7 @@ from ledger.api_keys import Identity, authenticate
 from ledger.assembly import Caller, Ledger, Tenant
 from web.graphql_endpoint import NotServed
 from web.http_headers import header_values
-from web.refusals import error_entry
+from web.refusals import STORE_UNAVAILABLE, error_entry
 from web.request_observer import request_record
 
 _BEARER = re.compile(r"bearer +([\x21-\x7e]{1,200})", re.IGNORECASE)
@@ -36,7 +36,7 @@ async def identity_of(given: Sequence[str], ledger: Ledger) -> Identity:
     try:
         proven = await authenticate(ledger, form[1])
     except StoreUnavailable:
-        error = error_entry("UNAVAILABLE", "the store does not answer; nothing can be said now, ask again")
+        error = error_entry("UNAVAILABLE", STORE_UNAVAILABLE)
         raise NotServed(503, error, {"retry-after": "1"}) from None
     if proven is None:
         raise _refused(_UNKNOWN, 'Bearer error="invalid_token"')

@@ -46,6 +46,11 @@ _CODE_OF_REFUSAL = {
 _MESSAGE_CHARS_MAX = 1_000
 _log = logging.getLogger("consentry.web.refusals")
 
+STORE_UNAVAILABLE = (
+    "the store does not answer; nothing can be said now, ask again. What was to be recorded may or may not be: ask that again"
+    " with the same idempotency key"
+)
+
 
 def error_entry(code: str, message: str, **extensions: object) -> dict[str, Any]:
     """An entry of `errors` that is about the request as a whole."""
@@ -105,7 +110,7 @@ def _expected(error: Exception) -> dict[str, Any] | None:
         case LogWentBack():
             return error_entry("UNAVAILABLE", "this log is older than what was signed of it: nothing can be allowed")
         case StoreUnavailable():
-            return error_entry("UNAVAILABLE", "the store does not answer; nothing can be said now, ask again")
+            return error_entry("UNAVAILABLE", STORE_UNAVAILABLE)
         case _:
             return None
 

@@ -1,6 +1,7 @@
 """Serving, as the command line starts it: bind the address, run one process or several, say where they answer."""
 
 import contextlib
+import errno
 import socket
 
 from web import event_loop
@@ -46,6 +47,7 @@ def _listen(host: str, port: int) -> socket.socket:
             listener.close()
             raise
     except OSError as error:
-        raise CannotListen(f"cannot listen on {host} port {port}: {error.strerror}") from error
+        another = "; --port, or CONSENTRY_PORT, names another" if error.errno == errno.EADDRINUSE else ""
+        raise CannotListen(f"cannot listen on {host} port {port}: {error.strerror}{another}") from error
     listener.setblocking(False)  # noqa: FBT003 - positional only
     return listener

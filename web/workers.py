@@ -96,7 +96,8 @@ def _start(settings: Settings, listener: socket.socket, place: Place) -> _Worker
 
 
 def _replace(ended: _Worker, settings: Settings, listener: socket.socket) -> _Worker:
-    _log.error("worker ended", extra={"fields": {"exit_code": ended.process.exitcode}})
+    fields = {"number": ended.place.number, "pid": ended.process.pid, "exit_code": ended.process.exitcode}
+    _log.error("worker ended; another takes its place", extra={"fields": fields})
     ended.pipe.close()
     if ended.process.pid is not None:
         forget_worker(ended.process.pid)
