@@ -10,17 +10,21 @@ Connections and callers are as many however many processes there are, and are sp
 import asyncio
 import multiprocessing
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from statistics import median
+from typing import NamedTuple
 
 from benchmarks.captures import rate
 from benchmarks.figures import Figures
 from benchmarks.machine import describe
 from benchmarks.rounds import Spread, alternate
 from benchmarks.serving import RECORD, body, consentry, free_port, load
+from benchmarks.where import database_s
 from ledger.api_keys import create_key
 from ledger.assembly import LedgerConfig, open_ledger
 from ledger.shared_writing import Place, SharedWriting
@@ -31,7 +35,7 @@ CONNECTIONS = 64
 CALLERS = (64, 256)
 PROCESSES = (1, 2, 4)
 TENANTS = (1, 8)
-SECONDS = 3.0
+SECONDS = 2.5
 _WARM_UP_S = 0.5
 
 
@@ -47,19 +51,40 @@ async def run(data_dir: Path, figures: Figures) -> None:
             served = await alternate({count: partial(_served, data_dir, secrets, count) for count in PROCESSES})
             _note(f"records over HTTP, {CONNECTIONS} connections, {{}} workers", tenants, served, figures)
             for callers in CALLERS:
+                spent: dict[int, list[_Spent]] = {count: [] for count in PROCESSES}
                 appended = await alternate(
-                    {count: partial(_total, data_dir, keys, callers, count) for count in PROCESSES}
+                    {count: partial(_total, data_dir, keys, callers, count, spent[count]) for count in PROCESSES}
                 )
-                _note(f"appends of {callers} callers in {{}} processes", tenants, appended, figures)
+                _note(f"appends of {callers} callers in {{}} processes", tenants, appended, figures, spent)
 
 
-def _note(what: str, tenants: int, totals: Mapping[int, Spread], figures: Figures) -> None:
+class _Spent(NamedTuple):
+    """Processor time of an append, here and in the database, and how many processors were busy."""
+
+    python_us: float
+    database_us: float
+    busy: float
+
+
+def _note(
+    what: str,
+    tenants: int,
+    totals: Mapping[int, Spread],
+    figures: Figures,
+    spent: Mapping[int, Sequence[_Spent]] | None = None,
+) -> None:
     alone = totals[1]
     for count in PROCESSES[1:]:
         over = totals[count].over(alone)
         figures.add(
             f"{what.format(count)} to {tenants} log{'s' * (tenants > 1)}", "no fewer than by one",
             f"{totals[count].text()}/s, {over.text('.2f')} x (one: {alone.text()}/s)", kept=over.median >= 1,
+        )  # fmt: skip
+    for count, measured in (spent or {}).items():
+        python, database, busy = (median(column) for column in zip(*measured, strict=True))
+        figures.add(
+            f"processor time of an append, {what.format(count)} to {tenants} log{'s' * (tenants > 1)}", "",
+            f"{python:.0f} µs Python, {database:.0f} µs database; {busy:.2f} processors busy", kept=None,
         )  # fmt: skip
 
 
@@ -75,8 +100,8 @@ async def _served(data_dir: Path, secrets: Sequence[str], workers: int) -> float
     return measured["rate"]
 
 
-async def _total(data_dir: Path, keys: Sequence[str], callers: int, processes: int) -> float:
-    """Events a second of all processes together."""
+async def _total(data_dir: Path, keys: Sequence[str], callers: int, processes: int, spent: list[_Spent]) -> float:
+    """Events a second of all processes together; what they spent is added to `spent`."""
     spawn = multiprocessing.get_context("spawn")
     workers: list[tuple[Connection, BaseProcess]] = []
     sockets = tempfile.TemporaryDirectory(prefix="consentry-writers-")
@@ -90,9 +115,17 @@ async def _total(data_dir: Path, keys: Sequence[str], callers: int, processes: i
             workers.append((here, process))
         for here, _ in workers:
             await asyncio.to_thread(here.recv)
+        database, started = database_s(data_dir), time.perf_counter()
         for here, _ in workers:
             here.send("go")
-        return sum([await asyncio.to_thread(here.recv) for here, _ in workers])
+        told = [await asyncio.to_thread(here.recv) for here, _ in workers]
+        seconds, database = time.perf_counter() - started, database_s(data_dir) - database
+        total, python = sum(one for one, _ in told), sum(own for _, own in told)
+        for here, _ in workers:
+            here.send("end")
+        events = total * seconds
+        spent.append(_Spent(python / events * 1e6, database / events * 1e6, (python + database) / seconds))
+        return total
     finally:
         for _, process in workers:
             process.join(10)
@@ -115,7 +148,11 @@ async def _append(told: Connection, data_dir: Path, keys: Sequence[str], callers
         await all_of_them(_WARM_UP_S)
         told.send("ready")
         await asyncio.to_thread(told.recv)
-        told.send(await all_of_them(SECONDS))
+        started = time.process_time()
+        total = await all_of_them(SECONDS)
+        told.send((total, time.process_time() - started))
+        # None ends, and is missed by the others, while one of them still counts.
+        await asyncio.to_thread(told.recv)
 
 
 def main() -> None:
