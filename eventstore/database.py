@@ -21,11 +21,13 @@ GIVING_BACK_S = 1.0
 _WATCH_S = 1.0
 
 # Every statement here is probes of an index, or a walk along one. A bitmap of a tenant's rows, sorted, is what a planner
-# without statistics takes for cheaper than that walk: then each page of a log would read all that comes after it.
+# without statistics takes for cheaper than that walk: then each page of a log would read all that comes after it. A plan that
+# was made while a table was small, and read all of it, would be kept until that is analysed anew, a minute after it has grown.
 _SETTINGS = {
     "search_path": SCHEMA,
     "jit": "off",
     "enable_bitmapscan": "off",
+    "enable_seqscan": "off",
     "application_name": "consentry",
     "timezone": "UTC",
 }

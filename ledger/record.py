@@ -199,7 +199,7 @@ async def _recorded_elsewhere(
 ) -> Sequence[Recorded | Refusal | Exception] | None:
     """By the worker that writes the tenant's log, if that is another one and can be reached."""
     others = tenant.ledger.other_writers
-    return None if others is None else await others.record(tenant, caller.application, prepared)
+    return None if others is None or not prepared else await others.record(tenant, caller.application, prepared)
 
 
 def _or_raised(answer: Recorded | Refusal | Exception) -> Recorded | Refusal:

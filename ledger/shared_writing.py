@@ -25,6 +25,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from domain.consent import ConsentValue
 from domain.opt_in_rules import EvidenceLacking
 from domain.refusals import Refusal, RefusalCode
 from eventstore.command import Appended, Before, Command, Draft
@@ -152,7 +153,7 @@ class SharedWriting:
     ) -> list[Recorded | Refusal | Exception] | None:
         """What became of each capture, by the worker that writes the tenant's log; None where that is this process's to do.
 
-        Raises StoreUnavailable where the outcome may be unknown.
+        Raises StoreUnavailable where the outcome may be unknown, and trying again here could record something twice.
         """
         writer = self.writers.get(tenant.id % self._place.count)
         if writer is None or writer.leaving:
@@ -164,6 +165,9 @@ class SharedWriting:
             if error.hangs:
                 # It may come to itself until then, and write.
                 await asyncio.sleep(max(0.0, until_s - time.monotonic()))
+            if all(capture.key is not None or capture.value is ConsentValue.OPTED_OUT for capture in captures):
+                # Under a key nothing is recorded twice, and an opt-out that is does not say anything else.
+                return None
             raise StoreUnavailable(str(error)) from error
         if outcomes is None:
             return None
@@ -301,6 +305,7 @@ class _FromWorker(Wire[_Answer, _Question]):
     def received(self, messages: Sequence[_Question]) -> None:
         """Write what came together, each tenant's together."""
         together: dict[tuple[int, str | None], list[_Asked]] = {}
+        asks_no_more = False
         for message in messages:
             match message:
                 case _Asked():
@@ -308,12 +313,14 @@ class _FromWorker(Wire[_Answer, _Question]):
                 case _Ping():
                     self.send(_Pong())
                 case _Bye():
-                    # It asks no more: what it has asked is answered, then the connection ends.
-                    asyncio.gather(*self._tasks).add_done_callback(lambda _: self.close())
+                    asks_no_more = True
         for asked in together.values():
             task = asyncio.create_task(self._answer(asked), name="write-for-worker")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+        if asks_no_more:
+            # What it has asked is answered, that of this moment included; then the connection ends.
+            asyncio.gather(*self._tasks).add_done_callback(lambda _: self.close())
 
     async def _answer(self, asked: Sequence[_Asked]) -> None:
         for answer in await self._writing.write(asked):

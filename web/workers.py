@@ -97,7 +97,13 @@ def _start(settings: Settings, listener: socket.socket, place: Place) -> _Worker
 
 def _replace(ended: _Worker, settings: Settings, listener: socket.socket) -> _Worker:
     fields = {"number": ended.place.number, "pid": ended.process.pid, "exit_code": ended.process.exitcode}
+    with contextlib.suppress(EOFError, OSError):
+        if ended.pipe.poll() and (said := ended.pipe.recv()) != _STARTED:
+            fields["said"] = said
     _log.error("worker ended; another takes its place", extra={"fields": fields})
+    # Whoever clears temporary files may have taken the folders of the workers along.
+    for folder in (ended.place.folder, Path(os.environ[SHARED_FOLDER_VARIABLE])):
+        folder.mkdir(mode=0o700, exist_ok=True)
     ended.pipe.close()
     if ended.process.pid is not None:
         forget_worker(ended.process.pid)

@@ -48,7 +48,7 @@ class Workers:
 
     writer: Tenant
     other: Tenant
-    writing: SharedWriting
+    handing: SharedWriting
     folder: Path
 
     def hands_over_only(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,13 +85,13 @@ async def workers(tenant: Tenant, database: DatabaseAddress, data_dir: Path, cal
         places = [Place(Path(folder), number, 2) for number in range(2)]
         writers, others = places[tenant.id % 2], places[1 - tenant.id % 2]
         async with (
-            worker(database, data_dir, writers) as (ledger_that_writes, writing),
-            worker(database, data_dir, others) as (other_ledger, _),
+            worker(database, data_dir, writers) as (ledger_that_writes, _),
+            worker(database, data_dir, others) as (other_ledger, handing),
         ):
             writer, other = await ledger_that_writes.tenant(tenant.key), await other_ledger.tenant(tenant.key)
             async with asyncio.timeout(10):
                 await connected(other_ledger, other, caller)
-            yield Workers(writer, other, writing, Path(folder))
+            yield Workers(writer, other, handing, Path(folder))
 
 
 def told(outcomes: Outcomes) -> list[object]:
@@ -315,6 +315,17 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared_writing, "_CONNECT_EVERY_S", 0.01)
 
 
+async def test_what_is_asked_in_the_moment_of_leaving_is_answered(workers: Workers, caller: Caller) -> None:
+    """The question and the goodbye may come together."""
+    writer = workers.handing.writers[workers.writer.id % 2]
+    asked = asyncio.create_task(record_consent(workers.other, caller, capture()))
+    await asyncio.sleep(0)
+    writer.received([shared_writing._Leaving()])
+    async with asyncio.timeout(10):
+        assert (await asked).events
+        await writer.closed
+
+
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("answers", [0, 1])
 async def test_a_writer_that_hangs_is_given_up_and_not_waited_for_again(
@@ -339,9 +350,15 @@ async def test_a_writer_that_hangs_is_given_up_and_not_waited_for_again(
                 await asyncio.sleep(0.01)
             if answers:
                 started = time.monotonic()
-                with pytest.raises(StoreUnavailable):
-                    await record_consent(other, caller, capture())
-                assert time.monotonic() - started >= 0.5, "told that it may not be recorded while it may still be"
+                without_risk = [capture(), capture(IN, idempotency_key="k")]
+                refused, *recorded = await asyncio.gather(
+                    record_consent(other, caller, capture(IN)),
+                    *(record_consent(other, caller, one) for one in without_risk),
+                    return_exceptions=True,
+                )
+                assert isinstance(refused, StoreUnavailable)
+                assert all(isinstance(one, Recorded) for one in recorded), recorded
+                assert time.monotonic() - started >= 0.5, "tried again, or told so, while it may still be recorded"
             while len(connections) < answers + 3:
                 assert (await record_consent(other, caller, capture())).events
                 await asyncio.sleep(0.01)
