@@ -49,7 +49,7 @@ def main() -> None:
         asyncio.run(proving.run(data_dir, list(dict.fromkeys(addresses)), figures))
         reading_far.run(data_dir, "bench", key, figures)
         over_http.run(data_dir, key, list(dict.fromkeys(addresses)), figures)
-        event_loop.run(appends.run(data_dir, figures))
+        appends.run(figures)
         event_loop.run(writers.run(data_dir, figures))
         event_loop.run(webhooks.run(data_dir, figures))
         following.run(data_dir, figures)

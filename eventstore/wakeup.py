@@ -126,15 +126,16 @@ class Wakeup:
             event.set()
         self._grown.clear()
 
-    async def _tell_or_ask(self, connection: Connected) -> None:
-        """Tell the other processes what has grown, or find out whether the connection still answers."""
+    async def _tell_or_ask(self, connection: Connected) -> bool:
+        """Tell the other processes what has grown, or find out whether the connection still answers; whether it was told."""
         self._to_tell.clear()
         if not self._untold:
             await connection.execute("SELECT 1")
-            return
+            return False
         self._telling, self._untold = self._untold, set()
         await connection.fetch(_TELL, LOG_CHANNEL, [str(tenant) for tenant in self._telling])
         self._telling = set()
+        return True
 
     async def _listen(self) -> None:
         while True:
@@ -155,9 +156,10 @@ class Wakeup:
                         asked_at = asyncio.get_running_loop().time()
                         # Not wait_for, which loses a cancellation that comes together with the answer.
                         async with asyncio.timeout(_FRESH_S):
-                            await self._tell_or_ask(connection)
+                            told = await self._tell_or_ask(connection)
                         self._heard_at = asked_at
-                        await asyncio.sleep(_BETWEEN_HINTS_S)
+                        if told:
+                            await asyncio.sleep(_BETWEEN_HINTS_S)
                         await wait(self._to_tell, _HEARTBEAT_S)
                 finally:
                     connection.terminate()

@@ -9,7 +9,6 @@ from benchmarks import appends, importing, over_http
 from benchmarks.figures import Figures
 from benchmarks.machine import describe
 from benchmarks.stopping import end_cleanly
-from web import event_loop
 
 _ABOUT = """The promises that are ratios to peers, alone: checks and records over HTTP against a bare route, Strawberry's view and
 c15t, appends against eventsourcing and message-db. On a new data directory, which is gone afterwards, with every server that
@@ -26,7 +25,7 @@ def main() -> None:
         data_dir = Path(folder)
         key, addresses = asyncio.run(importing.run(data_dir, figures))
         over_http.run(data_dir, key, list(dict.fromkeys(addresses)), figures)
-        event_loop.run(appends.run(data_dir, figures))
+        appends.run(figures)
     print(f"\n{describe()}\n\n{figures.table()}")
 
 
