@@ -10,7 +10,7 @@ from benchmarks.peers.npm_packages import HOW
 from benchmarks.rounds import ROUNDS
 from ledger.assembly import LedgerConfig, open_ledger
 from ledger.tenants import create_tenant
-from web import event_loop
+from web import collector, event_loop
 
 SECONDS = 4.0
 BYTES = """
@@ -28,6 +28,7 @@ def run(figures: Figures) -> None:
 async def _run(data_dir: Path, figures: Figures) -> None:
     async with open_ledger(LedgerConfig(data_dir=data_dir)) as ledger:
         tenant = await create_tenant(ledger, "appends", "Appends")
+        collector.leave_to_itself()
         await rate(tenant, 64, 1.0)
         _, alone = await rate(tenant, 1, SECONDS)
         median = percentile(alone, 0.5)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ import uvicorn
 
 from ledger.assembly import Ledger, open_ledger
 from ledger.shared_writing import Place, SharedWriting
+from web import collector
 from web.app import create_app
 from web.background import run_background
 from web.live.connections import HttpConnection, WebSocketConnection, raise_descriptors
@@ -21,10 +21,6 @@ from web.settings import Settings
 _GRACEFUL_S = 10
 _HEADERS_BYTES_MAX = 64 * 1024
 _BACKLOG = 2048
-# A batch of 10,000 makes tens of thousands of objects, which are gone with its answer: not looked at before that, they cost
-# the collector nothing. Documents that are given up are cycles: all of it is collected after 300,000 objects at the latest, or
-# a flood of them would hold memory for long.
-_COLLECT_AFTER = (100_000, 0, 0)
 # Of what a client sends in one WebSocket message; what is larger goes by POST.
 _MESSAGE_BYTES_MAX = 256 * 1024
 _PING_EVERY_S = 20.0
@@ -53,7 +49,7 @@ async def serve(
             compiled_documents=settings.compiled_documents,
         )
         live: Live = app.state.live
-        _leave_to_itself()
+        collector.leave_to_itself()
         config = uvicorn.Config(
             app,
             lifespan="off",
@@ -84,15 +80,6 @@ async def serve(
 
 def _shared_writing(ledger: Ledger, place: Place | None) -> contextlib.AbstractAsyncContextManager[None]:
     return contextlib.nullcontext() if place is None else SharedWriting(ledger, place).running()
-
-
-def _leave_to_itself() -> None:
-    """Let the collector of cycles pass over what stays until the end: it is most of what there is, and a batch of 10,000
-    makes enough objects to have all of it walked through several times.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_COLLECT_AFTER)
 
 
 def _own_url(listener: socket.socket) -> str:

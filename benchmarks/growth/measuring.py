@@ -17,12 +17,13 @@ from benchmarks.growth import storage
 from benchmarks.growth.following import catch_up
 from benchmarks.growth.made_up import address
 from benchmarks.growth.making import KEY_FILE, TENANT, directory_of
-from benchmarks.growth.measures import MEASURES, REBUILD, Grown, Measure
+from benchmarks.growth.measures import MEASURES, REBUILD, Grown, Measure, ask_for_each
 from benchmarks.growth.measures_http import Served
 from benchmarks.rounds import Spread, alternate
 from benchmarks.serving import consentry, free_port
 from eventstore import read
 from ledger.assembly import LedgerConfig, open_ledger
+from web import collector
 
 FLAT = 0.25
 _STARTS = 3
@@ -69,6 +70,9 @@ async def measure(data_dir: Path, sizes: Sequence[int], *, rounds: int, only: st
     async with contextlib.AsyncExitStack() as stack:
         directories = {size: _own_copy(stack, data_dir, size, largest=size == max(sizes)) for size in sorted(sizes)}
         grown = {size: await opened(stack, directory, size) for size, directory in directories.items()}
+        collector.leave_to_itself()
+        for log in grown.values():
+            await ask_for_each(log)
         for one in MEASURES:
             if only is None or only in one.what:
                 await _compare(one, {size: lambda log=log, one=one: one.of(log) for size, log in grown.items()}, rounds)
