@@ -19,6 +19,16 @@ SELECT key_hash, position, events FROM idempotency_records WHERE tenant = $1 AND
 """
 
 
+def is_mark(tenant: Tenant, key_hash: bytes, kept_digest: bytes) -> bool:
+    """Whether a kept record is a mark: its digest comes from its own key, and says so under the tenant's."""
+    [digest] = _digests(tenant, [key_hash])
+    return digest.startswith(kept_digest)
+
+
+def _digests(tenant: Tenant, marks: Sequence[bytes]) -> list[bytes]:
+    return [one[:HASH_BYTES] for one in tenant.idempotency_hash.each(b"import-run-mark\0", marks)]
+
+
 class HasMarks(Protocol):
     """A capture, or a row that blocks an address, with a mark for each of its row keys."""
 
@@ -39,8 +49,8 @@ class RunMarks:
         """The mark of each of these row keys of an application."""
         begin = b"import-run\0" + self.run + f"{application or ''}\0".encode()
         hashes = self.tenant.idempotency_hash.each(begin, [key.encode("utf-8", "replace") for key in row_keys])
-        # It stands for the row that the key is made of, and for nothing else.
-        return tuple(IdempotencyKey(one[:HASH_BYTES], one[HASH_BYTES:]) for one in hashes)
+        marks = [one[:HASH_BYTES] for one in hashes]
+        return tuple(map(IdempotencyKey, marks, _digests(self.tenant, marks)))
 
     async def tell_own(self, asked: Mapping[int, HasMarks], done: list[Done]) -> None:
         """Of those asked, by their numbers in `done`, say which rows that are there already this run has recorded itself.

@@ -27,6 +27,7 @@ from eventstore.personal.keyring import KeyUnusable
 from eventstore.personal.vault import Connected, VaultBroken, open_sealed, place
 from ledger.assembly import Tenant
 from ledger.catalogue import subject_of
+from ledger.run_marks import is_mark
 from projections.catalogue import CATALOGUE_STREAM
 from projections.inline import captured
 from tlog import canonical_json
@@ -37,8 +38,6 @@ from tlog.hashing import leaf_hash
 from tlog.note import MalformedKey, MalformedNote, UnverifiedNote, VerifierKey, parse_note, verify_cosignature
 
 _PREFETCH_ROWS = 1_000
-# The records that may stand for one and the same command: its idempotency key's, and the mark of an import's run.
-_KEY_AND_MARK = 2
 Progress = Callable[[int], None]
 
 
@@ -547,20 +546,22 @@ async def _notices(connection: Connected, tenant: Tenant, said: _Said) -> int:
 async def _idempotency(connection: Connected, tenant: Tenant, said: _Said) -> int:
     rows = connection.cursor(
         # Those of commands that write no event have an answer of their own instead.
-        "SELECT position, events FROM idempotency_records r WHERE tenant = $1 AND NOT (position = 0 AND events = 0"
+        "SELECT position, events, key_hash, command_digest FROM idempotency_records r"
+        " WHERE tenant = $1 AND NOT (position = 0 AND events = 0"
         " AND EXISTS (SELECT FROM idempotent_answers a WHERE a.tenant = r.tenant AND a.key_hash = r.key_hash))"
         " ORDER BY position, events", tenant.id,
         prefetch=_PREFETCH_ROWS,
     )  # fmt: skip
-    before, taken, count, alike = (-1, 0), 0, 0, 0
-    async for position, events in rows:
+    before, taken, count, keys = (-1, 0), 0, 0, 0
+    async for position, events, key_hash, digest in rows:
         where = f"position {position}"
         if events < 1 or position + events > said.tree.size:
             _wrong("idempotency_records", where, "events", "are more than the log holds")
-        # A run of an import marks its events besides (`run_marks`). Rows of a load that are about one address are one command,
-        # and each has a key of its own.
-        alike = alike + 1 if (position, events) == before else 1
-        if position < taken and (alike == 1 or (alike > _KEY_AND_MARK and position not in said.loaded)):
+        # A run of an import marks its events besides. Rows of a load that are about one address are one command, and each has
+        # a key of its own.
+        same = (position, events) == before
+        keys = (keys if same else 0) + (not is_mark(tenant, key_hash, digest))
+        if position < taken and not (same and (keys <= 1 or position in said.loaded)):
             _wrong("idempotency_records", where, "position", "belongs to another command already")
         if len(set(said.writers[position : position + events])) != 1:
             _wrong("idempotency_records", where, "events", "are not those of one command")

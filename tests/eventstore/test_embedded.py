@@ -151,7 +151,9 @@ GIB = 1 << 30
         (256 * GIB, "8192MB", "131072MB"),
     ],
 )
-def test_it_takes_a_quarter_of_the_memory_and_no_more_than_eight_gibibytes(memory: int, buffers: str, cache: str) -> None:
+def test_it_takes_a_quarter_of_the_memory_and_no_more_than_eight_gibibytes(
+    memory: int, buffers: str, cache: str
+) -> None:
     assert memory_settings(memory) == {"shared_buffers": buffers, "effective_cache_size": cache}
 
 
