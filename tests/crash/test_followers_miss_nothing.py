@@ -22,7 +22,7 @@ from ledger.assembly import LedgerConfig, open_ledger
 from ledger.history import EventFilter, entry_filter
 from tests.crash.server import PAUSE_S, Server, consentry, restart_database
 
-WRITERS, SERVERS, FOLLOWERS, EVENTS_PER_WRITER = 8, 3, 20, 60
+WRITERS, SERVERS, FOLLOWERS, EVENTS_PER_WRITER = 8, 3, 20, 90
 RECORD = """mutation ($input: RecordConsentInput!) {
   recordConsent(input: $input) { position errors { code message } }
 }"""
@@ -147,11 +147,13 @@ async def record(client: httpx.AsyncClient, servers: list[Server], chance: rando
         await asyncio.sleep(PAUSE_S)
 
 
-async def progress(followers: list[Follower], events: int) -> None:
-    """Return once all have seen that many more together."""
+async def progress(followers: list[Follower], writing: list[asyncio.Task[int]], events: int) -> None:
+    """Return once all have seen that many more together, or there is no more to come."""
     before = sum(len(follower.seen) for follower in followers)
     async with asyncio.timeout(120):
         while sum(len(follower.seen) for follower in followers) < before + events:
+            if all(task.done() for task in writing):
+                return
             await asyncio.sleep(0.01)
 
 
@@ -203,13 +205,13 @@ async def test_every_follower_sees_each_position_that_its_filter_passes_once_and
     following = [asyncio.create_task(follow(follower, servers, secret)) for follower in followers]
     writing = [asyncio.create_task(write(number, servers, secret)) for number in range(WRITERS)]
 
-    await progress(followers, 500)
+    await progress(followers, writing, 500)
     await servers[0].kill()
-    await progress(followers, 200)
+    await progress(followers, writing, 200)
     await servers[0].start()
-    await progress(followers, 200)
+    await progress(followers, writing, 200)
     await restart_database(options)
-    await progress(followers, 200)
+    await progress(followers, writing, 200)
 
     await asyncio.gather(*writing)
     await all_saw_the_end(followers, following, servers, secret)
@@ -228,7 +230,7 @@ async def test_the_same_while_the_workers_of_a_server_are_replaced_one_after_the
     writing = [asyncio.create_task(write(number, [server], secret)) for number in range(WRITERS // 2)]
 
     for worker in (first := server.workers()):
-        await progress(followers, 200)
+        await progress(followers, writing, 200)
         os.kill(worker, signal.SIGTERM)
         async with asyncio.timeout(60):
             while worker in (now := server.workers()) or len(now) < len(first):
