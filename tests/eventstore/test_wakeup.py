@@ -5,6 +5,8 @@ import contextlib
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
+import asyncpg
+
 from domain.addresses import Channel
 from domain.consent import ConsentValue
 from eventstore.wakeup import Wakeup
@@ -54,10 +56,11 @@ async def test_what_could_not_be_told_is_told_once_the_connection_is_back(tenant
     named = {**service, "server_settings": {**service["server_settings"], "application_name": "teller"}}
     async with _listening(service) as elsewhere, _listening(named) as teller:
         grown = elsewhere.growth(tenant.id)
-        async with tenant.ledger.connection() as connection:
-            ended = await connection.fetchval(
-                "SELECT bool_and(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity WHERE application_name = 'teller'"
-            )
+        owner = await asyncpg.connect(**tenant.ledger.address.owner)
+        ended = await owner.fetchval(
+            "SELECT bool_and(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity WHERE application_name = 'teller'"
+        )
+        await owner.close()
         assert ended
         teller.has_grown(tenant.id)
         async with asyncio.timeout(10):
