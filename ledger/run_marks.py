@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from eventstore.command import Before
-from eventstore.idempotency import HASH_BYTES, IdempotencyKey
+from eventstore.idempotency import HASH_BYTES, KEPT_DIGEST_BYTES, IdempotencyKey
 from ledger.assembly import Tenant
 from ledger.import_outcomes import Done, rows_there
 from ledger.record import Recorded
@@ -22,7 +22,7 @@ SELECT key_hash, position, events FROM idempotency_records WHERE tenant = $1 AND
 def is_mark(tenant: Tenant, key_hash: bytes, kept_digest: bytes) -> bool:
     """Whether a kept record is a mark: its digest comes from its own key, and says so under the tenant's."""
     [digest] = _digests(tenant, [key_hash])
-    return digest.startswith(kept_digest)
+    return len(kept_digest) >= KEPT_DIGEST_BYTES and digest.startswith(kept_digest)
 
 
 def _digests(tenant: Tenant, marks: Sequence[bytes]) -> list[bytes]:

@@ -16,6 +16,8 @@ record an opt-in with a later instant than the opt-out that another has recorded
 import asyncio
 import contextlib
 import logging
+import os
+import stat
 import time
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
@@ -56,6 +58,14 @@ class Place:
     def socket(self, number: int) -> str:
         """Where a worker answers the others."""
         return str(self.folder / f"{number}.sock")
+
+    def is_private(self) -> bool:
+        """Whether the folder is there, this user's, and nobody else may enter it: what is said on a socket there is done."""
+        try:
+            found = self.folder.lstat()
+        except OSError:
+            return False
+        return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
 
 
 class _Asked(msgspec.Struct, array_like=True, frozen=True, tag="asked"):
@@ -133,6 +143,10 @@ class SharedWriting:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """Hand over and take for as long as the context lasts; at its end, what was taken is answered first."""
+        if not self._place.is_private():
+            _log.warning("the folder of the workers' sockets has gone, or is another's: each worker appends itself")
+            yield
+            return
         server = await self._listen()
         others = [number for number in range(self._place.count) if number != self._place.number]
         tasks = [asyncio.create_task(self._stay_connected(number), name="to-writer") for number in others]
@@ -153,7 +167,7 @@ class SharedWriting:
     ) -> list[Recorded | Refusal | Exception] | None:
         """What became of each capture, by the worker that writes the tenant's log; None where that is this process's to do.
 
-        Raises StoreUnavailable where the outcome may be unknown, and trying again here could record something twice.
+        Raises StoreUnavailable where the outcome may be unknown, and trying again here would not be without risk.
         """
         writer = self.writers.get(tenant.id % self._place.count)
         if writer is None or writer.leaving:
@@ -165,11 +179,14 @@ class SharedWriting:
             if error.hangs:
                 # It may come to itself until then, and write.
                 await asyncio.sleep(max(0.0, until_s - time.monotonic()))
-            if all(capture.key is not None or capture.value is ConsentValue.OPTED_OUT for capture in captures):
-                # Under a key nothing is recorded twice, and an opt-out that is does not say anything else.
+            if all(_may_be_tried_again(capture, late=error.hangs) for capture in captures):
                 return None
             raise StoreUnavailable(str(error)) from error
         if outcomes is None:
+            return None
+        if any(isinstance(one, _FailedThere) and one.unavailable for one in outcomes) and all(
+            _may_be_tried_again(capture, late=True) for capture in captures
+        ):
             return None
         return [_here(capture, outcome) for capture, outcome in zip(captures, outcomes, strict=True)]
 
@@ -195,7 +212,7 @@ class SharedWriting:
             Path(path).unlink(missing_ok=True)
             return await asyncio.get_running_loop().create_unix_server(lambda: _FromWorker(self), path)
         except OSError as error:
-            # A name that is too long for a socket, a folder that has gone: the others append themselves.
+            # A name that is too long for a socket: the others append themselves.
             _log.warning("other workers cannot hand over to this one", exc_info=error)
             return None
 
@@ -325,6 +342,17 @@ class _FromWorker(Wire[_Answer, _Question]):
     async def _answer(self, asked: Sequence[_Asked]) -> None:
         for answer in await self._writing.write(asked):
             self.send(answer)
+
+
+def _may_be_tried_again(capture: PreparedCapture, *, late: bool) -> bool:
+    """Whether it can be appended here after all: an opt-out in any case, since one that is recorded twice, or late, says nothing
+    else; anything else under a key, and where it comes `late` only with an instant of its own. Without one it would get that of
+    now, and overrule what the person has said since.
+    """
+    if capture.value is ConsentValue.OPTED_OUT:
+        return True
+    keyed = capture.key is not None or bool(capture.parts)
+    return keyed and (not late or capture.effective_at is not None)
 
 
 def _command(tenant: Tenant, asked: _Asked, capture: PreparedCapture) -> Command:

@@ -1,11 +1,12 @@
 """Connections between the processes of one server, over sockets in a folder that is theirs alone.
 
 A message is four bytes of length and its MessagePack. What is sent after a pause goes at once, what follows it goes together: a
-wakeup of the other process costs more than what one message says. Whoever asks
-notices a process that hangs: while it waits it sends a ping, and gives up where nothing at all comes back.
+wakeup of the other process costs more than what one message says. Whoever asks notices a process that hangs: while it waits it
+sends a ping, and gives up where nothing at all comes back.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar, cast
 
@@ -29,7 +30,7 @@ class LinkLost(Exception):
         self.hangs = hangs
 
 
-class Wire(asyncio.Protocol, Generic[Sent, Received]):
+class Wire(asyncio.Protocol, ABC, Generic[Sent, Received]):
     """One end of a connection: whole messages in, whole messages out. `received` gets all that came together."""
 
     def __init__(self, decoder: "msgspec.msgpack.Decoder[Received]") -> None:
@@ -60,9 +61,9 @@ class Wire(asyncio.Protocol, Generic[Sent, Received]):
         if self._transport is not None:
             self._transport.abort()
 
+    @abstractmethod
     def received(self, messages: Sequence[Received]) -> None:
         """Take messages."""
-        raise NotImplementedError
 
     def lost(self) -> None:
         """The connection is closed."""

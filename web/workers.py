@@ -101,9 +101,9 @@ def _replace(ended: _Worker, settings: Settings, listener: socket.socket) -> _Wo
         if ended.pipe.poll() and (said := ended.pipe.recv()) != _STARTED:
             fields["said"] = said
     _log.error("worker ended; another takes its place", extra={"fields": fields})
-    # Whoever clears temporary files may have taken the folders of the workers along.
-    for folder in (ended.place.folder, Path(os.environ[SHARED_FOLDER_VARIABLE])):
-        folder.mkdir(mode=0o700, exist_ok=True)
+    if not Path(os.environ[SHARED_FOLDER_VARIABLE]).exists():
+        # Whoever clears temporary files has taken it along. Never by the old name: another user may be about to make it.
+        os.environ[SHARED_FOLDER_VARIABLE] = tempfile.mkdtemp(prefix="consentry-metrics-")
     ended.pipe.close()
     if ended.process.pid is not None:
         forget_worker(ended.process.pid)

@@ -267,10 +267,16 @@ async def test_without_the_writer_one_writes_oneself(
 async def test_who_cannot_be_reached_writes_all_the_same(
     tenant: Tenant, database: DatabaseAddress, data_dir: Path, caller: Caller, caplog: pytest.LogCaptureFixture
 ) -> None:
-    place = Place(Path("/nowhere/at/all"), tenant.id % 2, 2)
-    async with worker(database, data_dir, place) as (ledger, _):
-        assert (await record_consent(await ledger.tenant(tenant.key), caller, capture())).events
-    assert "other workers cannot hand over to this one" in caplog.text
+    with tempfile.TemporaryDirectory(prefix="workers-") as folder:
+        long_name = Path(folder) / ("x" * 120)
+        long_name.mkdir(mode=0o700)
+        for path, said in (
+            (long_name, "other workers cannot hand over to this one"),
+            (Path("/nowhere/at/all"), "has gone, or is another's"),
+        ):
+            async with worker(database, data_dir, Place(path, tenant.id % 2, 2)) as (ledger, _):
+                assert (await record_consent(await ledger.tenant(tenant.key), caller, capture())).events
+            assert said in caplog.text
 
 
 async def test_a_writer_that_leaves_answers_first(
@@ -350,13 +356,15 @@ async def test_a_writer_that_hangs_is_given_up_and_not_waited_for_again(
                 await asyncio.sleep(0.01)
             if answers:
                 started = time.monotonic()
-                without_risk = [capture(), capture(IN, idempotency_key="k")]
-                refused, *recorded = await asyncio.gather(
-                    record_consent(other, caller, capture(IN)),
-                    *(record_consent(other, caller, one) for one in without_risk),
-                    return_exceptions=True,
+                said_in_may = datetime(2026, 5, 1, tzinfo=UTC)
+                # An opt-in that got the instant of now would overrule what came while it was waited for.
+                not_again = [capture(IN), capture(IN, idempotency_key="k"), capture(IN, effective_at=said_in_may)]
+                again = [capture(), capture(IN, idempotency_key="m", effective_at=said_in_may)]
+                both = await asyncio.gather(
+                    *(record_consent(other, caller, one) for one in (*not_again, *again)), return_exceptions=True
                 )
-                assert isinstance(refused, StoreUnavailable)
+                refused, recorded = both[: len(not_again)], both[len(not_again) :]
+                assert all(isinstance(one, StoreUnavailable) for one in refused), refused
                 assert all(isinstance(one, Recorded) for one in recorded), recorded
                 assert time.monotonic() - started >= 0.5, "tried again, or told so, while it may still be recorded"
             while len(connections) < answers + 3:
@@ -367,28 +375,40 @@ async def test_a_writer_that_hangs_is_given_up_and_not_waited_for_again(
             writer.close()
 
 
-@pytest.mark.usefixtures("impatient")
 async def test_what_was_handed_over_too_long_ago_is_not_written(
     workers: Workers, caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever asked has been told so, and an opt-out may have come since: an opt-in that is recorded now would overrule it."""
-    append_all = Log.append_all
-    taken, go_on = asyncio.Event(), asyncio.Event()
-
-    async def late(self: Log, commands: Any) -> Any:
-        taken.set()
-        await go_on.wait()
-        return await append_all(self, commands)
-
-    monkeypatch.setattr(Log, "append_all", late)
-    asked = asyncio.create_task(record_consent(workers.other, caller, capture(IN)))
-    await taken.wait()
+    monkeypatch.setattr(shared_writing, "TAKEN_FOR_S", 0.0)
     await record_consent(workers.writer, caller, capture(OUT))
-    await asyncio.sleep(0.6)
-    go_on.set()
+    for late in (capture(IN), capture(IN, idempotency_key="k"), capture(ConsentValue.NOT_SET)):
+        with pytest.raises(StoreUnavailable):
+            await record_consent(workers.other, caller, late)
+    said = [one.entry.data["value"] for one in await verify(workers.writer) if "value" in one.entry.data]
+    assert said == [OUT]
+
+
+async def test_an_opt_out_that_was_handed_over_too_long_ago_is_written_here(
+    workers: Workers, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_writing, "TAKEN_FOR_S", 0.0)
+    assert (await record_consent(workers.other, caller, capture(OUT))).events
+    both = await record_consents(workers.other, caller, [capture(OUT), capture(OUT, address="b@example.org")])
+    assert all(isinstance(one, Recorded) and one.events for one in both)
     with pytest.raises(StoreUnavailable):
-        await asked
-    assert [one.entry.data["value"] for one in await verify(workers.writer) if "value" in one.entry.data] == [OUT]
+        await record_consents(workers.other, caller, [capture(OUT), capture(IN)])
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o770])
+async def test_a_folder_that_others_may_enter_is_not_used(
+    tenant: Tenant, database: DatabaseAddress, data_dir: Path, caller: Caller, tmp_path: Path, mode: int
+) -> None:
+    """Whoever clears temporary files takes it along, and anybody may make one by the same name."""
+    tmp_path.chmod(mode)
+    async with worker(database, data_dir, Place(tmp_path, 1 - tenant.id % 2, 2)) as (ledger, _):
+        assert ledger.other_writers is None
+        assert (await record_consent(await ledger.tenant(tenant.key), caller, capture())).events
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.usefixtures("impatient")
@@ -420,14 +440,16 @@ async def test_whoever_says_something_else_disturbs_nobody(
 
 
 async def test_the_writers_store_is_away(workers: Workers, caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def away(*_: object) -> list[object]:
-        return [StoreUnavailable("the store does not answer")]
+    async def away(commands: Sequence[object]) -> list[object]:
+        return [StoreUnavailable("the store does not answer") for _ in commands]
 
     monkeypatch.setattr(workers.writer.log, "append_all", away)
     with pytest.raises(StoreUnavailable):
-        await record_consent(workers.other, caller, capture())
+        await record_consent(workers.other, caller, capture(IN))
     with pytest.raises(StoreUnavailable):
-        await record_consents(workers.other, caller, [capture()])
+        await record_consents(workers.other, caller, [capture(IN), capture()])
+    # This worker's own connections may still reach it.
+    assert (await record_consent(workers.other, caller, capture())).events
 
 
 async def test_what_fails_there_is_logged_there_and_tells_nothing(
